@@ -1,0 +1,153 @@
+# estafette: build, test, demonstrate.
+#
+#   make            build everything into build/ (needs what `make setup` installs)
+#   make setup      install the Debian packages that are missing
+#   make demo       the main job: fifteen sites on this machine, one killed, nothing lost
+#   make test       all tests, also under the address and undefined-behaviour sanitizers
+#   make bench      figures as ratios to this machine's own limits
+#   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds
+#
+# V=1 shows the commands; SAN=1 builds with sanitizers into build/san.
+
+MAKEFLAGS += --no-builtin-rules
+SAN ?= 0
+ifeq ($(SAN),1)
+  BUILD ?= build/san
+  SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+  OPT ?= -O1
+else
+  BUILD ?= build
+  SANFLAGS :=
+  OPT ?= -O2
+endif
+
+CC := gcc
+AR := gcc-ar
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef -Wwrite-strings -Wno-missing-field-initializers
+PKGS := lmdb libzmq libsodium libzstd libconfig jansson libsystemd
+# Without the packages plain `make` says so, rather than failing at the first #include.
+PKG_MISSING := $(shell for p in $(PKGS); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
+pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
+
+CFLAGS ?= -g
+ALL_CFLAGS := -std=gnu11 $(OPT) $(CFLAGS) $(WARN) $(WERROR) -fPIC -fvisibility=hidden -D_GNU_SOURCE -DBUILD_VERSION='"$(VERSION)"' -I. $(SANFLAGS) \
+	$(call pkg,cflags,$(PKGS)) -MMD -MP
+VERSION := 0.1.0
+LIBS_PROTO := $(call pkg,libs,libsodium libzstd libconfig)
+LIBS_STORAGE := $(call pkg,libs,lmdb)
+LIBS_DAEMON := $(call pkg,libs,libzmq libsystemd libconfig) -lpthread
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
+
+# ---- what there is, by layer: an arrow points only upwards in this list -------------------------------
+PROTO_SRC   := $(sort $(wildcard proto/*.c))
+STORAGE_SRC := $(sort $(wildcard storage/*.c))
+CORE_SRC    := $(sort $(wildcard node/core/*.c))
+DAEMON_SRC  := $(sort $(wildcard node/daemon/*.c))
+CLIENT_SRC  := $(sort $(wildcard node/client/*.c))
+CLI_SRC     := $(sort $(wildcard node/cli/*.c))
+TESTLIB_SRC := $(sort $(wildcard tests/lib/*.c))
+UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c) $(wildcard tests/contract/test_*.c))
+FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+BENCH_SRC   := $(sort $(wildcard tests/bench/*.c))
+
+objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+LIBPROTO := $(BUILD)/lib/libproto.a
+LIBSTORAGE := $(BUILD)/lib/libstorage.a
+LIBCORE := $(BUILD)/lib/libcore.a
+UNIT_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
+FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
+BENCH_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCH_SRC))
+
+BINS := $(BUILD)/bin/estafetted $(BUILD)/bin/estafette
+CLIENTLIBS := $(BUILD)/lib/libestafette.a $(BUILD)/lib/libestafette.so $(BUILD)/lib/pkgconfig/estafette.pc $(BUILD)/include/estafette.h
+
+.PHONY: all setup demo test check-layers bench fuzz sweep tests fuzzers benches clean install
+all: packages $(BINS) $(CLIENTLIBS)
+
+.PHONY: packages
+packages:
+ifneq ($(PKG_MISSING),)
+	@echo "make: these libraries are missing: $(PKG_MISSING) (run 'make setup', which installs them)" >&2; exit 1
+endif
+
+$(LIBPROTO): $(call objs,$(PROTO_SRC))
+$(LIBSTORAGE): $(call objs,$(STORAGE_SRC))
+$(LIBCORE): $(call objs,$(CORE_SRC))
+$(BUILD)/lib/libtest.a: $(call objs,$(TESTLIB_SRC))
+# The client library brings the parts of proto it uses with it.
+$(BUILD)/lib/libestafette.a: $(call objs,$(CLIENT_SRC) proto/request.c proto/cursor.c proto/buf.c proto/err.c proto/id.c proto/view.c proto/instant.c)
+$(BUILD)/lib/%.a:
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/lib/libestafette.so: $(call objs,$(CLIENT_SRC) proto/request.c proto/cursor.c proto/buf.c proto/err.c proto/id.c proto/view.c proto/instant.c)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -shared -Wl,-soname,libestafette.so.0 -o $@ $^ && ln -sf libestafette.so $(@D)/libestafette.so.0
+
+PREFIX ?= /usr/local
+$(BUILD)/lib/pkgconfig/estafette.pc: Makefile
+	$(Q)mkdir -p $(@D) && printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: estafette\nDescription: client library of the estafette store-and-forward node\nVersion: %s\nLibs: -L$${libdir} -lestafette\nCflags: -I$${includedir}\n' '$(PREFIX)' '$(VERSION)' > $@
+$(BUILD)/include/estafette.h: node/client/estafette.h
+	$(Q)mkdir -p $(@D) && cp $< $@
+
+$(BUILD)/obj/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
+# The Belgian roster is compiled into the command.
+$(call objs,$(CLI_SRC)): conf/belgium.conf
+
+$(BUILD)/bin/estafetted: $(call objs,$(DAEMON_SRC)) $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_STORAGE) $(LIBS_PROTO)
+
+$(BUILD)/bin/estafette: $(call objs,$(CLI_SRC) node/daemon/config.c) $(call objs,$(CLIENT_SRC)) $(LIBSTORAGE) $(LIBPROTO)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(call pkg,libs,jansson libconfig)
+
+# ---- tests ------------------------------------------------------------------------------------------------
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/lib/libtest.a $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
+$(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/libestafette.a $(LIBSTORAGE) $(LIBPROTO)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
+
+tests: $(UNIT_BIN)
+fuzzers: $(FUZZ_BIN)
+benches: $(BENCH_BIN)
+
+setup:
+	$(Q)tests/setup.sh
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/demo.sh $(BUILD)/bin
+test: setup
+	$(Q)tests/run.sh
+check-layers: $(LIBPROTO) $(LIBSTORAGE) $(LIBCORE)
+	$(Q)tests/layers.sh $(BUILD)
+bench: setup
+	$(Q)$(MAKE) --no-print-directory all benches
+	$(Q)tests/bench/bench.sh $(BUILD)
+fuzz: setup
+	$(Q)tests/fuzz/fuzz.sh
+sweep: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(BUILD)/lib/libestafette.a $(DESTDIR)$(PREFIX)/lib
+	install -m 755 $(BUILD)/lib/libestafette.so $(DESTDIR)$(PREFIX)/lib/libestafette.so.0
+	ln -sf libestafette.so.0 $(DESTDIR)$(PREFIX)/lib/libestafette.so
+	install -m 644 $(BUILD)/lib/pkgconfig/estafette.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 node/client/estafette.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 node/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 node/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

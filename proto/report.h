@@ -1,0 +1,44 @@
+/* report.h - what happened to messages: records that merge in any order.
+ *
+ * A record says one event, for many messages. Records travel in entries of kind REPORT, inside the sealed envelope. */
+#ifndef PROTO_REPORT_H
+#define PROTO_REPORT_H
+
+#include "proto/buf.h"
+#include "proto/err.h"
+#include "proto/id.h"
+
+enum report_event {
+	EVENT_DELIVERED = 1,  /* opened and put in its queue, by the addressee's site */
+	EVENT_HANDED_OUT = 2, /* leased to a desk */
+	EVENT_RETURNED = 3,   /* the lease ended unread */
+	EVENT_READ = 4,       /* ends a message */
+	EVENT_REFUSED = 5,    /* ends a message */
+	EVENT_EXPIRED = 6,    /* ends a message */
+	EVENT_CANCELLED = 7,  /* ends a message that is not read */
+	EVENT_SEALED = 8,     /* held, but not to be opened here yet */
+	EVENT_DEAD = 9,       /* put in the dead-letter queue */
+	EVENT_LENT = 10, EVENT_MOVED = 11, EVENT_REPLAYED = 12,
+};
+const char *report_event_name(unsigned e); /* "delivered", ...; "unknown" for others */
+/* True for read, refused, expired, cancelled. */
+bool report_event_ends(unsigned e);
+
+/* One record. Messages are named by (id, addressee site), as a group's message has one fate a member. */
+struct report_record {
+	uint8_t event;
+	uint16_t addressee;     /* the site whose queue it is about */
+	struct wall when;
+	struct view by;         /* user or desk; may be empty */
+	struct view why;        /* reason; may be empty */
+	struct hash order;      /* zeros: served as the queue's own site (room for takeover) */
+	uint16_t ids;
+	struct view id_bytes;   /* ids * MSGID_BYTES */
+};
+/* Appends one record: u8 event, u16 addressee, i64 when, vec8 by, vec16 why, u8 has_order, [32 order], u16 ids, ids. */
+void report_add(struct buf *out, const struct report_record *r);
+size_t report_bytes(const struct report_record *r);
+/* Takes the next record off *rest. ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE. Unknown events are returned as they are. */
+MUST_USE enum err report_next(struct view *rest, struct report_record *out);
+
+#endif
