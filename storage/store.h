@@ -1,0 +1,261 @@
+/* store.h - the journal of one site, in our own nouns. No LMDB type appears here.
+ *
+ * One message through it: the core begins a write transaction, appends an entry (arrival number 4711) to the stream
+ * Namen->Luik FLASH, puts its queue place, its message row and the stream's new frontier, and commits: all or nothing,
+ * synced to the disk before txn_commit returns 0. Only then does the node say "accepted" to anybody.
+ *
+ * Two stores keep this contract, and tests/contract runs the same tests on both: LMDB in a folder, and memory for the
+ * simulator. Errors of writes stick in the transaction (one check, at commit). Every record carries a hash or lies under
+ * one that is checked when it is read: a flipped bit comes back as ERR_DAMAGED, never as data.
+ * Views that reads return live until the next write in, or the end of, their transaction.
+ * Tables and keys: storage/README.md. */
+#ifndef STORAGE_STORE_H
+#define STORAGE_STORE_H
+
+#include "proto/buf.h"
+#include "proto/entry.h"
+#include "proto/err.h"
+#include "proto/id.h"
+#include "proto/limits.h"
+#include "proto/stream.h"
+
+struct store;
+struct txn;
+
+/* ---- a store's life ---------------------------------------------------------------------------------- */
+
+#define STORE_SCHEMA 1
+
+enum store_birth_how {
+	BIRTH_FRESH = 1, /* enrolled: made together with the keys; nothing existed before */
+	BIRTH_LOST = 2,  /* the daemon found no journal: something existed, and it is gone */
+};
+struct store_birth {
+	uint16_t site;                       /* site number */
+	char site_id[LIMIT_NAME_BYTES + 1];
+	struct hash network;                 /* roster.network_hash */
+	enum store_birth_how how;
+	struct wall born;
+};
+struct store_options {
+	int64_t quota_bytes;    /* what the journal may use at most; 0: 16 GiB */
+	int64_t reserve_bytes;  /* preallocated on disk at creation; 0: none */
+	bool read_only;         /* for tools: never writes, does not take the writer's lock */
+};
+
+/* Makes a store in a temporary folder beside dir, syncs it, and renames it into place. ERR_EXISTS, ERR_IO, ERR_FULL. */
+MUST_USE enum err store_create(const char *dir, const struct store_birth *birth, const struct store_options *o, struct errmsg *m);
+/* ERR_NOT_FOUND (no journal there), ERR_LOCKED (a daemon has it; only when writing), ERR_VERSION (newer schema),
+ * ERR_DAMAGED, ERR_IO. A reader of a store that a daemon has open sees each commit as a whole. */
+MUST_USE enum err store_open(const char *dir, const struct store_options *o, struct store **out, struct errmsg *m);
+/* A store in memory with the same behaviour. `fail` may be NULL: called before each commit with its number from 1;
+ * a result other than 0 makes that commit fail with it (ERR_FULL, ERR_IO, ERR_SYNC), leaving nothing of it. */
+MUST_USE enum err store_open_memory(const struct store_birth *birth, const struct store_options *o,
+                                    enum err (*fail)(void *arg, uint64_t commit), void *arg, struct store **out);
+void store_close(struct store *s); /* no transaction may be open; NULL is fine */
+const struct store_birth *store_birth(const struct store *s);
+
+struct store_space {
+	int64_t used_bytes;  /* pages in use */
+	int64_t quota_bytes;
+	int64_t file_bytes;
+	int64_t disk_free_bytes; /* INT64_MAX for memory */
+};
+/* Cheap enough for each commit (cached, refreshed as commits go by). */
+void store_space(struct store *s, struct store_space *out);
+
+/* ---- transactions -------------------------------------------------------------------------------------- */
+
+/* One write transaction at a time; grows the map when needed before it begins. ERR_FULL, ERR_IO, ERR_NOMEM. */
+MUST_USE enum err txn_begin(struct store *s, bool write, struct txn **out);
+/* Synced when it returns 0. Otherwise nothing of it happened, except ERR_SYNC: the disk did not confirm, the state is
+ * unknown, and the process must end without another word (the next start recovers). Ends the transaction always. */
+MUST_USE enum err txn_commit(struct txn *t);
+void txn_abort(struct txn *t); /* NULL is fine */
+enum err txn_error(const struct txn *t); /* what stuck, ERR_OK if nothing */
+
+/* ---- meta: small named values ---------------------------------------------------------------------------- */
+
+enum meta_key { META_COUNTERS = 1, META_LAST_ID = 2, META_LAST_WALL = 3, META_RECOVERING = 4, META_INCARNATIONS = 5,
+                META_VECTOR_VERSION = 6, META_ROSTER_SERIAL = 7, META_OTHER = 64 /* core's own from here */ };
+void store_meta_put(struct txn *t, uint8_t key, struct view value); /* up to 1 KiB */
+MUST_USE enum err store_meta_get(struct txn *t, uint8_t key, struct view *value); /* ERR_NOT_FOUND, ERR_DAMAGED */
+
+/* ---- streams ---------------------------------------------------------------------------------------------- */
+
+struct stream_row {
+	uint32_t local;             /* this journal's short number for the stream, from 1 */
+	struct stream_name name;
+	uint64_t held;              /* highest number held, with none below it absent */
+	struct hash chain;          /* chain hash at held */
+	uint64_t head, head_before; /* the highest signed heads stored, 0 for none */
+	uint64_t floor;             /* entries at or below it are retired */
+	struct hash floor_chain;
+};
+/* Assigns row->local. */
+void store_stream_add(struct txn *t, struct stream_row *row);
+void store_stream_put(struct txn *t, const struct stream_row *row);
+/* In order of local number; stops at the first result other than ERR_OK and returns it. */
+MUST_USE enum err store_stream_each(struct txn *t, enum err (*fn)(void *arg, const struct stream_row *row), void *arg);
+
+/* Signed heads. Keeps heads so that neighbours are at most LIMIT_HEAD_SPACING apart where possible: storing one drops the
+ * one before it when that is not needed for the spacing. Updates row->head and row->head_before, not the stored row. */
+void store_head_put(struct txn *t, struct stream_row *row, const struct head *h);
+/* The first head at or after number. ERR_NOT_FOUND. */
+MUST_USE enum err store_head_from(struct txn *t, uint32_t stream, uint64_t number, struct head *out);
+
+/* ---- entries ------------------------------------------------------------------------------------------------ */
+
+struct entry_row {
+	uint64_t arrival;       /* order of arrival in this journal, from 1 */
+	uint32_t stream;        /* local stream number */
+	uint64_t number;        /* in its stream */
+	struct hash chain;      /* chain hash after it */
+	struct wall stored;     /* when it came */
+	uint16_t from;          /* site it came from; our own for what was submitted here */
+	uint64_t body_no;       /* where the body lies; 0 for none */
+	uint8_t body_class;     /* enum body_class */
+	struct entry e;         /* header, envelope, hashes, body_len, flags. e.body: only for append */
+};
+/* Appends. When row->e.body is not empty and row->body_no is 0, the body is stored too and body_no becomes the arrival
+ * number. Sets row->arrival, row->body_no. Does not touch the stream row. */
+void store_entry_append(struct txn *t, struct entry_row *row);
+/* ERR_NOT_FOUND, ERR_DAMAGED (the record's own hash does not fit). */
+MUST_USE enum err store_entry_get(struct txn *t, uint64_t arrival, struct entry_row *out);
+MUST_USE enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t number, struct entry_row *out);
+uint64_t store_last_arrival(struct txn *t);
+/* Marks a body that came later as present in the entry (its record is rewritten). */
+void store_entry_set_body(struct txn *t, uint64_t arrival, uint64_t body_no, uint8_t body_class);
+
+/* ---- bodies --------------------------------------------------------------------------------------------------- */
+
+enum body_class { BODY_OPERATIONAL = 0, BODY_EXERCISE = 1, BODY_CLASSES };
+/* Bodies that lie apart: shared by a group's entries, or larger than one chunk, or still coming. */
+struct body_row {
+	uint64_t body_no;
+	uint8_t class;
+	bool whole;            /* all of it is here and its hash was checked */
+	struct hash hash;      /* body hash of the entries; zeros while a submission still comes in */
+	uint64_t sealed_len;
+	uint32_t chunks;       /* 0: one piece, sealed with the header */
+	uint32_t have;         /* chunks present, always the first `have` ones */
+	uint32_t refs;         /* entries that use it */
+};
+/* A new row; assigns body_no (never one that an arrival number could become). */
+void store_body_add(struct txn *t, struct body_row *row);
+void store_body_put_row(struct txn *t, const struct body_row *row);
+MUST_USE enum err store_body_row(struct txn *t, uint8_t class, uint64_t body_no, struct body_row *out);
+MUST_USE enum err store_body_find(struct txn *t, uint8_t class, const struct hash *hash, struct body_row *out);
+/* Parts: kind as enum part_kind of proto/frame.h. Bytes are cut into one-page records inside. */
+void store_body_put_part(struct txn *t, uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, struct view bytes);
+/* Appends the part to out. ERR_NOT_FOUND. The caller checks the bytes against the hash of entry or manifest. */
+MUST_USE enum err store_body_get_part(struct txn *t, uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, struct buf *out);
+/* Removes row, hash index and all parts, at most `max` parts a call; true when nothing is left. */
+bool store_body_del(struct txn *t, uint8_t class, uint64_t body_no, size_t max);
+/* Rows of bodies that no entry refers to (left by a submission that broke off). */
+MUST_USE enum err store_body_each_orphan(struct txn *t, enum err (*fn)(void *arg, const struct body_row *row), void *arg);
+
+/* Entries that are not whole: their body is still coming. */
+void store_missing_put(struct txn *t, uint32_t stream, uint64_t number, const struct hash *body);
+void store_missing_del(struct txn *t, uint32_t stream, uint64_t number);
+MUST_USE enum err store_missing_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, uint64_t number, const struct hash *body), void *arg);
+
+/* ---- queues -------------------------------------------------------------------------------------------------- */
+
+struct queue_row {
+	uint32_t local;
+	uint16_t site;
+	char name[LIMIT_NAME_BYTES + 1];
+	uint64_t waiting[2][PREC_COUNT]; /* [exercise][precedence] */
+	uint64_t leased[2][PREC_COUNT];
+};
+void store_queue_add(struct txn *t, struct queue_row *row); /* assigns local */
+void store_queue_put(struct txn *t, const struct queue_row *row);
+MUST_USE enum err store_queue_each(struct txn *t, enum err (*fn)(void *arg, const struct queue_row *row), void *arg);
+
+/* A place in a queue. Sorted by all members in this order: what was handed out before and came back (fresh 0) goes first
+ * within its precedence, then the earliest handle-by time, then the order of arrival. */
+struct place {
+	uint32_t queue;
+	uint8_t exercise;
+	uint8_t precedence;
+	uint8_t fresh;
+	int64_t handle_by_us;
+	uint64_t arrival;
+};
+void store_place_put(struct txn *t, const struct place *p, const struct msgid *id);
+void store_place_del(struct txn *t, const struct place *p);
+/* The first place at or after *from with the same queue and exercise. ERR_NOT_FOUND. */
+MUST_USE enum err store_place_from(struct txn *t, const struct place *from, struct place *out, struct msgid *id);
+
+struct lease_row {
+	struct place place;      /* where it stood (fresh already 0) */
+	struct msgid id;
+	int64_t lease_us;
+	struct wall since;
+	char by[LIMIT_USER_BYTES + 1];
+};
+void store_lease_put(struct txn *t, const struct lease_row *l); /* key: place.arrival */
+MUST_USE enum err store_lease_get(struct txn *t, uint64_t arrival, struct lease_row *out);
+void store_lease_del(struct txn *t, uint64_t arrival);
+MUST_USE enum err store_lease_each(struct txn *t, enum err (*fn)(void *arg, const struct lease_row *l), void *arg);
+
+/* ---- messages: what is known of each (id, addressee site) --------------------------------------------------------- */
+
+struct msg_row {
+	struct msgid id;
+	uint16_t addressee;
+	uint64_t arrival;      /* of its entry here; 0 while only reports about it are here */
+	uint64_t place_arrival;/* key of its place or lease; 0 when it has none */
+	struct place place;    /* valid when place_arrival is not 0 */
+	uint8_t state;         /* enum msg_state of node/core; opaque here */
+	struct view events;    /* core's encoding; at most 3 KiB */
+};
+void store_msg_put(struct txn *t, const struct msg_row *row);
+MUST_USE enum err store_msg_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out);
+/* The first row at or after (id, addressee) - for all addressees of one id, or a walk. ERR_NOT_FOUND at the end. */
+MUST_USE enum err store_msg_from(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out);
+
+/* ---- indexes ---------------------------------------------------------------------------------------------------------- */
+
+/* Idempotency keys, in day tables probed newest first; kept for ever. */
+struct key_row { struct msgid id; struct hash content; };
+void store_key_put(struct txn *t, uint32_t day, const struct hash *key, const struct key_row *row);
+MUST_USE enum err store_key_find(struct txn *t, const struct hash *key, struct key_row *out);
+
+/* Grants: which entry of a stream opens the entries from `number` on. */
+void store_grant_put(struct txn *t, uint32_t stream, uint64_t number, uint64_t arrival);
+/* The grant in force for number: the last one at or below it. */
+MUST_USE enum err store_grant_find(struct txn *t, uint32_t stream, uint64_t number, uint64_t *grant_number, uint64_t *arrival);
+
+/* What expires when. */
+void store_expiry_put(struct txn *t, struct wall when, uint64_t arrival);
+void store_expiry_del(struct txn *t, struct wall when, uint64_t arrival);
+MUST_USE enum err store_expiry_first(struct txn *t, struct wall *when, uint64_t *arrival); /* ERR_NOT_FOUND */
+
+/* ---- alarms, state, damage ----------------------------------------------------------------------------------------- */
+
+struct alarm_row {
+	char id[80];            /* kind, or kind:subject */
+	char kind[32];
+	struct wall since;
+	char what[256];
+	char todo[256];
+	char acknowledged[LIMIT_USER_BYTES + 1]; /* by whom; empty when not */
+	bool active;
+};
+void store_alarm_put(struct txn *t, const struct alarm_row *a);
+MUST_USE enum err store_alarm_get(struct txn *t, const char *id, struct alarm_row *out);
+void store_alarm_del(struct txn *t, const char *id);
+MUST_USE enum err store_alarm_each(struct txn *t, enum err (*fn)(void *arg, const struct alarm_row *a), void *arg);
+
+/* Signed state: rosters, orders, sealing keys, ... kind and hash name it. */
+void store_state_put(struct txn *t, uint8_t kind, const struct hash *hash, struct view blob);
+MUST_USE enum err store_state_get(struct txn *t, uint8_t kind, const struct hash *hash, struct view *blob);
+MUST_USE enum err store_state_each(struct txn *t, uint8_t kind, enum err (*fn)(void *arg, const struct hash *hash, struct view blob), void *arg);
+
+/* Records found damaged when read: shown, not served. */
+void store_damage_put(struct txn *t, uint64_t arrival, struct wall found, const char *what);
+MUST_USE enum err store_damage_each(struct txn *t, enum err (*fn)(void *arg, uint64_t arrival, struct wall found, const char *what), void *arg);
+
+#endif

@@ -1,0 +1,28 @@
+/* verify.h - is a journal whole and untampered? Reads everything once, in order of arrival.
+ *
+ * Checks the hash of every record, each stream's chain from floor to frontier, every signed head (with the caller's
+ * function, as storage knows no roster), bodies against their hashes, indexes against entries (positions, places, leases,
+ * message rows, grants), counts of queues against places. Names the first thing wrong of each kind, and how many. */
+#ifndef STORAGE_VERIFY_H
+#define STORAGE_VERIFY_H
+
+#include "storage/store.h"
+
+struct verify_options {
+	/* May be NULL (signatures are then not checked and counted as unchecked). */
+	bool (*verify_head)(void *arg, const struct stream_name *name, const struct head *h);
+	/* Called about every 100 000 entries; false stops (result.interrupted). May be NULL. */
+	bool (*progress)(void *arg, uint64_t entries, uint64_t of);
+	void *arg;
+};
+#define VERIFY_FINDINGS 16
+struct verify_result {
+	uint64_t entries, streams, heads, heads_unchecked, bodies, body_bytes, places, messages;
+	uint64_t wrong;                       /* how many things are wrong */
+	size_t n_findings;                    /* the first of them */
+	char finding[VERIFY_FINDINGS][200];
+	bool interrupted;
+};
+MUST_USE enum err verify_run(struct store *s, const struct verify_options *o, struct verify_result *out);
+
+#endif
