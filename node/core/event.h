@@ -1,0 +1,50 @@
+/* event.h - everything that happens to a node is one of these values. Time comes with it. */
+#ifndef CORE_EVENT_H
+#define CORE_EVENT_H
+
+#include "proto/frame.h"
+#include "proto/id.h"
+#include "proto/instant.h"
+#include "proto/limits.h"
+#include "proto/view.h"
+
+struct roster;
+
+/* Which end of a connection we are: data goes out on what we dialled, acknowledgements come back on it. */
+enum link_side { SIDE_DIALLED = 0, SIDE_ACCEPTED = 1, SIDE_COUNT = 2 };
+
+enum event_type {
+	EVENT_START = 1,     /* first event of a run: a new incarnation begins */
+	EVENT_TICK,          /* core_deadline was reached (or any time later) */
+	EVENT_ROSTER,        /* a newer roster was read and checked; the core takes it over */
+	EVENT_LINK_UP,       /* a dialled connection finished its handshake */
+	EVENT_LINK_DOWN,     /* a dialled connection is gone */
+	EVENT_FRAME,         /* a frame came from an authenticated peer */
+	EVENT_CLIENT_OPEN,   /* a client connected to the local socket */
+	EVENT_REQUEST,       /* one whole request message of a client */
+	EVENT_CLIENT_CLOSED, /* it is gone */
+	EVENT_STOP,          /* the node is about to stop in good order: clients are told, nothing new is taken */
+};
+
+/* What the peer credentials of a client's socket allow it, by the daemon's configuration. */
+struct client_rights {
+	char name[LIMIT_USER_BYTES + 1];
+	bool may_send, may_take, may_operate;
+	uint8_t precedence;      /* the most urgent it may send */
+	uint32_t flash_per_hour; /* quota on FLASH, 0: none */
+};
+
+struct event {
+	enum event_type type;
+	struct mono now;
+	struct wall wall;
+	union {
+		struct { struct roster *roster; } roster; /* owned by the core once the event was applied */
+		struct { uint16_t peer; uint8_t lane; char bearer[LIMIT_NAME_BYTES + 1]; } link; /* LINK_UP, LINK_DOWN */
+		struct { uint16_t peer; uint8_t lane; uint8_t side; struct view bytes; } frame;
+		struct { uint64_t client; struct client_rights rights; } client; /* OPEN, CLOSED (rights unused) */
+		struct { uint64_t client; struct view bytes; } request;
+	} u;
+};
+
+#endif
