@@ -1,4 +1,5 @@
-/* crypt.h - the only user of libsodium. Written like its specification; see proto/README.md, "Cryptography".
+/* crypt.h - the only user of libsodium (crypt.c, crypt_suite.c, crypt_keys.c and minisign.c). Written like its
+ * specification; see proto/README.md, "Cryptography".
  *
  * Keys are typed, so that a sealing key cannot be passed for an identity key. Whoever holds a secret wipes it
  * with crypt_wipe at its `out:`. Nothing here asks the system for randomness except crypt_system_seed. */
@@ -26,7 +27,8 @@ void crypt_wipe(void *p, size_t n);
 /* ---- hashes ------------------------------------------------------------------------------------------ */
 
 /* BLAKE2b-256 with a domain, so that no hash can be taken for one of another kind (the domain is the
- * 16-byte personalisation, the text padded with zeros). */
+ * 16-byte personalisation, the text padded with zeros). hash2 and hash4 hash the bytes one after the other, without lengths:
+ * at most one of them may vary in length in a domain. */
 enum hash_domain { HASH_STREAM, HASH_LINK, HASH_LEAF, HASH_HEADER, HASH_ENVELOPE, HASH_BODY, HASH_CHUNK, HASH_PAGE,
                    HASH_MANIFEST, HASH_STATE, HASH_FRONTIERS, HASH_RECORD, HASH_KEY_ID, HASH_SHARE, HASH_IDEMPOTENCY,
                    HASH_NETWORK, HASH_DOMAINS };
@@ -49,7 +51,8 @@ struct sym_key { uint8_t b[SYM_KEY_BYTES]; };
  * bytes, or for chunks the counter of seal.h under a key used for one body only. out may not overlap plain. */
 void sym_seal(const struct sym_key *key, const uint8_t nonce[SYM_NONCE_BYTES], struct view associated,
               struct view plain, uint8_t *out);
-/* out holds sealed.len - SYM_OVERHEAD_BYTES. ERR_TRUNCATED, ERR_AUTH (nothing is written then). */
+/* out holds sealed.len - SYM_OVERHEAD_BYTES. ERR_TRUNCATED, ERR_AUTH (then out
+ * is untouched or zeroed, never plaintext). */
 MUST_USE enum err sym_open(const struct sym_key *key, struct view associated, struct view sealed, uint8_t *out);
 
 /* ---- public keys -------------------------------------------------------------------------------------- */
@@ -97,16 +100,19 @@ MUST_USE enum err base64_parse(struct view text, uint8_t *out, size_t n);
 #define MINISIGN_KEY_ID_BYTES 8
 struct minisign_public { uint8_t key_id[MINISIGN_KEY_ID_BYTES]; struct sign_public key; };
 struct minisign_secret { uint8_t key_id[MINISIGN_KEY_ID_BYTES]; struct sign_secret key; };
-/* Makes the text of a .minisig file for the file's content. ERR_TOO_LARGE when out is too small (600 bytes do). */
+/* Makes the text of a .minisig file for the file's content. ERR_TOO_LARGE when out is too small (600
+ * bytes do for a comment of 300), ERR_FORMAT when the comment has control characters other than tabs. */
 MUST_USE enum err minisign_sign(const struct minisign_secret *sec, struct view file, const char *trusted_comment,
                                 char *out, size_t out_size);
 /* comment (size comment_size, may be NULL) gets the trusted comment. ERR_FORMAT, ERR_KEY (another key id), ERR_AUTH. */
 MUST_USE enum err minisign_verify(const struct minisign_public *pub, struct view file, struct view minisig,
                                   char *comment, size_t comment_size);
-/* The .pub file (two lines) and our secret key's text (minisign's own unencrypted format, "Ed" with kdf 0,0). */
+/* The .pub file (two lines) and our secret key's text (minisign's own unencrypted format, "Ed" with kdf 0,0). Lines may
+ * end in CR LF. 400 bytes hold either. */
 void minisign_public_format(const struct minisign_public *pub, char *out, size_t out_size);
 MUST_USE enum err minisign_public_parse(struct view text, struct minisign_public *out);
 void minisign_secret_format(const struct minisign_secret *sec, char *out, size_t out_size);
+/* ERR_FORMAT (also when its halves do not fit), ERR_UNSUPPORTED when it is protected by a password. */
 MUST_USE enum err minisign_secret_parse(struct view text, struct minisign_secret *out);
 
 #endif
