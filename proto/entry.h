@@ -37,10 +37,14 @@ struct header {
 	struct wall handle_by; /* 0: none */
 	struct wall expires;   /* 0: never */
 };
-#define HEADER_BYTES 64 /* of which 8 reserved, zero */
+#define HEADER_BYTES 64 /* of which 9 reserved, zero */
+/* Times outside 0..LIMIT_WALL_US are brought into it (a deadline before 1970 stays one that has passed). */
 void header_encode(const struct header *h, uint8_t out[HEADER_BYTES]);
-/* ERR_TRUNCATED, ERR_VERSION, ERR_FORMAT (reserved bits or bytes set, precedence out of range). An unknown kind is no error. */
+/* ERR_TRUNCATED, ERR_VERSION, ERR_FORMAT (reserved bits or bytes set, precedence, kind or a time out of range; not
+ * exactly HEADER_BYTES). An unknown kind is no error. */
 MUST_USE enum err header_decode(struct view v, struct header *out);
+/* True when originator, precedence and exercise flag are those of the stream: no entry says otherwise. */
+bool header_fits(const struct header *h, const struct stream_name *stream);
 
 /* What only custodians need; plaintext of the sealed envelope. Fields are tagged (u8 tag, u16 length, bytes) in
  * rising order of tag, absent when empty; tags from 128 on are skipped when unknown, lower ones are ERR_VERSION. */
@@ -58,7 +62,8 @@ struct envelope {
 	struct sym_key content_key;
 	struct view records;   /* kind REPORT: report records (report.h) */
 };
-/* Appends to out. ERR_TOO_LARGE when over LIMIT_ENVELOPE_BYTES - SYM_OVERHEAD_BYTES or a field over its limit. */
+/* ERR_TOO_LARGE when over size or LIMIT_ENVELOPE_BYTES - SYM_OVERHEAD_BYTES, or a field over its limit; ERR_FORMAT when
+ * queue is not a name or another of the words is not text (view_is_text). */
 MUST_USE enum err envelope_encode(const struct envelope *e, uint8_t *out, size_t size, size_t *len);
 /* Views are borrowed from v. ERR_FORMAT, ERR_TRUNCATED, ERR_VERSION, ERR_TOO_LARGE. */
 MUST_USE enum err envelope_decode(struct view v, struct envelope *out);
@@ -76,9 +81,11 @@ enum entry_flag {
 	ENTRY_STUB = 1,          /* header and hashes only */
 	ENTRY_BODY_APART = 2,    /* body_len > 0 and the body is not in `body`: fetched in pieces by body_hash */
 };
-/* Fills the three hashes from the bytes (body_hash only when body is at hand; otherwise it is left as it is). */
+/* Fills the hashes from the bytes that are there: header's always, envelope's unless it is a stub, body's (and body_len)
+ * when body is at hand; zeros for what the entry does not have; what is elsewhere is left as it is. */
 void entry_hash(struct entry *e);
-/* The hash of one entry inside its chain: HASH_LEAF of header hash, envelope hash, body hash. */
+/* The hash of one entry inside its chain: HASH_LEAF of header hash, envelope hash, body hash, u64 body_len
+ * (so that nobody on the way can lie about the size of a body that comes later). */
 struct hash entry_leaf(const struct entry *e);
 
 #endif

@@ -38,6 +38,10 @@
 #define LIMIT_ENVELOPE_BYTES 3072
 static_assert(LIMIT_HEADER_BYTES + LIMIT_ENVELOPE_BYTES + 512 <= 4080, "an entry record fits one page");
 
+/* Wall times in headers and records: 1970 to the end of the year 9999, so that adding a duration never overflows.
+ * A decoder refuses what lies outside; an encoder brings its own into it. */
+#define LIMIT_WALL_US 253402300799999999LL
+
 /* A body: 1 GiB of plain text at most; over it the submission is refused. */
 #define LIMIT_BODY_BYTES (1024LL * 1024 * 1024)
 /* A chunk: plain bytes of a body sealed together. The sealed chunk must fit a frame. */

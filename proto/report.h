@@ -35,7 +35,8 @@ struct report_record {
 	uint16_t ids;
 	struct view id_bytes;   /* ids * MSGID_BYTES */
 };
-/* Appends one record: u8 event, u16 addressee, i64 when, vec8 by, vec16 why, u8 has_order, [32 order], u16 ids, ids. */
+/* Appends one record: u8 event, u16 addressee, i64 when, vec8 by, vec16 why, u8 has_order, [32 order], u16 ids, ids.
+ * What it writes, report_next takes: by and why are cut to their limits, and bytes that are not text become '?'. */
 void report_add(struct buf *out, const struct report_record *r);
 size_t report_bytes(const struct report_record *r);
 /* Takes the next record off *rest. ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE. Unknown events are returned as they are. */

@@ -42,13 +42,13 @@ enum request_type {
 };
 
 enum request_field {
-	F_TO = 1, F_PRECEDENCE = 2, F_TYPE = 3, F_LANG = 4, F_CHANNEL = 5, F_SUBJECT = 6, F_RE = 7, F_EXPIRES = 8 /* i64 wall us */,
-	F_KEY = 9 /* idempotency */, F_EXERCISE = 10, F_BODY = 11, F_BODY_BYTES = 12 /* u64 */, F_QUEUE = 13, F_COUNT = 14 /* u32 */,
-	F_LEASE_US = 15 /* i64 */, F_ID = 16, F_BY = 17, F_REASON = 18, F_STATE = 19 /* u8 enum wait_state */, F_WHAT = 20,
-	F_INDEX = 21 /* u32 */, F_LAST = 22 /* u8 */, F_ALARM = 23 /* text */, F_CODE = 24, F_TEXT = 25, F_DUPLICATE = 26 /* u8 */,
+	F_TO = 1, F_PRECEDENCE = 2 /* u8 */, F_TYPE = 3, F_LANG = 4, F_CHANNEL = 5, F_SUBJECT = 6, F_RE = 7 /* 16 bytes */, F_EXPIRES = 8 /* i64 wall us */,
+	F_KEY = 9 /* idempotency */, F_EXERCISE = 10 /* text: its name */, F_BODY = 11, F_BODY_BYTES = 12 /* u64 */, F_QUEUE = 13, F_COUNT = 14 /* u32 */,
+	F_LEASE_US = 15 /* i64 */, F_ID = 16 /* 16 bytes */, F_BY = 17, F_REASON = 18, F_STATE = 19 /* u8 enum wait_state */, F_WHAT = 20,
+	F_INDEX = 21 /* u32 */, F_LAST = 22 /* u8 */, F_ALARM = 23 /* text */, F_CODE = 24 /* text: err_code */, F_TEXT = 25, F_DUPLICATE = 26 /* u8 */,
 	F_FROM = 27, F_SENT = 28 /* i64 */, F_PERHAPS_SEEN = 29 /* text: where */, F_REPLAYED = 30 /* u8 */, F_SIZE = 31 /* u64 */,
 	F_NAME = 32, F_NUMBER = 33 /* i64 */, F_FLAG = 34 /* u8 */, F_TIME = 35 /* i64 wall us */, F_LIST = 36 /* text, items apart by \n */,
-	F_PLAIN_HASH = 37 /* 32 bytes */, F_NULL = 38 /* empty */, F_HANDLE_BY = 39 /* i64 */, F_AREA = 40, F_COUNT_OF_FIELDS
+	F_PLAIN_HASH = 37 /* 32 bytes */, F_NULL = 38 /* empty */, F_HANDLE_BY = 39 /* i64 */, F_AREA = 40 /* text */, F_COUNT_OF_FIELDS
 };
 
 /* What a sender may wait for, in order. */
@@ -66,17 +66,21 @@ void request_u8(struct request_writer *w, uint8_t field, uint8_t x);
 void request_u32(struct request_writer *w, uint8_t field, uint32_t x);
 void request_u64(struct request_writer *w, uint8_t field, uint64_t x);
 void request_id(struct request_writer *w, const struct msgid *id);
+/* A message over LIMIT_REQUEST_BYTES leaves out bad. */
 void request_end(struct request_writer *w);
 
-/* Reader. request_head: how long the message at the start of v is, once 4 bytes are there: 0 when more bytes are needed,
+/* Reader. request_length: how long the message at the start of v is, once 4 bytes are there: 0 when more bytes are needed,
  * else the full length with the length field; ERR_TOO_LARGE over LIMIT_REQUEST_BYTES, ERR_FORMAT under the head. */
 MUST_USE enum err request_length(struct view v, size_t *len);
 struct request { uint8_t type; uint32_t tag; struct view fields; };
+/* ERR_TRUNCATED, ERR_FORMAT (length, version 0), ERR_TOO_LARGE, ERR_VERSION. type and tag are filled whenever the head is
+ * there, so that the refusal can carry the tag. Fields are read, and judged, by request_next. */
 MUST_USE enum err request_decode(struct view message, struct request *out); /* message: exactly one, with its length */
 struct request_item { uint8_t field; struct view value; };
 /* Takes the next field off *rest; ERR_NOT_FOUND at the end, ERR_TRUNCATED, ERR_FORMAT (unknown field). */
 MUST_USE enum err request_next(struct view *rest, struct request_item *out);
-/* Values: zeros when the length is wrong; request_value_ok says whether the length fits the field. */
+/* Values: zeros when the length is wrong; item_ok says whether the value is one for its field: length, limit, range, and
+ * text where it is text (a queue, subject, reason and the like; not TEXT and LIST of replies). */
 uint8_t item_u8(const struct request_item *i);
 uint32_t item_u32(const struct request_item *i);
 uint64_t item_u64(const struct request_item *i);

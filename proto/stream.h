@@ -45,7 +45,9 @@ struct segment {
 	struct view entry_bytes; /* encoded entries */
 	struct view tail_bytes;  /* tail * HASH_BYTES */
 };
-/* ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE, ERR_RANGE (first 0, or head.number != first + entries + tail - 1). */
+/* Walks all entries: headers are decoded and must fit the name, so that segment_next of what it took does not fail.
+ * ERR_FORMAT, ERR_TRUNCATED, ERR_VERSION, ERR_TOO_LARGE, ERR_RANGE (first or entries 0, or head.number is not
+ * first + entries + tail - 1). */
 MUST_USE enum err segment_decode(struct view v, struct segment *out);
 /* Takes the next entry off *rest (begin with s->entry_bytes) and fills its hashes. ERR_*. */
 MUST_USE enum err segment_next(struct view *rest, struct entry *out);
