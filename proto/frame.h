@@ -61,16 +61,20 @@ struct part {
 	struct hash body;     /* body hash, as in the entry */
 	uint8_t kind;         /* enum part_kind */
 	uint32_t index;
-	uint32_t offset, total; /* slice of this part: bytes [offset, offset+len) of total */
-	struct view bytes;    /* empty in FRAME_WANT */
-	uint32_t count;       /* FRAME_WANT: so many parts from index on; 1 at least */
+	uint32_t offset, total; /* slice of this part: bytes [offset, offset+len) of total; WANT: from offset on, no total */
+	struct view bytes;    /* empty in FRAME_WANT, never in FRAME_PART */
+	uint32_t count;       /* FRAME_WANT: so many parts from index on, 1 at least (0 in FRAME_PART) */
 };
+/* The longest part of a kind (0 for an unknown kind) and how many parts of it a body can have. */
+uint32_t part_max_bytes(unsigned kind);
+uint32_t part_max_count(unsigned kind);
 void frame_want(struct buf *out, const struct part *p);
 void frame_part(struct buf *out, const struct part *p);
 void frame_probe(struct buf *out, enum frame_type probe_or_reply, uint64_t token);
 
-/* Decoder: type in out->type, the member of that name filled, views borrowed. ERR_VERSION (newer frame version),
- * ERR_UNSUPPORTED (unknown type), ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE. */
+/* Decoder: type in out->type, the member of that name filled, views borrowed. Everything inside is checked for its shape,
+ * so that nothing of a malformed frame is applied. ERR_VERSION (newer frame version), ERR_UNSUPPORTED (unknown type),
+ * ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE, ERR_RANGE (a part, count or slice that no body has). */
 struct frame {
 	enum frame_type type;
 	union {

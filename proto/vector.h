@@ -33,6 +33,8 @@ struct vector {
 };
 MUST_USE enum err vector_make(const struct crypt_suite *suite, const struct sign_secret *key, const struct hash *network,
                               const struct vector *v, struct buf *out);
+/* Whose vector it says it is, so that the key can be found: nothing is checked yet. ERR_TRUNCATED, ERR_VERSION, ERR_FORMAT. */
+MUST_USE enum err vector_holder(struct view in, uint16_t *holder);
 /* ERR_AUTH and the decoder's errors; views borrowed from in. */
 MUST_USE enum err vector_open(const struct crypt_suite *suite, const struct sign_public *key, const struct hash *network,
                               struct view in, struct vector *out);

@@ -1,0 +1,268 @@
+#include "proto/frame.h"
+
+#include "proto/cursor.h"
+
+#define DIGEST_LINE_BYTES (2 + HASH_BYTES)
+
+const char *lane_name(unsigned lane)
+{
+	static const char *const names[LANE_COUNT] = {"urgent", "bulk"};
+
+	return lane < LANE_COUNT ? names[lane] : "?";
+}
+
+static const struct part_limit {
+	uint32_t count, bytes;
+} part_limits[] = {
+	[PART_WHOLE] = {1, LIMIT_SEALED_CHUNK_BYTES},
+	[PART_MANIFEST] = {1, MANIFEST_MAX_BYTES},
+	[PART_PAGE] = {LIMIT_MANIFEST_PAGES, LIMIT_LEAVES_PER_PAGE * HASH_BYTES},
+	[PART_CHUNK] = {(uint32_t)LIMIT_CHUNKS, LIMIT_SEALED_CHUNK_BYTES},
+};
+#define PART_KINDS (sizeof part_limits / sizeof part_limits[0])
+
+uint32_t part_max_bytes(unsigned kind)
+{
+	return kind < PART_KINDS ? part_limits[kind].bytes : 0;
+}
+
+uint32_t part_max_count(unsigned kind)
+{
+	return kind < PART_KINDS ? part_limits[kind].count : 0;
+}
+
+/* ---- encoding ----------------------------------------------------------------------------------------- */
+
+void frame_begin(struct buf *out, enum frame_type t)
+{
+	buf_add_u8(out, FRAME_VERSION);
+	buf_add_u8(out, (uint8_t)t);
+}
+
+void frame_hello(struct buf *out, enum frame_type hello_or_welcome, const struct hello *h)
+{
+	assert(hello_or_welcome == FRAME_HELLO || hello_or_welcome == FRAME_WELCOME);
+	assert(h->lane < LANE_COUNT && view_is_name(h->bearer));
+	frame_begin(out, hello_or_welcome);
+	buf_add_u16(out, h->site);
+	buf_add_u8(out, h->protocol_min);
+	buf_add_u8(out, h->protocol_max);
+	buf_add_u8(out, h->lane);
+	buf_add_u8(out, h->recovering != 0);
+	buf_add_u64(out, (uint64_t)h->incarnation.born_us);
+	buf_add(out, view_of(h->incarnation.random, sizeof h->incarnation.random));
+	buf_add_u64(out, (uint64_t)(h->now.us < 0 ? 0 : h->now.us > LIMIT_WALL_US ? LIMIT_WALL_US : h->now.us));
+	buf_add_u32(out, h->roster_serial);
+	buf_add(out, view_of(h->state.b, HASH_BYTES));
+	buf_add_u8(out, (uint8_t)h->bearer.len);
+	buf_add(out, h->bearer);
+}
+
+void frame_digest(struct buf *out, const struct digest_line *lines, size_t n)
+{
+	assert(n <= LIMIT_SITES);
+	frame_begin(out, FRAME_DIGEST);
+	buf_add_u16(out, (uint16_t)n);
+	for (size_t i = 0; i < n; i++) {
+		buf_add_u16(out, lines[i].originator);
+		buf_add(out, view_of(lines[i].hash.b, HASH_BYTES));
+	}
+}
+
+void frame_frontiers_begin(struct buf *out, uint16_t complete)
+{
+	frame_begin(out, FRAME_FRONTIERS);
+	buf_add_u16(out, complete);
+}
+
+static void add_part_name(struct buf *out, enum frame_type t, const struct part *p)
+{
+	assert(p->kind < PART_KINDS);
+	frame_begin(out, t);
+	buf_add(out, view_of(p->body.b, HASH_BYTES));
+	buf_add_u8(out, p->kind);
+	buf_add_u32(out, p->index);
+	buf_add_u32(out, p->offset);
+}
+
+void frame_want(struct buf *out, const struct part *p)
+{
+	assert(p->count > 0);
+	add_part_name(out, FRAME_WANT, p);
+	buf_add_u32(out, p->count);
+}
+
+void frame_part(struct buf *out, const struct part *p)
+{
+	assert(p->bytes.len > 0 && p->total <= part_max_bytes(p->kind) && p->offset <= p->total &&
+	       p->bytes.len <= p->total - p->offset);
+	add_part_name(out, FRAME_PART, p);
+	buf_add_u32(out, p->total);
+	buf_add_u32(out, (uint32_t)p->bytes.len);
+	buf_add(out, p->bytes);
+}
+
+void frame_probe(struct buf *out, enum frame_type probe_or_reply, uint64_t token)
+{
+	assert(probe_or_reply == FRAME_PROBE || probe_or_reply == FRAME_PROBE_REPLY);
+	frame_begin(out, probe_or_reply);
+	buf_add_u64(out, token);
+}
+
+/* ---- decoding ----------------------------------------------------------------------------------------- */
+
+static void check(struct rd *r, bool good, enum err e)
+{
+	if (!r->err && !good)
+		rd_fail(r, e);
+}
+
+/* So that no later sum or difference of times can overflow. */
+static bool wall_ok(int64_t us)
+{
+	return us >= 0 && us <= LIMIT_WALL_US;
+}
+
+static void rd_hello(struct rd *r, struct hello *h)
+{
+	h->site = rd_u16(r);
+	h->protocol_min = rd_u8(r);
+	h->protocol_max = rd_u8(r);
+	h->lane = rd_u8(r);
+	h->recovering = rd_u8(r);
+	h->incarnation.born_us = rd_i64(r);
+	rd_copy(r, h->incarnation.random, sizeof h->incarnation.random);
+	h->now.us = rd_i64(r);
+	h->roster_serial = rd_u32(r);
+	rd_copy(r, h->state.b, HASH_BYTES);
+	h->bearer = rd_vec8(r, LIMIT_NAME_BYTES);
+	check(r, wall_ok(h->incarnation.born_us) && wall_ok(h->now.us), ERR_FORMAT);
+	check(r, h->site != 0 && h->protocol_min <= h->protocol_max, ERR_FORMAT);
+	check(r, h->lane < LANE_COUNT && h->recovering <= 1 && view_is_name(h->bearer), ERR_FORMAT);
+}
+
+static void rd_digest(struct rd *r, struct frame *out)
+{
+	struct digest_line line;
+	struct view rest;
+
+	out->u.digest.n = rd_u16(r);
+	if (out->u.digest.n > LIMIT_SITES)
+		rd_fail(r, ERR_TOO_LARGE);
+	out->u.digest.lines = rd_bytes(r, (size_t)out->u.digest.n * DIGEST_LINE_BYTES);
+	rest = out->u.digest.lines;
+	while (!r->err && rest.len > 0)
+		rd_fail(r, digest_line_next(&rest, &line));
+}
+
+static void rd_frontiers(struct rd *r, struct frame *out)
+{
+	struct frontier f;
+	struct view rest;
+
+	out->u.frontiers.complete = rd_u16(r);
+	out->u.frontiers.rest = rd_bytes(r, rd_left(r));
+	rest = out->u.frontiers.rest;
+	while (!r->err && rest.len > 0)
+		rd_fail(r, frontier_next(&rest, &f));
+}
+
+static void rd_part_name(struct rd *r, struct part *p)
+{
+	rd_copy(r, p->body.b, HASH_BYTES);
+	p->kind = rd_u8(r);
+	check(r, p->kind < PART_KINDS, ERR_FORMAT);
+	p->index = rd_u32(r);
+	check(r, p->index < part_max_count(p->kind), ERR_RANGE);
+	p->offset = rd_u32(r);
+	check(r, p->offset < part_max_bytes(p->kind), ERR_RANGE);
+}
+
+static void rd_want(struct rd *r, struct part *p)
+{
+	rd_part_name(r, p);
+	p->count = rd_u32(r);
+	check(r, p->count > 0 && p->count <= part_max_count(p->kind) - p->index, ERR_RANGE);
+}
+
+static void rd_part(struct rd *r, struct part *p)
+{
+	rd_part_name(r, p);
+	p->total = rd_u32(r);
+	check(r, p->total > p->offset && p->total <= part_max_bytes(p->kind), ERR_RANGE);
+	p->bytes = rd_vec32(r, LIMIT_SEALED_CHUNK_BYTES);
+	check(r, p->bytes.len > 0 && p->bytes.len <= p->total - p->offset, ERR_RANGE);
+}
+
+static void rd_segment(struct rd *r, struct segment *s)
+{
+	struct view bytes = rd_bytes(r, rd_left(r));
+
+	rd_fail(r, segment_decode(bytes, s));
+}
+
+static void rd_fields(struct rd *r, struct frame *out)
+{
+	switch (out->type) {
+	case FRAME_HELLO:
+	case FRAME_WELCOME:
+		rd_hello(r, &out->u.hello);
+		break;
+	case FRAME_DIGEST:
+		rd_digest(r, out);
+		break;
+	case FRAME_FRONTIERS:
+		rd_frontiers(r, out);
+		break;
+	case FRAME_SEGMENT:
+		rd_segment(r, &out->u.segment);
+		break;
+	case FRAME_WANT:
+		rd_want(r, &out->u.part);
+		break;
+	case FRAME_PART:
+		rd_part(r, &out->u.part);
+		break;
+	case FRAME_PROBE:
+	case FRAME_PROBE_REPLY:
+		out->u.token = rd_u64(r);
+		break;
+	case FRAME_STATE:
+	case FRAME_VECTOR:
+	case FRAME_HEADS:
+		out->u.raw = rd_bytes(r, rd_left(r));
+		break;
+	default:
+		rd_fail(r, ERR_UNSUPPORTED);
+	}
+}
+
+enum err frame_decode(struct view v, struct frame *out)
+{
+	struct rd r = rd_init(v);
+	uint8_t version = rd_u8(&r);
+
+	memset(out, 0, sizeof *out);
+	if (v.len > LIMIT_FRAME_BYTES)
+		return ERR_TOO_LARGE;
+	if (version > FRAME_VERSION)
+		return ERR_VERSION;
+	check(&r, version > 0, ERR_FORMAT);
+	out->type = (enum frame_type)rd_u8(&r);
+	if (!r.err)
+		rd_fields(&r, out);
+	return r.err ? r.err : rd_done(&r);
+}
+
+enum err digest_line_next(struct view *rest, struct digest_line *out)
+{
+	struct rd r = rd_init(*rest);
+
+	out->originator = rd_u16(&r);
+	rd_copy(&r, out->hash.b, HASH_BYTES);
+	check(&r, out->originator != 0, ERR_FORMAT);
+	if (r.err)
+		return r.err;
+	*rest = view_of(r.pos, rd_left(&r));
+	return ERR_OK;
+}
