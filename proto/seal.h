@@ -12,9 +12,10 @@
 #include "proto/entry.h"
 #include "proto/pack.h"
 
-/* Size buckets: four steps an octave from 64 bytes: 64, 80, 96, 112, 128, 160, ... Code 0 is "no body". */
-uint8_t bucket_of(uint64_t bytes);      /* the smallest bucket that holds bytes; 1..255 */
-uint64_t bucket_bytes(uint8_t bucket);  /* 0 for 0 */
+/* Size buckets: four steps an octave from 64 bytes: 64, 80, 96, 112, 128, 160, ... Code 0 is "no body". Padding ends at
+ * what a sealed chunk may hold (LIMIT_SEALED_CHUNK_BYTES), also where its bucket is larger. */
+uint8_t bucket_of(uint64_t bytes);      /* the smallest bucket that holds bytes; 1..233 */
+uint64_t bucket_bytes(uint8_t bucket);  /* 0 for 0; UINT64_MAX from 233 on */
 
 /* Seals a body of one chunk (plain.len <= LIMIT_CHUNK_BYTES) and appends it to out.
  * pack_body first makes the padded plaintext, so that the header can name its bucket before it is sealed. */
@@ -24,7 +25,7 @@ MUST_USE enum err body_seal(const struct sym_key *content, const uint8_t nonce[S
 /* Opens and unpacks; appends the plain body to out. ERR_AUTH, ERR_FORMAT, ERR_TOO_LARGE. */
 MUST_USE enum err body_open(struct packer *p, const struct sym_key *content, struct view header, struct view sealed, struct buf *out);
 
-/* Chunk number index (from 0) of a body of several; plain.len == LIMIT_CHUNK_BYTES unless last. Associated data is
+/* Chunk number index (from 0) of a body of several; ERR_RANGE unless plain.len == LIMIT_CHUNK_BYTES or last. Associated data is
  * empty: the content key is used for this body alone, and envelope and manifest bind it to the header. */
 MUST_USE enum err chunk_seal(struct packer *p, const struct sym_key *content, uint32_t index, bool last, struct view plain, struct buf *out);
 MUST_USE enum err chunk_open(struct packer *p, const struct sym_key *content, uint32_t index, bool last, struct view sealed, struct buf *out);
@@ -47,7 +48,7 @@ MUST_USE enum err manifest_decode(struct view v, struct manifest *out);
 struct hash manifest_hash(const struct manifest *m);
 struct hash page_hash(uint32_t page, struct view leaves);
 
-/* Envelope: appends the sealed form to out. */
+/* Envelope: appends the sealed form to out (check buf_ok). header is HEADER_BYTES long. */
 void envelope_seal(const struct sym_key *epoch, const uint8_t nonce[SYM_NONCE_BYTES], struct view header,
                    const struct hash *stream, struct view plain, struct buf *out);
 /* out holds sealed.len - SYM_OVERHEAD_BYTES; *plain points into it. ERR_AUTH, ERR_TRUNCATED. */
