@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stdlib.h>
 
 enum err crypt_start(void)
 {
@@ -126,6 +127,44 @@ struct hash crypt_hash4(enum hash_domain d, struct view a, struct view b, struct
 struct hash crypt_hash2(enum hash_domain d, struct view a, struct view b)
 {
 	return crypt_hash4(d, a, b, view_of(NULL, 0), view_of(NULL, 0));
+}
+
+/* libsodium wants its state at a 64-byte boundary, which malloc does not promise. */
+struct hasher {
+	crypto_generichash_blake2b_state state;
+};
+
+struct hasher *hasher_new(enum hash_domain d)
+{
+	struct hasher *h = aligned_alloc(64, (sizeof *h + 63) / 64 * 64);
+
+	assert(d < HASH_DOMAINS);
+	if (h)
+		crypto_generichash_blake2b_init_salt_personal(&h->state, NULL, 0, HASH_BYTES, NULL, domains[d]);
+	return h;
+}
+
+void hasher_add(struct hasher *h, struct view v)
+{
+	if (h)
+		blake2b_update(&h->state, v);
+}
+
+struct hash hasher_end(struct hasher *h)
+{
+	struct hash out = {{0}};
+
+	if (h)
+		crypto_generichash_blake2b_final(&h->state, out.b, sizeof out.b);
+	hasher_free(h);
+	return out;
+}
+
+void hasher_free(struct hasher *h)
+{
+	if (h)
+		sodium_memzero(h, sizeof *h);
+	free(h);
 }
 
 /* ---- symmetric sealing --------------------------------------------------------------------------------- */

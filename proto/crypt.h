@@ -36,6 +36,13 @@ struct hash crypt_hash(enum hash_domain d, struct view a);
 struct hash crypt_hash2(enum hash_domain d, struct view a, struct view b);
 struct hash crypt_hash4(enum hash_domain d, struct view a, struct view b, struct view c, struct view e);
 
+/* The same hash over bytes that come in pieces. hasher_end frees it; NULL is never dereferenced. */
+struct hasher;
+struct hasher *hasher_new(enum hash_domain d); /* NULL: out of memory */
+void hasher_add(struct hasher *h, struct view v);
+struct hash hasher_end(struct hasher *h);
+void hasher_free(struct hasher *h);
+
 /* ---- symmetric sealing: XChaCha20-Poly1305 that commits to its key ------------------------------------ */
 
 #define SYM_KEY_BYTES 32
