@@ -17,6 +17,7 @@ libconfig-dev text of roster and configuration
 libjansson-dev --json output
 libsystemd-dev readiness and watchdog of the daemon
 libcmocka-dev unit tests
+libbsd-dev ordered trees of the store in memory
 minisign tests: the tool that must accept a signed roster
 mandoc tests: the manual pages must be correct
 python3 demo and integration tests
