@@ -19,7 +19,7 @@ static bool buf_grow(struct buf *b, size_t need)
 
 uint8_t *buf_extend(struct buf *b, size_t n)
 {
-	if (b->bad || n > SIZE_MAX - b->len || ((b->len + n > b->cap || !b->ptr) && !buf_grow(b, b->len + n))) {
+	if (b->bad || n > PTRDIFF_MAX - b->len || ((b->len + n > b->cap || !b->ptr) && !buf_grow(b, b->len + n))) {
 		b->bad = true;
 		return NULL;
 	}
