@@ -153,8 +153,10 @@ static enum err read_sealing(struct reading *r, struct seal_pair *out)
 static enum err read_sealings(struct reading *r, struct site_keys *out)
 {
 	do {
-		if (out->n_sealing == KEYFILE_SEALING_MAX)
+		if (out->n_sealing == KEYFILE_SEALING_MAX) {
+			r->line++;
 			return fail(r, ERR_TOO_LARGE, "sealing: more than %d keys (remove the oldest that nothing needs)", KEYFILE_SEALING_MAX);
+		}
 		enum err e = read_sealing(r, &out->sealing[out->n_sealing]);
 		if (e != ERR_OK)
 			return e;

@@ -82,10 +82,11 @@ static bool is_include(const struct scan *s)
 	return s->blank && s->end - s->pos >= 8 && memcmp(s->pos, "@include", 8) == 0;
 }
 
-/* Passes a string or comment up to and with its end; an end that never comes is left to libconfig to report. */
+/* Passes a string or comment up to and with its end. (libconfig does not release a string that never ends.) */
 static bool skip_until(struct scan *s, const char *end, bool escapes)
 {
 	size_t n = strlen(end);
+	unsigned begun = s->line;
 	while (s->pos < s->end) {
 		if (is_include(s))
 			return refuse_include(s);
@@ -102,6 +103,8 @@ static bool skip_until(struct scan *s, const char *end, bool escapes)
 			step(s);
 		return true;
 	}
+	if (escapes)
+		return fail_line(s->ctx, begun, ERR_FORMAT, "the text: a string begins here and never ends (close it with '\"')");
 	return true;
 }
 
