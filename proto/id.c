@@ -1,6 +1,7 @@
 #include "proto/id.h"
 
 #include "proto/cursor.h"
+#include "proto/limits.h"
 
 /* ---- message ids ------------------------------------------------------------------------------------ */
 
@@ -162,5 +163,7 @@ enum err stream_name_decode(struct view v, struct stream_name *out)
 	e = rd_done(&r);
 	if (e)
 		return e;
+	if (out->originator == 0 || out->addressee == 0 || out->incarnation.born_us < 0 || out->incarnation.born_us > LIMIT_WALL_US)
+		return ERR_FORMAT;
 	return out->precedence < PREC_COUNT && out->exercise <= 1 ? ERR_OK : ERR_FORMAT;
 }

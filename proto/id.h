@@ -54,6 +54,7 @@ struct stream_name {
 };
 #define STREAM_NAME_BYTES 22
 void stream_name_encode(const struct stream_name *n, uint8_t out[STREAM_NAME_BYTES]); /* order of the members */
+/* ERR_TRUNCATED, ERR_FORMAT (a site number 0, a birth outside 0..LIMIT_WALL_US, precedence or exercise out of range). */
 MUST_USE enum err stream_name_decode(struct view v, struct stream_name *out);
 static inline bool stream_name_equal(const struct stream_name *a, const struct stream_name *b)
 {

@@ -77,6 +77,8 @@ static enum err check_vector(const struct vector *v)
 {
 	if (v->peers > LIMIT_SITES || v->orders > LIMIT_SITES)
 		return ERR_TOO_LARGE;
+	if (v->incarnation.born_us < 0 || v->incarnation.born_us > LIMIT_WALL_US)
+		return ERR_FORMAT;
 	if (v->holder == 0 || v->peer_bytes.len != (size_t)v->peers * 2 ||
 	    v->order_bytes.len != (size_t)v->orders * ORDER_HEAD_BYTES)
 		return ERR_FORMAT;

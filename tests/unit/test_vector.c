@@ -74,6 +74,8 @@ static enum err frontier_with(size_t at, uint8_t value)
 static void frontier_refuses_nonsense(void **state)
 {
 	(void)state;
+	assert_int_equal(frontier_with(1, 0), ERR_FORMAT);    /* no site has number 0 */
+	assert_int_equal(frontier_with(2, 0x80), ERR_FORMAT); /* born before 1970 */
 	assert_int_equal(frontier_with(STREAM_NAME_BYTES - 2, PREC_COUNT), ERR_FORMAT);
 	assert_int_equal(frontier_with(AT_NOT_WHOLE, LIMIT_NOT_WHOLE + 1), ERR_TOO_LARGE);
 	assert_int_equal(frontier_with(AT_NOT_WHOLE + 8, 9), ERR_FORMAT);   /* not rising */
@@ -247,6 +249,9 @@ static void vector_make_refuses_nonsense(void **state)
 	assert_int_equal(vector_make(s.suite, &s.sec, &s.network, &v, &out), ERR_TOO_LARGE);
 	v = good;
 	v.orders = 0;
+	assert_int_equal(vector_make(s.suite, &s.sec, &s.network, &v, &out), ERR_FORMAT);
+	v = good;
+	v.incarnation.born_us = INT64_MAX; /* one more than that, and the time overflows */
 	assert_int_equal(vector_make(s.suite, &s.sec, &s.network, &v, &out), ERR_FORMAT);
 	v = good;
 	v.holder = 0;

@@ -1,0 +1,306 @@
+/* Frames between nodes: each type there and back, and nothing of a malformed one taken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/frame.h"
+#include "tests/lib/codec.h"
+
+static enum err decode(void *arg, struct view v)
+{
+	(void)arg;
+	struct frame f;
+
+	return frame_decode(v, &f);
+}
+
+static void refuses_cuts_and_tails(struct buf *b)
+{
+	assert_cuts_refused(buf_view(b), decode, NULL);
+	assert_trailing_refused(buf_view(b), decode, NULL);
+}
+
+/* Decodes a frame with one byte changed. */
+static enum err with(const struct buf *b, size_t at, uint8_t value)
+{
+	uint8_t old = b->ptr[at];
+	enum err e;
+
+	b->ptr[at] = value;
+	e = decode(NULL, buf_view(b));
+	b->ptr[at] = old;
+	return e;
+}
+
+static struct hello sample_hello(void)
+{
+	struct hello h = {.site = 13, .protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX, .lane = LANE_BULK, .recovering = 1,
+			  .incarnation = {1626300000000000, {1, 2, 3, 4, 5, 6, 7, 8}}, .now = {1626300300000000}, .roster_serial = 7,
+			  .bearer = view_str("satellite")};
+
+	memset(h.state.b, 0x44, HASH_BYTES);
+	return h;
+}
+
+static void hello(void **state)
+{
+	(void)state;
+	struct hello h = sample_hello();
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	frame_hello(&b, FRAME_WELCOME, &h);
+	assert_hex(buf_view(&b), "01 02 000d 01 01 01 01 0005c71c79cc5800 0102030405060708 0005c71c8badfb00 00000007"
+				 " 4444444444444444444444444444444444444444444444444444444444444444 09 736174656c6c697465");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_WELCOME);
+	assert_int_equal(f.u.hello.site, 13);
+	assert_int_equal(f.u.hello.lane, LANE_BULK);
+	assert_int_equal(f.u.hello.recovering, 1);
+	assert_true(incarnation_equal(&f.u.hello.incarnation, &h.incarnation));
+	assert_int_equal(f.u.hello.now.us, h.now.us);
+	assert_int_equal(f.u.hello.roster_serial, 7);
+	assert_true(hash_equal(&f.u.hello.state, &h.state));
+	assert_true(view_equal(f.u.hello.bearer, h.bearer));
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 3, 0), ERR_FORMAT);     /* no site has number 0 */
+	assert_int_equal(with(&b, 4, 2), ERR_FORMAT);     /* min over max */
+	assert_int_equal(with(&b, 6, LANE_COUNT), ERR_FORMAT);
+	assert_int_equal(with(&b, 7, 2), ERR_FORMAT);
+	assert_int_equal(with(&b, 8, 0x80), ERR_FORMAT);  /* times that would overflow */
+	assert_int_equal(with(&b, 24, 0x7f), ERR_FORMAT);
+	assert_int_equal(with(&b, b.len - 1, 'E'), ERR_FORMAT);
+	buf_release(&b);
+}
+
+static void digest(void **state)
+{
+	(void)state;
+	struct digest_line lines[2] = {{13, {{1}}}, {14, {{2}}}}, back;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+	struct view rest;
+
+	frame_digest(&b, lines, 2);
+	assert_hex(buf_view(&b), "01 03 0002 000d 0100000000000000000000000000000000000000000000000000000000000000"
+				 " 000e 0200000000000000000000000000000000000000000000000000000000000000");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_DIGEST);
+	assert_int_equal(f.u.digest.n, 2);
+	rest = f.u.digest.lines;
+	assert_int_equal(digest_line_next(&rest, &back), ERR_OK);
+	assert_int_equal(back.originator, 13);
+	assert_int_equal(digest_line_next(&rest, &back), ERR_OK);
+	assert_int_equal(back.originator, 14);
+	assert_int_equal(back.hash.b[0], 2);
+	assert_int_equal(rest.len, 0);
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 5, 0), ERR_FORMAT);
+	assert_int_equal(with(&b, 2, (LIMIT_SITES >> 8) + 1), ERR_TOO_LARGE);
+	buf_clear(&b);
+	frame_digest(&b, NULL, 0);
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
+	buf_release(&b);
+}
+
+static void frontiers(void **state)
+{
+	(void)state;
+	struct frontier f = {.stream = {.originator = 13, .addressee = 15}, .number = 4, .not_whole = 1, .missing = {2}}, back;
+	struct buf b = BUF_EMPTY;
+	struct frame frame;
+	struct view rest;
+	size_t one;
+
+	frame_frontiers_begin(&b, 13);
+	frontier_add(&b, &f);
+	one = b.len;
+	frontier_add(&b, &f);
+	assert_int_equal(frame_decode(buf_view(&b), &frame), ERR_OK);
+	assert_int_equal(frame.type, FRAME_FRONTIERS);
+	assert_int_equal(frame.u.frontiers.complete, 13);
+	rest = frame.u.frontiers.rest;
+	assert_int_equal(frontier_next(&rest, &back), ERR_OK);
+	assert_int_equal(frontier_next(&rest, &back), ERR_OK);
+	assert_int_equal(back.missing[0], 2);
+	assert_int_equal(rest.len, 0);
+	for (size_t n = 0; n < b.len; n++) /* only a cut between two frontiers is a frame */
+		assert_int_equal(decode(NULL, view_of(b.ptr, n)) == ERR_OK, n == one || n == 4);
+	assert_trailing_refused(buf_view(&b), decode, NULL);
+	buf_release(&b);
+}
+
+static void segment(void **state)
+{
+	(void)state;
+	struct stream_name name = {.originator = 13, .addressee = 15, .precedence = PREC_FLASH};
+	struct header h = {.kind = KIND_MESSAGE, .originator = 13, .precedence = PREC_FLASH};
+	uint8_t header[HEADER_BYTES];
+	struct entry e = {.header = view_of(header, sizeof header), .envelope = view_str("sealed")};
+	struct head head = {.number = 5};
+	struct segment_writer w;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	header_encode(&h, header);
+	frame_begin(&b, FRAME_SEGMENT);
+	segment_begin(&w, &b, &name, 5);
+	segment_add(&w, &e);
+	segment_end(&w, NULL, 0, &head);
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_SEGMENT);
+	assert_int_equal(f.u.segment.first, 5);
+	assert_int_equal(f.u.segment.head.number, 5);
+	refuses_cuts_and_tails(&b);
+	buf_release(&b);
+}
+
+/* ---- body parts --------------------------------------------------------------------------------------- */
+
+static void want(void **state)
+{
+	(void)state;
+	struct part p = {.kind = PART_CHUNK, .index = 3, .offset = 1024, .count = 8};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	memset(p.body.b, 0x99, HASH_BYTES);
+	frame_want(&b, &p);
+	assert_hex(buf_view(&b), "01 06 9999999999999999999999999999999999999999999999999999999999999999 03 00000003 00000400 00000008");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_WANT);
+	assert_int_equal(f.u.part.kind, PART_CHUNK);
+	assert_int_equal(f.u.part.index, 3);
+	assert_int_equal(f.u.part.offset, 1024);
+	assert_int_equal(f.u.part.count, 8);
+	assert_int_equal(f.u.part.bytes.len, 0);
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 34, PART_CHUNK + 1), ERR_FORMAT);
+	assert_int_equal(with(&b, 34, PART_WHOLE), ERR_RANGE);  /* has no index 3 */
+	assert_int_equal(with(&b, 36, 1), ERR_RANGE);           /* a chunk that no body has */
+	assert_int_equal(with(&b, 40, 1), ERR_RANGE);           /* an offset that no chunk has */
+	assert_int_equal(with(&b, b.len - 1, 0), ERR_RANGE);    /* no part at all */
+	assert_int_equal(with(&b, b.len - 4, 0xff), ERR_RANGE); /* index + count would overflow */
+	buf_release(&b);
+}
+
+static void part(void **state)
+{
+	(void)state;
+	struct part p = {.kind = PART_WHOLE, .offset = 2, .total = 7, .bytes = view_str("piece")};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	memset(p.body.b, 0x99, HASH_BYTES);
+	frame_part(&b, &p);
+	assert_hex(buf_view(&b), "01 07 9999999999999999999999999999999999999999999999999999999999999999"
+				 " 00 00000000 00000002 00000007 00000005 7069656365");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_PART);
+	assert_int_equal(f.u.part.offset, 2);
+	assert_int_equal(f.u.part.total, 7);
+	assert_true(view_equal(f.u.part.bytes, p.bytes));
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 42, 3), ERR_RANGE);    /* runs over its total */
+	assert_int_equal(with(&b, 46, 2), ERR_RANGE);    /* total ends before it begins */
+	assert_int_equal(with(&b, 44, 0xff), ERR_RANGE); /* longer than any part */
+	buf_clear(&b);
+	p.offset = 0;
+	p.total = 1;
+	p.bytes.len = 1;
+	frame_part(&b, &p);
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
+	b.ptr[50] = 0;
+	assert_int_equal(decode(NULL, view_of(b.ptr, b.len - 1)), ERR_RANGE); /* a part of nothing */
+	buf_release(&b);
+}
+
+static void largest_part_travels_in_one_frame(void **state)
+{
+	(void)state;
+	static uint8_t bytes[LIMIT_SEALED_CHUNK_BYTES];
+	struct part p = {.kind = PART_CHUNK, .index = (uint32_t)LIMIT_CHUNKS - 1, .total = sizeof bytes, .bytes = view_of(bytes, sizeof bytes)};
+	struct buf b = BUF_EMPTY;
+
+	frame_part(&b, &p);
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
+	buf_release(&b);
+	assert_int_equal(part_max_bytes(PART_CHUNK), LIMIT_SEALED_CHUNK_BYTES);
+	assert_int_equal(part_max_count(PART_PAGE), LIMIT_MANIFEST_PAGES);
+	assert_int_equal(part_max_bytes(PART_CHUNK + 1), 0);
+	assert_int_equal(part_max_count(PART_CHUNK + 1), 0);
+}
+
+/* ---- the others --------------------------------------------------------------------------------------- */
+
+static void probe(void **state)
+{
+	(void)state;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	frame_probe(&b, FRAME_PROBE_REPLY, 0x0102030405060708);
+	assert_hex(buf_view(&b), "01 09 0102030405060708");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_PROBE_REPLY);
+	assert_int_equal(f.u.token, 0x0102030405060708);
+	refuses_cuts_and_tails(&b);
+	buf_release(&b);
+}
+
+static void raw(void **state)
+{
+	(void)state;
+	static const enum frame_type types[] = {FRAME_STATE, FRAME_VECTOR, FRAME_HEADS};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	for (size_t i = 0; i < 3; i++) {
+		buf_clear(&b);
+		frame_begin(&b, types[i]);
+		buf_add(&b, view_str("signed apart"));
+		assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+		assert_int_equal(f.type, types[i]);
+		assert_true(view_equal(f.u.raw, view_str("signed apart")));
+	}
+	buf_release(&b);
+}
+
+static void versions_types_and_size(void **state)
+{
+	(void)state;
+	static uint8_t bytes[LIMIT_FRAME_BYTES + 1] = {FRAME_VERSION, FRAME_VECTOR};
+
+	assert_int_equal(decode(NULL, view_of(bytes, LIMIT_FRAME_BYTES)), ERR_OK);
+	assert_int_equal(decode(NULL, view_of(bytes, LIMIT_FRAME_BYTES + 1)), ERR_TOO_LARGE);
+	assert_int_equal(decode(NULL, view_of(NULL, 0)), ERR_TRUNCATED);
+	assert_int_equal(decode(NULL, view_of("\0\1", 2)), ERR_FORMAT);
+	assert_int_equal(decode(NULL, view_of("\2\1", 2)), ERR_VERSION);
+	assert_int_equal(decode(NULL, view_of("\1\0", 2)), ERR_UNSUPPORTED);
+	assert_int_equal(decode(NULL, view_of("\1\15", 2)), ERR_UNSUPPORTED);
+	assert_string_equal(lane_name(LANE_URGENT), "urgent");
+	assert_string_equal(lane_name(LANE_BULK), "bulk");
+	assert_string_equal(lane_name(LANE_COUNT), "?");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hello),
+		cmocka_unit_test(digest),
+		cmocka_unit_test(frontiers),
+		cmocka_unit_test(segment),
+		cmocka_unit_test(want),
+		cmocka_unit_test(part),
+		cmocka_unit_test(largest_part_travels_in_one_frame),
+		cmocka_unit_test(probe),
+		cmocka_unit_test(raw),
+		cmocka_unit_test(versions_types_and_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
