@@ -54,6 +54,9 @@ MUST_USE enum err store_open_memory(const struct store_birth *birth, const struc
                                     enum err (*fail)(void *arg, uint64_t commit), void *arg, struct store **out);
 void store_close(struct store *s); /* no transaction may be open; NULL is fine */
 const struct store_birth *store_birth(const struct store *s);
+/* Whether a process has the store in dir open for writing: its lock says so, never a pid file. False also when there is
+ * no such folder or this user may not look into it. */
+bool store_is_locked(const char *dir);
 
 struct store_space {
 	int64_t used_bytes;  /* pages in use */
@@ -73,6 +76,8 @@ MUST_USE enum err txn_begin(struct store *s, bool write, struct txn **out);
 MUST_USE enum err txn_commit(struct txn *t);
 void txn_abort(struct txn *t); /* NULL is fine */
 enum err txn_error(const struct txn *t); /* what stuck, ERR_OK if nothing */
+/* Makes e stick, so that the commit fails with it: for a caller that cannot finish what it began. */
+void txn_fail(struct txn *t, enum err e);
 
 /* ---- meta: small named values ---------------------------------------------------------------------------- */
 
