@@ -262,6 +262,32 @@ class Net:
         for site in sites or self.sites:
             until(lambda: self.status(site)["links_up"] >= len(self.daemons) - 1, seconds, f"links of {site} are up", 0.05)
 
+    # The roster, and whoever signs it.
+    def authority_key(self):
+        return os.path.join(self.dir, "authority.key")
+
+    def authority_pub(self):
+        return os.path.join(self.dir, "authority.pub")
+
+    def put_roster(self, text, signature):
+        for name, content in (("roster.conf", text), ("roster.conf.minisig", signature)):
+            with open(os.path.join(self.dir, name + ".new"), "wb") as f:
+                f.write(content)
+            os.rename(os.path.join(self.dir, name + ".new"), os.path.join(self.dir, name))
+
+    def sign(self, text):
+        """A new roster, signed, in place of the old one."""
+        fresh = os.path.join(self.top, "fresh-roster.conf")
+        with open(fresh, "wb") as f:
+            f.write(text)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh + ".minisig")
+        estafette("roster", "sign", fresh, "--key", self.authority_key(), check=True)
+        self.put_roster(text, read(fresh + ".minisig"))
+
+    def hup(self, site):
+        os.kill(self.daemons[site].pid, signal.SIGHUP)
+
     # A desk's day, shortly.
     def send(self, site, to, body, *options, **more):
         """Sends bytes; the id."""
