@@ -1,0 +1,224 @@
+/* cmd_show.c - what the node knows: status, queues, links, orders, alarms, conflicts, streams, trace, check. */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "node/cli/commands.h"
+#include "node/cli/output.h"
+#include "node/cli/session.h"
+
+#define ANSWER_MS 30000
+#define WATCH_MS 2000
+
+enum { LIST = 256, WATCH, AT };
+struct show {
+	const char *what, *queue, *id;
+	bool list, watch;
+};
+
+/* What to say to people when there is no row. */
+static const char *nothing(const char *what)
+{
+	static const char *const of[][2] = {{"links", "no links"}, {"alarms", "no alarms"}, {"orders", "no orders"},
+	                                    {"conflicts", "no conflicts"}, {"streams", "no streams"}, {"queues", "no queues"},
+	                                    {"browse", "the queue is empty"}, {"trace", "nothing is known of this message"}};
+	for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
+		if (strcmp(of[i][0], what) == 0)
+			return of[i][1];
+	return NULL;
+}
+
+static int show_once(struct cli *cli, estafette *h, const struct show *s)
+{
+	struct output o;
+	output_begin(&o, cli);
+	o.upright = strcmp(s->what, "status") == 0;
+	int st = estafette_show(h, s->what, s->queue, s->id, output_row, &o, ANSWER_MS);
+	int status = output_end(&o, st == ESTAFETTE_OK ? nothing(s->what) : NULL);
+	if (st != ESTAFETTE_OK && status == EXIT_OK)
+		status = session_fail(cli, h, s->id ? s->id : s->what);
+	return status;
+}
+
+/* Again and again until a signal; on a terminal over the last one. */
+static int show_watch(struct cli *cli, estafette *h, const struct show *s)
+{
+	const volatile int *stop = session_catch_signals();
+	int status = EXIT_OK;
+	while (status == EXIT_OK && !*stop) {
+		if (!cli->json && isatty(STDOUT_FILENO))
+			fputs("\033[H\033[2J", stdout);
+		status = show_once(cli, h, s);
+		if (status == EXIT_OK && !*stop)
+			poll(NULL, 0, WATCH_MS);
+	}
+	return status;
+}
+
+static int show(struct cli *cli, const struct show *s)
+{
+	int status = EXIT_OK;
+	estafette *h = session_open(cli, &status);
+	if (h != NULL)
+		status = s->watch ? show_watch(cli, h, s) : show_once(cli, h, s);
+	estafette_free(h);
+	return status;
+}
+
+static bool read_options(struct cli *cli, struct show *s, int argc, char **argv)
+{
+	static const struct option options[] = {{"list", no_argument, NULL, LIST}, {"watch", no_argument, NULL, WATCH},
+	                                        {"at", required_argument, NULL, AT}, {NULL, 0, NULL, 0}};
+	int option;
+	cli_options_begin();
+	while ((option = cli_option(cli, argc, argv, options)) != -1) {
+		if (option == '?')
+			return false;
+		if (option == AT) {
+			cli_fail(cli, ERR_UNSUPPORTED, "--at %s: this version shows the present only", optarg);
+			return false;
+		}
+		s->list |= option == LIST;
+		s->watch |= option == WATCH;
+	}
+	return true;
+}
+
+int cmd_show(struct cli *cli, int argc, char **argv)
+{
+	struct show s = {.what = argv[0]};
+	bool queues = strcmp(s.what, "queues") == 0;
+	if (!read_options(cli, &s, argc, argv))
+		return EXIT_USAGE;
+	int n = argc - optind;
+	if (n > (queues ? 1 : 0))
+		return cli_fail(cli, ERR_USAGE, "%s: %s: one argument too many", s.what, argv[argc - 1]);
+	if (n == 1)
+		s.queue = argv[optind];
+	if (s.list && (!queues || s.queue == NULL))
+		return cli_fail(cli, ERR_USAGE, "--list: it lists one queue (estafette queues QUEUE --list)");
+	if (s.list)
+		s.what = "browse";
+	return show(cli, &s);
+}
+
+int cmd_trace(struct cli *cli, int argc, char **argv)
+{
+	struct show s = {.what = "trace"};
+	if (!read_options(cli, &s, argc, argv))
+		return EXIT_USAGE;
+	if (argc - optind != 1 || s.list)
+		return cli_fail(cli, ERR_USAGE, "trace: one id of a message (estafette trace ID)");
+	s.id = argv[optind];
+	return show(cli, &s);
+}
+
+/* ---- check: one line and an exit status, as monitoring systems expect ---------------------------------------- */
+
+enum { CHECK_OK = 0, CHECK_WARNING = 1, CHECK_CRITICAL = 2, CHECK_UNKNOWN = 3 };
+static const char *const levels[] = {"ok", "warning", "critical", "unknown"};
+
+struct checks {
+	struct cli *cli;
+	struct output o;
+	const char *only;
+	size_t seen;
+	int worst;
+	char text[512]; /* of what is not ok, or of the last one */
+};
+
+static int level_of(const char *state)
+{
+	for (int i = 0; i <= CHECK_UNKNOWN; i++)
+		if (state != NULL && strcmp(state, levels[i]) == 0)
+			return i;
+	return CHECK_UNKNOWN;
+}
+
+/* Unknown counts less than critical, although its number is higher. */
+static bool worse(int a, int b)
+{
+	static const int rank[] = {0, 2, 3, 1};
+	return rank[a] > rank[b];
+}
+
+static int check_row(void *arg, const struct estafette_member *m, size_t n)
+{
+	struct checks *c = arg;
+	const char *name = "?", *state = NULL, *text = "";
+	for (size_t i = 0; i < n; i++) {
+		if (m[i].kind != ESTAFETTE_TEXT)
+			continue;
+		if (strcmp(m[i].name, "check") == 0)
+			name = m[i].text;
+		else if (strcmp(m[i].name, "state") == 0)
+			state = m[i].text;
+		else if (strcmp(m[i].name, "text") == 0)
+			text = m[i].text;
+	}
+	if (c->only != NULL && strcmp(name, c->only) != 0)
+		return 0;
+	int level = level_of(state);
+	size_t used = strlen(c->text);
+	if (level != CHECK_OK || c->only != NULL)
+		snprintf(c->text + used, sizeof c->text - used, "%s%s: %s", used ? "; " : "", name, text);
+	if (worse(level, c->worst))
+		c->worst = level;
+	c->seen++;
+	return c->cli->json ? output_row(&c->o, m, n) : 0;
+}
+
+/* The verdict when the node could not be asked. */
+static int check_failed(struct checks *c, const char *name, int level, const char *why)
+{
+	struct estafette_member row[] = {MEMBER_TEXT("check", name), MEMBER_TEXT("state", levels[level]), MEMBER_TEXT("text", why)};
+	c->only = NULL;
+	c->text[0] = '\0';
+	check_row(c, row, 3);
+	return level;
+}
+
+static int ask_node(struct checks *c)
+{
+	char path[CONFIG_PATH_BYTES];
+	struct errmsg m;
+	struct config config;
+	int status;
+	int level = CHECK_OK;
+	if (!session_conf(c->cli, path, &status))
+		return -1;
+	if (config_load(path, &config, &m) != ERR_OK)
+		return check_failed(c, "alive", CHECK_UNKNOWN, m.text);
+	estafette *h = estafette_new();
+	if (h == NULL || estafette_connect(h, config.socket) != ESTAFETTE_OK ||
+	    estafette_show(h, "check", NULL, NULL, check_row, c, ANSWER_MS) != ESTAFETTE_OK)
+		level = check_failed(c, "alive", CHECK_CRITICAL, h ? estafette_error_text(h) : "out of memory");
+	else if (c->seen == 0)
+		level = check_failed(c, c->only ? c->only : "check", CHECK_UNKNOWN, "there is no such check");
+	estafette_free(h);
+	return level > c->worst ? level : c->worst;
+}
+
+int cmd_check(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{NULL, 0, NULL, 0}};
+	struct checks c = {.cli = cli};
+	cli_options_begin();
+	if (cli_option(cli, argc, argv, options) != -1)
+		return CHECK_UNKNOWN;
+	if (argc - optind > 1) {
+		cli_fail(cli, ERR_USAGE, "check: one at a time, or none for all");
+		return CHECK_UNKNOWN;
+	}
+	if (argc - optind == 1)
+		c.only = argv[optind];
+	output_begin(&c.o, cli);
+	int level = ask_node(&c);
+	if (level < 0)
+		return CHECK_UNKNOWN;
+	if (!cli->json)
+		printf("estafette %s: %s\n", levels[level], c.text[0] ? c.text : "all is well");
+	output_end(&c.o, NULL);
+	return level;
+}

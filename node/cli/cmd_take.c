@@ -1,0 +1,272 @@
+/* cmd_take.c - `estafette take`: messages out of a queue, each safe where it goes before it is acknowledged.
+ *
+ * With --out messages gather in a batch while more are there already: all files are written, synced and renamed, then the
+ * folder is synced, then the batch is acknowledged in one request. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node/cli/commands.h"
+#include "node/cli/session.h"
+#include "node/cli/take.h"
+#include "proto/instant.h"
+#include "proto/limits.h"
+
+#define ANSWER_MS 30000         /* for what the node does at once */
+#define DRAIN_MS 3000           /* after a stop: for what was under way */
+#define ACKS_IN_FLIGHT 8
+#define FAILURE_PAUSE_MS 500
+#define FAILURES_MOST 6
+
+enum { COUNT = 256, TIMEOUT, FOLLOW, ACK, LEASE, OUT, EXEC, EXERCISE };
+static const struct option take_options[] = {
+	{"count", required_argument, NULL, COUNT}, {"timeout", required_argument, NULL, TIMEOUT}, {"follow", no_argument, NULL, FOLLOW},
+	{"ack", required_argument, NULL, ACK}, {"lease", required_argument, NULL, LEASE}, {"out", required_argument, NULL, OUT},
+	{"exec", required_argument, NULL, EXEC}, {"exercise", required_argument, NULL, EXERCISE}, {NULL, 0, NULL, 0}};
+
+/* ---- options --------------------------------------------------------------------------------------------- */
+
+static bool set_count(struct cli *cli, struct taking *t, const char *text)
+{
+	char *end;
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+	if (errno == 0 && *end == '\0' && text[0] >= '0' && text[0] <= '9' && n > 0) {
+		t->count = n;
+		return true;
+	}
+	cli_fail(cli, ERR_USAGE, "--count %s: not a number of 1 or more", text);
+	return false;
+}
+
+static bool set_ack(struct cli *cli, struct taking *t, const char *text)
+{
+	t->ack = strcmp(text, "read") == 0;
+	if (t->ack || strcmp(text, "none") == 0)
+		return true;
+	cli_fail(cli, ERR_USAGE, "--ack %s: unknown (none or read)", text);
+	return false;
+}
+
+static bool set_lease(struct cli *cli, struct taking *t, const char *text)
+{
+	if (!session_duration_us(cli, "--lease", text, &t->lease_us))
+		return false;
+	if (t->lease_us > 0 && t->lease_us <= LIMIT_LEASE_US)
+		return true;
+	cli_fail(cli, ERR_USAGE, "--lease %s: a lease is longer than nothing and at most 1d", text);
+	return false;
+}
+
+static bool set_option(struct cli *cli, struct taking *t, int option)
+{
+	switch (option) {
+	case COUNT: return set_count(cli, t, optarg);
+	case TIMEOUT: return session_duration_ms(cli, "--timeout", optarg, &t->timeout_ms);
+	case FOLLOW: t->follow = true; return true;
+	case ACK: return set_ack(cli, t, optarg);
+	case LEASE: return set_lease(cli, t, optarg);
+	case OUT: t->out = optarg; return true;
+	case EXEC: t->exec = optarg; return true;
+	case EXERCISE: t->exercise = optarg; return true;
+	default: return false;
+	}
+}
+
+static bool read_options(struct cli *cli, struct taking *t, int argc, char **argv)
+{
+	int option;
+	t->count = 1;
+	t->timeout_ms = ESTAFETTE_FOREVER;
+	t->lease_us = 5 * 60 * US_PER_S;
+	cli_options_begin();
+	while ((option = cli_option(cli, argc, argv, take_options)) != -1)
+		if (!set_option(cli, t, option))
+			return false;
+	if (argc - optind != 1) {
+		cli_fail(cli, ERR_USAGE, "take: one queue, not %d (estafette take QUEUE)", argc - optind);
+		return false;
+	}
+	t->queue = argv[optind];
+	if ((t->count > 1 || t->follow) && t->out == NULL && t->exec == NULL && !cli->json) {
+		cli_fail(cli, ERR_USAGE, "take: several bodies on standard output cannot be told apart (say --out DIR, --exec CMD or --json)");
+		return false;
+	}
+	return true;
+}
+
+/* ---- acknowledging ---------------------------------------------------------------------------------------- */
+
+static int fail_node(struct taking *t, const char *what)
+{
+	if (t->status == EXIT_OK)
+		t->status = session_fail(t->cli, t->h, what);
+	return -1;
+}
+
+/* Answers to acknowledgements, until at most `left` are in flight. */
+static int take_answers(struct taking *t, size_t left)
+{
+	while (estafette_in_flight(t->h) > left) {
+		struct estafette_result r = ESTAFETTE_RESULT_INIT;
+		estafette_interrupt(t->h, NULL); /* what is written is to be acknowledged, also after a signal */
+		int st = estafette_result(t->h, &r, ANSWER_MS);
+		estafette_interrupt(t->h, t->stop);
+		if (st != ESTAFETTE_OK)
+			return fail_node(t, "take: acknowledging");
+		if (r.status != ESTAFETTE_OK && t->status == EXIT_OK)
+			t->status = cli_fail(t->cli, err_from_code(r.code), "take: acknowledging: %s", r.text);
+	}
+	return 0;
+}
+
+int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t n)
+{
+	uint32_t tag;
+	if (n == 0)
+		return 0;
+	if (estafette_apply_begin(t->h, verdict, ids, n, NULL, t->lease_us, &tag) != ESTAFETTE_OK)
+		return fail_node(t, "take: acknowledging");
+	return take_answers(t, ACKS_IN_FLIGHT);
+}
+
+static int give_back(struct taking *t, const char *id)
+{
+	return taking_verdict(t, ESTAFETTE_DO_RETURN, &id, 1);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------- */
+
+static int one_message(struct taking *t, const struct estafette_message *m)
+{
+	int rc;
+	if (t->out != NULL && t->exec == NULL) {
+		rc = take_file_add(t, m);
+		return rc == 0 && t->n_batch == TAKE_BATCH ? take_file_flush(t) : rc;
+	}
+	rc = t->exec != NULL ? take_exec(t, m) : t->cli->json ? take_json(t, m) : take_plain(t, m);
+	if (rc == 0 && t->ack && t->exec == NULL)
+		rc = taking_verdict(t, ESTAFETTE_DO_ACK, &m->id, 1);
+	t->taken += rc == 0;
+	return rc;
+}
+
+/* Waits for the next message; first writes out the batch when none is here yet. */
+static int next_message(struct taking *t, const struct estafette_message **m, int timeout_ms)
+{
+	int st = estafette_next(t->h, m, 0);
+	if (st != ESTAFETTE_TIMEOUT)
+		return st;
+	if (take_file_flush(t) != 0)
+		return ESTAFETTE_CLOSED;
+	return estafette_next(t->h, m, timeout_ms);
+}
+
+/* Milliseconds to the deadline of the whole take; forever when it has none. */
+static int time_left(int64_t end)
+{
+	struct timespec now;
+	if (end == INT64_MAX)
+		return ESTAFETTE_FOREVER;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	int64_t left = end - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+	return left > 0 ? (int)left : 0;
+}
+
+static int64_t deadline(int timeout_ms)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return timeout_ms < 0 ? INT64_MAX : (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + timeout_ms;
+}
+
+/* A message whose command failed comes again at once: each failure in a row waits longer for the next try. */
+static bool may_go_on(struct taking *t, int rc)
+{
+	if (rc != TAKE_COMMAND_FAILED || !t->follow)
+		return false;
+	t->failures += t->failures < FAILURES_MOST;
+	poll(NULL, 0, FAILURE_PAUSE_MS << t->failures);
+	return !*t->stop;
+}
+
+static void take_loop(struct taking *t)
+{
+	const struct estafette_message *m;
+	int64_t end = deadline(t->timeout_ms);
+	int st;
+	while ((st = next_message(t, &m, time_left(end))) == ESTAFETTE_OK) {
+		int rc = *t->stop ? -1 : one_message(t, m);
+		if (rc == 0)
+			t->failures = 0;
+		else if (give_back(t, m->id) != 0 || !may_go_on(t, rc))
+			break;
+	}
+	if (st == ESTAFETTE_REFUSED || st == ESTAFETTE_CLOSED || st == ESTAFETTE_NOMEM)
+		fail_node(t, t->queue);
+	if (strcmp(estafette_error_code(t->h), err_code(ERR_CLOSED)) == 0)
+		return; /* nothing more can be said to the node; leases end by themselves */
+	take_file_flush(t);
+}
+
+/* What came after the last one that was wanted goes back into the queue. */
+static void end_take(struct taking *t)
+{
+	const struct estafette_message *m;
+	estafette_interrupt(t->h, NULL);
+	if (estafette_take_stop(t->h) != ESTAFETTE_OK)
+		return;
+	while (estafette_next(t->h, &m, DRAIN_MS) == ESTAFETTE_OK)
+		give_back(t, m->id);
+	take_answers(t, 0);
+}
+
+static int begin_take(struct taking *t)
+{
+	struct estafette_take k = ESTAFETTE_TAKE_INIT;
+	k.queue = t->queue;
+	k.count = t->follow ? 0 : t->count;
+	k.lease_us = t->lease_us;
+	k.exercise = t->exercise;
+	/* A command may run long, and a lease of what waits behind it would run out. */
+	k.window = t->exec != NULL ? 1 : 0;
+	return estafette_take(t->h, &k);
+}
+
+static int outcome(const struct taking *t)
+{
+	if (t->status != EXIT_OK || t->taken > 0)
+		return t->status;
+	if (*t->stop)
+		return t->follow ? EXIT_OK : cli_fail(t->cli, ERR_TIMEOUT, "%s: stopped before a message came", t->queue);
+	return cli_fail(t->cli, ERR_TIMEOUT, "%s: no message within the time given", t->queue);
+}
+
+int cmd_take(struct cli *cli, int argc, char **argv)
+{
+	struct taking t = {.cli = cli, .out_fd = -1};
+	if (!read_options(cli, &t, argc, argv))
+		return EXIT_USAGE;
+	t.stop = session_catch_signals();
+	if (t.out != NULL && take_file_open(&t) != 0)
+		return t.status;
+	t.h = session_open(cli, &t.status);
+	if (t.h == NULL)
+		goto out;
+	estafette_interrupt(t.h, t.stop);
+	if (begin_take(&t) != ESTAFETTE_OK) {
+		fail_node(&t, t.queue);
+		goto out;
+	}
+	take_loop(&t);
+	end_take(&t);
+	t.status = outcome(&t);
+out:
+	take_file_close(&t);
+	estafette_free(t.h);
+	return t.status;
+}

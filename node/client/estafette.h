@@ -1,0 +1,213 @@
+/* estafette.h - the client library: a program at a site speaks to the site's own node over its local socket.
+ *
+ * One message through it. A desk's program makes a handle and connects it to the node's socket; it submits a message
+ * (estafette_submit) and, when that returns ESTAFETTE_OK, the message is on the node's disk and has an id. At the other
+ * site a program starts a take (estafette_take), gets each message with estafette_next, does its work and acknowledges
+ * with estafette_ack; what it does not acknowledge goes back into the queue when its lease ends.
+ *
+ * Calls come in two shapes. The plain ones block until the answer is there or timeout_ms have passed. Those ending in
+ * _begin only queue the request and return a tag; estafette_result delivers the answers, in whatever order they come, so
+ * that many requests may be in flight. estafette_fd and estafette_events fit the handle into a poll loop, where
+ * estafette_drive(h, 0) moves the bytes.
+ *
+ * A handle belongs to one thread at a time. Timeouts are milliseconds; ESTAFETTE_FOREVER waits without end. Strings are
+ * UTF-8. Every struct handed in begins with its own size, so that later versions can add members at its end: use
+ * the _INIT macros. Everything returned is borrowed; each function says until when. */
+#ifndef ESTAFETTE_H
+#define ESTAFETTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define ESTAFETTE_API __attribute__((visibility("default")))
+#else
+#define ESTAFETTE_API
+#endif
+
+#define ESTAFETTE_FOREVER (-1)
+#define ESTAFETTE_ID_SIZE 27        /* the text of an id, with its NUL */
+#define ESTAFETTE_CHUNK_BYTES 65408 /* a body up to this travels whole, a larger one in pieces of it */
+
+/* What a call comes to. Only the first is success; estafette_error_code and _text say more about the others. */
+enum estafette_status {
+	ESTAFETTE_OK = 0,
+	ESTAFETTE_TIMEOUT = 1, /* the time ran out; what was asked may still happen */
+	ESTAFETTE_END = 2,     /* nothing more will come (estafette_next, estafette_result) */
+	ESTAFETTE_REFUSED = 3, /* the node said no; error_code is its reason */
+	ESTAFETTE_USAGE = 4,   /* the call itself was wrong */
+	ESTAFETTE_NO_NODE = 5, /* nobody listens at the socket */
+	ESTAFETTE_CLOSED = 6,  /* the connection is gone; free the handle */
+	ESTAFETTE_NOMEM = 7,
+	ESTAFETTE_STOPPED = 8  /* a callback, or estafette_interrupt, stopped the call */
+};
+
+typedef struct estafette estafette;
+
+/* ---- a connection ------------------------------------------------------------------------------------- */
+
+/* A handle that is not connected; NULL when out of memory. */
+ESTAFETTE_API estafette *estafette_new(void);
+/* Closes the connection. What was taken and not acknowledged stays leased until its lease ends. NULL is fine. */
+ESTAFETTE_API void estafette_free(estafette *h);
+/* Connects to the node's socket. USAGE when connected already or the path is over 107 bytes, NO_NODE, REFUSED. */
+ESTAFETTE_API int estafette_connect(estafette *h, const char *socket_path);
+/* The process at the other end, as the kernel vouches for it; 0 when not connected. */
+ESTAFETTE_API pid_t estafette_node_pid(const estafette *h);
+/* The last failure of this handle: a stable word ("timeout", "unknown_queue", ...) and a sentence. Until the next call. */
+ESTAFETTE_API const char *estafette_error_code(const estafette *h);
+ESTAFETTE_API const char *estafette_error_text(const estafette *h);
+
+/* For a poll loop: the descriptor, and the poll events to wait for now (POLLIN, with POLLOUT when bytes wait). */
+ESTAFETTE_API int estafette_fd(const estafette *h);
+ESTAFETTE_API short estafette_events(const estafette *h);
+/* Sends and receives what can be now, waiting at most timeout_ms for something to happen. OK, TIMEOUT, CLOSED. */
+ESTAFETTE_API int estafette_drive(estafette *h, int timeout_ms);
+/* Blocking calls also watch this flag and return STOPPED soon after a signal handler made it non-zero and interrupted
+ * them. NULL for none. */
+ESTAFETTE_API void estafette_interrupt(estafette *h, const volatile int *flag);
+
+/* ---- sending -------------------------------------------------------------------------------------------- */
+
+enum estafette_precedence { ESTAFETTE_FLASH = 0, ESTAFETTE_IMMEDIATE = 1, ESTAFETTE_PRIORITY = 2, ESTAFETTE_ROUTINE = 3 };
+
+/* What a sender may wait for; the last three are ends that are not "read". */
+enum estafette_state {
+	ESTAFETTE_ACCEPTED = 1, ESTAFETTE_HELD_BY_STANDBY = 2, ESTAFETTE_HELD = 3, ESTAFETTE_DELIVERED = 4, ESTAFETTE_READ = 5,
+	ESTAFETTE_MSG_REFUSED = 6, ESTAFETTE_MSG_EXPIRED = 7, ESTAFETTE_MSG_CANCELLED = 8
+};
+/* "accepted", "held-by-standby", ...; "unknown" for others. Lives for ever. */
+ESTAFETTE_API const char *estafette_state_name(int state);
+
+struct estafette_submission {
+	size_t size;                 /* sizeof(struct estafette_submission) */
+	const char *const *to;       /* addresses "cic-luik/dispatch"; n_to of them, one message with one id */
+	size_t n_to;
+	int precedence;              /* enum estafette_precedence */
+	const char *type, *lang, *channel, *subject, *re, *key, *exercise; /* NULL for none; re: an id */
+	int64_t expires_us;          /* microseconds since 1970, UTC; 0 for never */
+	const void *body;            /* body_bytes of them; may be NULL when read is set */
+	uint64_t body_bytes;
+	/* Reads the next n bytes of the body into buf, all of them: n, or -1 to give up. Called while the submission is
+	 * under way, so that a large body is never whole in memory. */
+	ssize_t (*read)(void *arg, void *buf, size_t n);
+	/* Told how many bytes of the body went out. May be NULL. */
+	void (*progress)(void *arg, uint64_t sent, uint64_t of);
+	void *arg;
+};
+#define ESTAFETTE_SUBMISSION_INIT { sizeof(struct estafette_submission), NULL, 0, ESTAFETTE_ROUTINE }
+
+/* The answer to one request. Which members mean something depends on the request. */
+struct estafette_result {
+	size_t size;
+	uint32_t tag;                /* as the _begin gave it */
+	int status;                  /* enum estafette_status */
+	char id[ESTAFETTE_ID_SIZE];  /* submit, wait */
+	int duplicate;               /* submit: the key was known, id is the first one's */
+	int state;                   /* submit, wait: enum estafette_state */
+	uint32_t count;              /* ack and its like: how many were done */
+	char code[32];               /* REFUSED: the reason as a stable word */
+	char text[400];              /* REFUSED: and as a sentence */
+};
+#define ESTAFETTE_RESULT_INIT { sizeof(struct estafette_result) }
+
+/* OK: the message is on the node's disk. A timeout counts from the last piece of the body that the node took. */
+ESTAFETTE_API int estafette_submit(estafette *h, const struct estafette_submission *s, struct estafette_result *out, int timeout_ms);
+/* The body is copied when it travels whole; otherwise body, or read and arg, must live until the result is there. */
+ESTAFETTE_API int estafette_submit_begin(estafette *h, const struct estafette_submission *s, uint32_t *tag);
+/* Returns when the message reached state, or an end that makes it impossible: out->state says which. For a group: by
+ * every member. */
+ESTAFETTE_API int estafette_wait(estafette *h, const char *id, int state, struct estafette_result *out, int timeout_ms);
+ESTAFETTE_API int estafette_wait_begin(estafette *h, const char *id, int state, uint32_t *tag);
+
+/* The next answer to what was begun. OK: out is filled, its own status says how it went. END: nothing is in flight. */
+ESTAFETTE_API int estafette_result(estafette *h, struct estafette_result *out, int timeout_ms);
+/* Requests begun whose result was not fetched yet. */
+ESTAFETTE_API size_t estafette_in_flight(const estafette *h);
+
+/* ---- taking --------------------------------------------------------------------------------------------- */
+
+struct estafette_take {
+	size_t size;
+	const char *queue;           /* "cic-luik/dispatch", or "dispatch" for the node's own site */
+	uint64_t count;              /* how many; 0: until estafette_take_stop */
+	int64_t lease_us;            /* 0: the node's default */
+	const char *exercise;        /* NULL: operational traffic */
+	uint32_t window;             /* how many may lie fetched and unread here; 0: 256 */
+};
+#define ESTAFETTE_TAKE_INIT { sizeof(struct estafette_take), NULL, 1 }
+
+struct estafette_message {
+	size_t size;
+	const char *id, *from, *queue, *to;                             /* never NULL */
+	const char *type, *lang, *channel, *subject, *re, *exercise, *area; /* NULL when absent */
+	const char *perhaps_seen;    /* NULL, or where it was handed out before */
+	int precedence, replayed;
+	int64_t sent_us, expires_us, handle_by_us; /* 0: none */
+	uint64_t body_bytes;
+	const void *body;            /* NULL: it came apart, see estafette_read_body */
+	const unsigned char *plain_hash; /* 32 bytes, or NULL: the node's hash of the plain body (proto/README.md) */
+};
+
+/* Starts a take; one at a time. Messages come leased; any connection that may take can acknowledge them. */
+ESTAFETTE_API int estafette_take(estafette *h, const struct estafette_take *t);
+/* The next message, borrowed until the next estafette_next, estafette_take_end or estafette_free.
+ * END: all were got, or the take was stopped. */
+ESTAFETTE_API int estafette_next(estafette *h, const struct estafette_message **out, int timeout_ms);
+/* Asks for no more. estafette_next still gives what was under way, then END. */
+ESTAFETTE_API int estafette_take_stop(estafette *h);
+/* Reads a body piece by piece, in order. write returns 0, or anything else to stop. m may have its body at hand too. */
+ESTAFETTE_API int estafette_read_body(estafette *h, const struct estafette_message *m,
+                                      int (*write)(void *arg, const void *bytes, size_t n), void *arg, int timeout_ms);
+
+/* ---- what became of messages ------------------------------------------------------------------------------ */
+
+enum estafette_verdict {
+	ESTAFETTE_DO_ACK = 1,    /* read; text: by whom */
+	ESTAFETTE_DO_REFUSE = 2, /* text: the reason, required */
+	ESTAFETTE_DO_RETURN = 3, /* as if not taken */
+	ESTAFETTE_DO_EXTEND = 4, /* lease_us from now */
+	ESTAFETTE_DO_CANCEL = 5, /* withdraws what this site sent and nobody read */
+	ESTAFETTE_DO_ACK_ALARM = 6 /* ids are the ids of alarms */
+};
+/* n ids, any number (sent in as many requests as needed). *done, which may be NULL, gets how many it applied to. */
+ESTAFETTE_API int estafette_apply(estafette *h, int verdict, const char *const *ids, size_t n, const char *text,
+                                  int64_t lease_us, uint32_t *done, int timeout_ms);
+/* At most 1024 ids. */
+ESTAFETTE_API int estafette_apply_begin(estafette *h, int verdict, const char *const *ids, size_t n, const char *text,
+                                        int64_t lease_us, uint32_t *tag);
+static inline int estafette_ack(estafette *h, const char *const *ids, size_t n, const char *by, int timeout_ms)
+{
+	return estafette_apply(h, ESTAFETTE_DO_ACK, ids, n, by, 0, NULL, timeout_ms);
+}
+/* Frees a queue, a peer or an id from what it waits for, by hand. */
+ESTAFETTE_API int estafette_release(estafette *h, const char *what, const char *reason, int timeout_ms);
+
+/* ---- looking ----------------------------------------------------------------------------------------------- */
+
+enum estafette_kind {
+	ESTAFETTE_NULL = 0, ESTAFETTE_TEXT = 1, ESTAFETTE_NUMBER = 2, ESTAFETTE_FLAG = 3,
+	ESTAFETTE_TIME = 4, /* number: microseconds since 1970, UTC */
+	ESTAFETTE_LIST = 5  /* text: the items, apart by newlines; "" for none */
+};
+struct estafette_member {
+	const char *name;
+	int kind;
+	const char *text; /* TEXT, LIST */
+	int64_t number;   /* NUMBER, FLAG (0 or 1), TIME */
+};
+/* what: status, queues, links, streams, alarms, trace, browse, check, orders, conflicts. queue and id narrow it, where
+ * that makes sense; NULL otherwise. row is called for each row, its members borrowed for the call; a result other than 0
+ * stops (STOPPED). */
+ESTAFETTE_API int estafette_show(estafette *h, const char *what, const char *queue, const char *id,
+                                 int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
