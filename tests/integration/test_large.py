@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""A body of 64 MiB crosses without being held whole in memory, also when its receiver is killed in the middle of it."""
+
+import hashlib
+import os
+import random
+import resource
+import subprocess
+import time
+
+import lib
+from lib import Net, Tap, until
+
+LUIK, NAMEN, LEUVEN = "cic-luik", "cic-namen", "cic-vlaams-brabant"
+MIB = 1024 * 1024
+BOUND_KIB = 128 * 1024
+
+
+def write_file(path, size):
+    """Random bytes, in pieces, so that this program stays small too."""
+    rng, digest = random.Random(size), hashlib.sha256()
+    with open(path, "wb") as f:
+        for _ in range(size // MIB):
+            piece = rng.randbytes(MIB)
+            digest.update(piece)
+            f.write(piece)
+    return digest.hexdigest()
+
+
+def digest_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as f:
+        while piece := f.read(MIB):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def memory_kib(pid, what):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(what + ":"))
+
+
+def check_memory(tap, net, when):
+    for site in net.daemons:
+        peak = memory_kib(net.daemons[site].pid, "VmHWM")
+        tap.ok(peak < BOUND_KIB, f"{when}: {site} stays under 128 MiB", f"VmHWM {peak} KiB, RssAnon {memory_kib(net.daemons[site].pid, 'RssAnon')} KiB")
+        print(f"# {when}: {site} VmHWM {peak} KiB")
+
+
+def journal_bytes(net, site):
+    s = os.stat(os.path.join(net.dir, site, "journal", "data.mdb"))
+    return s.st_blocks * 512
+
+
+def main():
+    lib.start(__doc__)
+    tap, net = Tap(), Net(LUIK, NAMEN, LEUVEN)
+    net.linked()
+    big, out = os.path.join(net.top, "big"), os.path.join(net.top, "out")
+    os.makedirs(out)
+    digest = write_file(big, 64 * MIB)
+    with tap.part("64 MiB cross"):
+        began = time.monotonic()
+        sent = net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "--type", "application/octet-stream", "--wait", "delivered", "--timeout", "120s",
+                       "--json", big, timeout=150)
+        tap.ok(sent.code == 0, "a file of 64 MiB is delivered", sent)
+        print(f"# 64 MiB in {time.monotonic() - began:.1f} s")
+        row = net.cli(LUIK, "take", "dispatch", "--out", out, "--ack", "read", "--timeout", "60s", "--json", timeout=90, check=True).row
+        tap.eq((row["size"], digest_of(os.path.join(out, row["id"]))), (64 * MIB, digest), "and is the one that was sent")
+        os.unlink(os.path.join(out, row["id"]))
+        check_memory(tap, net, "after it crossed")
+    with tap.part("64 MiB, interrupted"):
+        command = [os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "send", "--to", f"{LUIK}/messages", "--wait", "delivered", "--timeout",
+                   "120s", big]
+        base = journal_bytes(net, LUIK)
+        sender = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        until(lambda: journal_bytes(net, LUIK) > base + 8 * MIB, 60, "some of it has come", 0.002)
+        net.kill(LUIK)
+        tap.ok(sender.poll() is None, "the receiver is killed in the middle", journal_bytes(net, LUIK) - base)
+        net.up(LUIK)
+        flash = time.monotonic()
+        net.send(NAMEN, f"{LUIK}/dispatch", b"FLASH", "--precedence", "flash", "--wait", "delivered", "--timeout", "20s")
+        print(f"# FLASH beside it, after the restart: {time.monotonic() - flash:.2f} s")
+        sender.communicate(timeout=150)
+        tap.eq(sender.returncode, 0, "it is delivered all the same")
+        row = net.cli(LUIK, "take", "messages", "--out", out, "--ack", "read", "--timeout", "60s", "--json", timeout=90, check=True).row
+        tap.eq((row["size"], digest_of(os.path.join(out, row["id"]))), (64 * MIB, digest), "and unchanged")
+        os.unlink(os.path.join(out, row["id"]))
+        check_memory(tap, net, "after the interruption")
+    with tap.part("FLASH beside bulk"):
+        sender = subprocess.Popen([*command[:-1], big], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        base, slowest = journal_bytes(net, LUIK), 0
+        while sender.poll() is None:
+            began = time.monotonic()
+            net.send(NAMEN, f"{LUIK}/dispatch", b"FLASH", "--precedence", "flash", "--wait", "delivered", "--timeout", "20s")
+            slowest = max(slowest, time.monotonic() - began)
+        sender.communicate()
+        print(f"# slowest FLASH beside 64 MiB of bulk: {slowest * 1000:.0f} ms")
+        tap.ok(slowest < 2, "FLASH is not behind bulk", f"{slowest:.2f} s")
+    with tap.part("standard input"):
+        with open(big, "rb") as f:
+            piped = subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "send", "--to", f"{LEUVEN}/messages", "--wait",
+                                    "delivered", "--timeout", "120s", "-"], stdin=f, capture_output=True, timeout=150)
+        tap.eq(piped.returncode, 0, "64 MiB from standard input")
+        with open(os.path.join(out, "piped"), "wb") as f:
+            taken = subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(LEUVEN), "take", "messages", "--ack", "read", "--timeout",
+                                    "60s"], stdin=subprocess.DEVNULL, stdout=f, timeout=90)
+        tap.eq((taken.returncode, digest_of(os.path.join(out, "piped"))), (0, digest), "and to standard output")
+    net.close()
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    tap.ok(peak < BOUND_KIB, "no process of ours ever held more than 128 MiB, the command neither", f"{peak} KiB")
+    tap.done(net)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""SIGHUP takes over a new roster and the settings that may change; what is wrong is said, and the node goes on as it was."""
+
+import os
+import re
+
+import lib
+from lib import Net, Tap, until
+
+LUIK, NAMEN, LEUVEN = "cic-luik", "cic-namen", "cic-vlaams-brabant"
+
+
+def log_since(net, site, size):
+    return open(net.log(site), errors="replace").read()[size:]
+
+
+def next_serial(text):
+    return re.sub(rb"serial = (\d+)", lambda m: b"serial = %d" % (int(m.group(1)) + 1), text, count=1)
+
+
+def new_roster(tap, net):
+    text = next_serial(lib.read(os.path.join(net.dir, "roster.conf")))
+    at = text.index(f'id = "{LUIK}"'.encode())
+    queues = text.index(b'name = "messages"', at)
+    end = text.index(b"}", queues) + 1
+    text = text[:end] + b',\n\t\t\t{ name = "crisis"; }' + text[end:]
+    refused = net.cli(NAMEN, "send", "--to", f"{LUIK}/crisis", "-", stdin=b"x")
+    tap.ok(refused.code == 1, "before the new roster the queue is unknown", refused)
+    net.sign(text)
+    # One after the other: between sites a newer roster travels by itself, so all have it in the end.
+    for site in net.sites:
+        net.hup(site)
+    for site in net.sites:
+        until(lambda: net.status(site)["serial"] == 2, 15, f"{site} has the new roster")
+    tap.ok(True, "all take the new roster over")
+    sent = net.send(NAMEN, f"{LUIK}/crisis", b"for the new queue", "--wait", "delivered")
+    tap.eq(net.take(LUIK, "crisis", "--ack", "read")[0]["id"], sent, "a message to its new queue is delivered and read")
+
+
+def bad_settings(tap, net):
+    good = open(net.conf(LUIK)).read()
+    size = os.path.getsize(net.log(LUIK))
+    with open(net.conf(LUIK), "w") as f:
+        f.write(good + '\ncolour = "blue";\n')
+    net.hup(LUIK)
+    until(lambda: "colour" in log_since(net, LUIK, size), 10, "the mistake is said in the log")
+    tap.ok("node.conf:" in log_since(net, LUIK, size), "a wrong setting at SIGHUP is said with its line", log_since(net, LUIK, size))
+    tap.ok(net.status(LUIK)["site"] == LUIK, "and the node goes on")
+    size = os.path.getsize(net.log(LUIK))
+    with open(net.conf(LUIK), "w") as f:
+        f.write(good + '\nlog_level = "debug";\n')
+    net.hup(LUIK)
+    net.send(NAMEN, f"{LUIK}/dispatch", b"still working", "--wait", "delivered")
+    tap.eq(net.take(LUIK, "dispatch", "--ack", "read")[0]["body"], b"still working", "with a good setting again it goes on")
+
+
+def client_rights(tap, net):
+    """Who may do what is taken over too: here nobody but another user may anything."""
+    good = open(net.conf(LUIK)).read()
+    with open(net.conf(LUIK), "w") as f:
+        f.write(good + '\nclients = ( { uid = "%s"; name = "desk"; may = ( "take" ); } );\n' % ("0" if os.getuid() == 0 else os.getuid()))
+    net.hup(LUIK)
+    until(lambda: net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "--json", "-", stdin=b"x").error.get("code") == "not_permitted", 10,
+          "who may only take cannot send")
+    tap.ok(True, "after SIGHUP a desk that may only take cannot send")
+    with open(net.conf(LUIK), "w") as f:
+        f.write(good + '\nclients = ( { uid = "%s"; name = "desk"; may = ( "send", "take", "operate" ); precedence = "priority"; } );\n' % os.getuid())
+    net.hup(LUIK)
+    until(lambda: net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "-", stdin=b"x").code == 0, 10, "and can again")
+    flash = net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "--precedence", "flash", "--json", "-", stdin=b"x")
+    tap.ok(flash.code == 1 and flash.error.get("code") == "not_permitted", "nor above its precedence", flash)
+    with open(net.conf(LUIK), "w") as f:
+        f.write(good)
+    net.hup(LUIK)
+
+
+def main():
+    lib.start(__doc__)
+    tap, net = Tap(), Net(LUIK, NAMEN, LEUVEN)
+    net.linked()
+    for part in (new_roster, bad_settings, client_rights):
+        with tap.part(part.__name__):
+            part(tap, net)
+    tap.done(net)
+
+
+if __name__ == "__main__":
+    main()
