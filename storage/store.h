@@ -69,9 +69,12 @@ void store_space(struct store *s, struct store_space *out);
 
 /* ---- transactions -------------------------------------------------------------------------------------- */
 
-/* One write transaction at a time; grows the map when needed before it begins. ERR_FULL, ERR_IO, ERR_NOMEM. */
+/* One write transaction at a time, and no other beside it in this process; any number that read. Grows the map when needed
+ * before it begins. ERR_BUSY (one is open), ERR_NOT_PERMITTED (opened read-only), ERR_FULL, ERR_IO, ERR_NOMEM, ERR_SYNC (an
+ * earlier commit was not confirmed). One thread uses a store at a time, and a transaction ends in the one that began it. */
 MUST_USE enum err txn_begin(struct store *s, bool write, struct txn **out);
-/* Synced when it returns 0. Otherwise nothing of it happened, except ERR_SYNC: the disk did not confirm, the state is
+/* Synced when it returns 0. ERR_FULL also when the journal is beyond quota and headroom (README.md, "Growth") and the
+ * transaction puts more bytes than it deletes. Otherwise nothing of it happened, except ERR_SYNC: the disk did not confirm, the state is
  * unknown, and the process must end without another word (the next start recovers). Ends the transaction always. */
 MUST_USE enum err txn_commit(struct txn *t);
 void txn_abort(struct txn *t); /* NULL is fine */
@@ -122,7 +125,7 @@ struct entry_row {
 	uint8_t body_class;     /* enum body_class */
 	struct entry e;         /* header, envelope, hashes, body_len, flags. e.body: only for append */
 };
-/* Appends. When row->e.body is not empty and row->body_no is 0, the body is stored too and body_no becomes the arrival
+/* Appends; ERR_EXISTS sticks when the stream has that number. When row->e.body is not empty and row->body_no is 0, the body is stored too and body_no becomes the arrival
  * number. Sets row->arrival, row->body_no. Does not touch the stream row. */
 void store_entry_append(struct txn *t, struct entry_row *row);
 /* ERR_NOT_FOUND, ERR_DAMAGED (the record's own hash does not fit). */
@@ -190,7 +193,8 @@ struct place {
 };
 void store_place_put(struct txn *t, const struct place *p, const struct msgid *id);
 void store_place_del(struct txn *t, const struct place *p);
-/* The first place at or after *from with the same queue and exercise. ERR_NOT_FOUND. */
+/* The first place at or after *from with the same queue and exercise. ERR_NOT_FOUND; ERR_DAMAGED, with *out filled from the
+ * key, so that the caller can go on behind it. */
 MUST_USE enum err store_place_from(struct txn *t, const struct place *from, struct place *out, struct msgid *id);
 
 struct lease_row {
@@ -218,7 +222,8 @@ struct msg_row {
 };
 void store_msg_put(struct txn *t, const struct msg_row *row);
 MUST_USE enum err store_msg_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out);
-/* The first row at or after (id, addressee) - for all addressees of one id, or a walk. ERR_NOT_FOUND at the end. */
+/* The first row at or after (id, addressee) - for all addressees of one id, or a walk. ERR_NOT_FOUND at the end;
+ * ERR_DAMAGED, with id and addressee filled from the key, so that the caller can go on behind it. */
 MUST_USE enum err store_msg_from(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out);
 
 /* ---- indexes ---------------------------------------------------------------------------------------------------------- */
