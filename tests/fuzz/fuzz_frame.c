@@ -1,0 +1,179 @@
+/* Frames between nodes, with everything inside: what is taken is walked to its end and, written again, is the same bytes. */
+#include "proto/frame.h"
+#include "tests/lib/fuzz_driver.h"
+
+/* ---- seeds ---------------------------------------------------------------------------------------------------- */
+
+static void seed_hello(struct buf *out, enum frame_type t)
+{
+	struct hello h = {.site = 13, .protocol_min = 1, .protocol_max = 1, .lane = LANE_BULK, .incarnation = {1626300000000000, {1}},
+			  .now = {1626300300000000}, .roster_serial = 7, .bearer = view_str("satellite")};
+
+	frame_hello(out, t, &h);
+}
+
+static void seed_frontiers(struct buf *out)
+{
+	struct frontier f = {.stream = {.originator = 13, .incarnation = {1626300000000000, {1}}, .addressee = 15}, .number = 90,
+			     .not_whole = 3, .missing = {3, 50, 90}};
+
+	frame_frontiers_begin(out, 13);
+	frontier_add(out, &f);
+	f.not_whole = 0;
+	frontier_add(out, &f);
+}
+
+/* One whole entry, one whose body comes later, one stub; then two leaves of the tail. */
+static void seed_segment(struct buf *out)
+{
+	struct stream_name name = {.originator = 13, .incarnation = {1626300000000000, {1}}, .addressee = 15, .precedence = PREC_FLASH};
+	struct header h = {.kind = KIND_MESSAGE, .precedence = PREC_FLASH, .originator = 13, .sent = {1626300300000000}};
+	uint8_t header[HEADER_BYTES];
+	struct entry e = {.header = view_of(header, sizeof header), .envelope = view_str("a sealed envelope"), .body = view_str("a sealed body")};
+	struct hash tail[2] = {{{1}}, {{2}}};
+	struct head head = {.number = 9};
+	struct segment_writer w;
+
+	header_encode(&h, header);
+	entry_hash(&e);
+	frame_begin(out, FRAME_SEGMENT);
+	segment_begin(&w, out, &name, 5);
+	segment_add(&w, &e);
+	e.body = view_of(NULL, 0);
+	segment_add(&w, &e);
+	e.flags = ENTRY_STUB;
+	segment_add(&w, &e);
+	segment_end(&w, tail, 2, &head);
+}
+
+bool fuzz_seed(unsigned n, struct buf *out)
+{
+	struct digest_line lines[2] = {{13, {{1}}}, {14, {{2}}}};
+	struct part want = {.kind = PART_CHUNK, .index = 3, .count = 8};
+	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .bytes = view_str("a part")};
+
+	switch (n) {
+	case 0: seed_hello(out, FRAME_HELLO); break;
+	case 1: seed_hello(out, FRAME_WELCOME); break;
+	case 2: frame_digest(out, lines, 2); break;
+	case 3: seed_frontiers(out); break;
+	case 4: seed_segment(out); break;
+	case 5: frame_want(out, &want); break;
+	case 6: frame_part(out, &part); break;
+	case 7: frame_probe(out, FRAME_PROBE, 42); break;
+	case 8: frame_begin(out, FRAME_VECTOR); break;
+	default: return false;
+	}
+	return true;
+}
+
+/* ---- target ---------------------------------------------------------------------------------------------------- */
+
+static void write_digest(const struct frame *f, struct buf *out)
+{
+	static struct digest_line lines[LIMIT_SITES];
+	struct view rest = f->u.digest.lines;
+	size_t n = 0;
+
+	for (; rest.len > 0; n++)
+		fuzz_assert(digest_line_next(&rest, &lines[n]) == ERR_OK);
+	fuzz_assert(n == f->u.digest.n);
+	frame_digest(out, lines, n);
+}
+
+static void write_frontiers(const struct frame *f, struct buf *out)
+{
+	struct view rest = f->u.frontiers.rest;
+	struct frontier one;
+
+	frame_frontiers_begin(out, f->u.frontiers.complete);
+	while (rest.len > 0) {
+		fuzz_assert(frontier_next(&rest, &one) == ERR_OK);
+		frontier_add(out, &one);
+	}
+}
+
+/* A forged signature over whatever came must be the only thing that makes it fit. */
+static void verify_segment(struct segment *s)
+{
+	static struct hash after[LIMIT_SEGMENT_ENTRIES];
+	struct hash stream = stream_hash(&(struct hash){{7}}, &s->name);
+	uint8_t seed[32] = {1};
+	struct sign_public pub;
+	struct sign_secret sec;
+
+	sign_keypair(seed, &pub, &sec);
+	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after) == ERR_AUTH);
+	head_sign(&crypt_suite_fast, &sec, &stream, &s->head);
+	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after) == ERR_OK);
+}
+
+static void write_segment(struct segment *s, struct buf *out)
+{
+	struct hash tail[LIMIT_HEAD_SPACING];
+	struct view rest = s->entry_bytes;
+	struct segment_writer w;
+	struct entry e;
+	struct header h;
+	struct envelope env;
+
+	frame_begin(out, FRAME_SEGMENT);
+	segment_begin(&w, out, &s->name, s->first);
+	for (unsigned i = 0; i < s->entries; i++) {
+		fuzz_assert(segment_next(&rest, &e) == ERR_OK);
+		fuzz_assert(header_decode(e.header, &h) == ERR_OK && header_fits(&h, &s->name));
+		(void)!envelope_decode(e.envelope, &env);
+		segment_add(&w, &e);
+	}
+	fuzz_assert(rest.len == 0);
+	if (s->tail)
+		memcpy(tail, s->tail_bytes.ptr, s->tail_bytes.len);
+	segment_end(&w, tail, s->tail, &s->head);
+}
+
+static void write_again(struct frame *f, struct buf *out)
+{
+	switch (f->type) {
+	case FRAME_HELLO:
+	case FRAME_WELCOME:
+		frame_hello(out, f->type, &f->u.hello);
+		break;
+	case FRAME_DIGEST:
+		write_digest(f, out);
+		break;
+	case FRAME_FRONTIERS:
+		write_frontiers(f, out);
+		break;
+	case FRAME_SEGMENT:
+		write_segment(&f->u.segment, out);
+		break;
+	case FRAME_WANT:
+		frame_want(out, &f->u.part);
+		break;
+	case FRAME_PART:
+		frame_part(out, &f->u.part);
+		break;
+	case FRAME_PROBE:
+	case FRAME_PROBE_REPLY:
+		frame_probe(out, f->type, f->u.token);
+		break;
+	default:
+		frame_begin(out, f->type);
+		buf_add(out, f->u.raw);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	struct buf again = BUF_EMPTY;
+	struct frame f;
+
+	if (frame_decode(view_of(data, len), &f))
+		return -1;
+	write_again(&f, &again);
+	fuzz_assert(buf_ok(&again) && view_equal(buf_view(&again), view_of(data, len)));
+	buf_release(&again);
+	if (f.type == FRAME_SEGMENT)
+		verify_segment(&f.u.segment);
+	return 0;
+}
