@@ -1,6 +1,7 @@
 #!/bin/bash
-# The commands that need no daemon: network init, keygen, roster. Usage: tests/integration/test_init.sh BIN_DIR; prints TAP.
+# The commands that need no daemon: network init, keygen, roster. Usage: tests/integration/test_init.sh [--bin] BIN_DIR; prints TAP.
 set -u
+[ "${1:-}" = --bin ] && shift
 bin=$(cd "${1:?usage: test_init.sh BIN_DIR}" && pwd) || exit 2
 estafette=$bin/estafette
 work=$(mktemp -d) || exit 2
@@ -8,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 2
 mkdir -m 700 run
 export XDG_RUNTIME_DIR=$work/run
-n=0
+n=0 failed=0
 
 # ok NAME COMMAND...: one test, passed when the command succeeds; what it printed is shown when not.
 ok() {
@@ -18,6 +19,7 @@ ok() {
 	if "$@" >"$work/.out" 2>&1; then
 		echo "ok $n - $name"
 	else
+		failed=$((failed + 1))
 		echo "not ok $n - $name"
 		sed 's/^/# /' "$work/.out"
 	fi
@@ -40,7 +42,8 @@ setting() { sed -n "s/^$1 = \"\\(.*\\)\";.*/\\1/p" "$2"; }
 
 # ---- the whole Belgian network
 ok 'init makes the Belgian network' "$estafette" network init net
-ok 'it names the next command' has 'next: estafette network up net' .out
+cp .out init.out
+ok 'it names the next command' has 'next: estafette network up net' init.out
 ok 'fifteen sites have a folder' test "$(ls -d net/*/ | wc -l)" = 15
 ok 'the roster names fifteen' test "$(grep -c '^		id = ' <(sed '/^areas/,$d' net/roster.conf))" = 15
 ok 'authority.key is for its owner only' mode 600 net/authority.key
@@ -166,7 +169,8 @@ ok 'diff shows what changed' bash -c "'$estafette' roster diff three/roster.conf
 ok 'diff of one with itself is empty' bash -c "[ -z \"\$('$estafette' roster diff new.conf new.conf)\" ]"
 ok 'diff --json prints objects' bash -c "'$estafette' roster diff three/roster.conf new.conf --json | head -1 | grep -qxF '{\"change\":\"~ serial: 1 -> 2\"}'"
 ok 'show' "$estafette" roster show new.conf
-ok 'show names the sites' has 'cic-vlaams-brabant' .out
+cp .out show.out
+ok 'show names the sites' has 'cic-vlaams-brabant' show.out
 ok 'show --json' bash -c "'$estafette' roster show new.conf --json | head -1 | grep -q '\"serial\":2,\"sites\":3'"
 sed 's/quorum = 3/quorum = 1/' new.conf >altered.conf
 cp new.conf.minisig altered.conf.minisig
@@ -181,3 +185,4 @@ ok 'a missing key is wrong usage' fails 2 'roster sign FILE --key KEY' "$estafet
 ok 'an unknown verb is wrong usage' fails 2 'what to do is missing or unknown' "$estafette" roster frobnicate new.conf
 
 echo "1..$n"
+[ "$failed" = 0 ]
