@@ -35,9 +35,9 @@ only() {
 }
 
 check "proto includes only proto, the C library and its own libraries" \
-	"$(includes proto "\"proto/|$c_std|<(sodium|zstd|libconfig|arpa/inet)\.h>")"
+	"$(includes proto "\"proto/|$c_std|<(sodium|zstd|zstd_errors|libconfig|arpa/inet)\.h>")"
 check "storage includes only storage, proto, the C library, its trees and POSIX files" \
-	"$(includes storage "\"(proto|storage)/|$c_std|<(lmdb|fcntl|unistd|dirent|sys/(stat|types|statvfs|file|uio|mman))\.h>|<bsd/sys/tree\.h>")"
+	"$(includes storage "\"(proto|storage)/|$c_std|<(lmdb|fcntl|unistd|dirent|sys/(stat|types|statvfs|file|uio|mman|resource))\.h>|<bsd/sys/tree\.h>")"
 check "storage/store.h shows no LMDB type" "$(grep -nE 'MDB_|mdb_|lmdb' storage/store.h)"
 check "node/core includes only node/core, storage/store.h, proto and the C library" \
 	"$(includes node/core "\"(node/core|proto)/|\"storage/store\.h\"|$c_std")"
@@ -51,16 +51,16 @@ check "zstd.h only in proto/pack.c" "$(only '(zstd|zdict)' 'proto/pack\.c')"
 check "libconfig.h only where roster and configuration are parsed" \
 	"$(only 'libconfig' '(proto/(roster_parse\.c|setting\.[ch])|node/daemon/config[a-z_]*\.[ch])')"
 check "lmdb.h only in storage/lmdbkv.c" "$(only 'lmdb\.h' 'storage/lmdbkv\.c')"
-check "zmq.h only in the daemon's transport and its ZAP handler" "$(only 'zmq' 'node/daemon/(transport|zap)[a-z_]*\.[ch]')"
+check "zmq.h only in the daemon's transport, its parts and the ZAP handler" "$(only 'zmq' 'node/daemon/(transport|dialled|accepted|wire|poller|zap)\.[ch]')"
 
 # ---- symbols ----------------------------------------------------------------------------------------------------
 
 pure='mem(cpy|move|set|cmp|chr|rchr|mem)|str(len|nlen|cmp|ncmp|casecmp|ncasecmp|chr|rchr|chrnul|str|cspn|spn|pbrk|tol|toul|toll|toull|tod|cpy|ncpy|cat|dup|ndup|sep|tok_r|ftime|error_r|lcpy|lcat)'
-pure+='|stpcpy|explicit_bzero|ffs(l|ll)?|malloc|calloc|realloc|reallocarray|free|abort|abs|labs|qsort(_r)?|bsearch|v?snprintf|v?asprintf|sscanf'
+pure+='|stpcpy|explicit_bzero|ffs(l|ll)?|malloc|calloc|realloc|aligned_alloc|reallocarray|free|abort|abs|labs|qsort(_r)?|bsearch|v?snprintf|v?asprintf|sscanf'
 pure+='|__(isoc99_)?(sscanf|strtol|strtoul|strtoll|strtoull)|__errno_location|__ctype_(b|tolower|toupper)_loc|tolower|toupper|isdigit|isalnum|isxdigit|isspace|isprint'
 pure+='|gmtime_r|timegm|localtime_r|sqrt|log|log2|pow|exp|floor|ceil|llround|__assert_fail|__stack_chk_fail|inet_pton|_GLOBAL_OFFSET_TABLE_|__x86\.[a-z_.0-9]*|__[a-z]+_chk'
 files='open|openat|close|read|pread|write|pwrite|lseek|fsync|fdatasync|ftruncate|fallocate|posix_fallocate|posix_fadvise|f?stat|fstatat|lstat|statvfs|fstatvfs|mkdir|mkdirat|rename|renameat|unlink|unlinkat|rmdir'
-files+='|flock|fcntl|access|opendir|fdopendir|readdir|closedir|dirfd|mmap|munmap|madvise|mkdtemp|sysconf|umask|strerror|getpid|dup'
+files+='|flock|fcntl|access|opendir|fdopendir|readdir|closedir|dirfd|mmap|munmap|madvise|mkdtemp|sysconf|umask|strerror|getpid|getrlimit|dup'
 
 # strangers ALLOWED LIB [LOWER...]: what LIB calls that neither it, nor a lower archive, nor the pattern provides.
 strangers() {

@@ -17,6 +17,8 @@ declare -A limit=([demo]=180 [crash]=240 [san/crash]=420 [large]=240 [badinput]=
 default_limit=120
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0:exitcode=99:strict_string_checks=1}
+# libconfig forgets a string that a syntax error cut off.
+export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
 export CMOCKA_MESSAGE_OUTPUT=TAP PYTHONDONTWRITEBYTECODE=1
 
@@ -34,18 +36,23 @@ all_suites() {
 	for f in tests/fuzz/fuzz_*.c; do [ -f "$f" ] && name=${f#tests/} && echo "san/${name%.c}"; done
 	printf '%s\n' layers man
 	for name in crash demo large $(integration_names); do
-		[ "$name" = demo ] || [ -f "$(integration_file "$name")" ] || continue
+		[ "$name" = demo ] || [ -n "$(integration_file "$name")" ] || continue
 		case "$plain_only demo " in *" $name "*) ;; *) echo "san/$name" ;; esac
 		echo "$name"
 	done
 }
 integration_names() {
 	local f name
-	for f in tests/integration/test_*.py; do
-		[ -f "$f" ] && name=${f##*/test_} && name=${name%.py} && [ "$name" != large ] && echo "$name"
+	for f in tests/integration/test_*.{py,sh}; do
+		[ -f "$f" ] && name=${f##*/test_} && name=${name%.*} && [ "$name" != large ] && echo "$name"
 	done
 }
-integration_file() { [ "$1" = crash ] && echo tests/integration/crash.py || echo "tests/integration/test_$1.py"; }
+integration_file() {
+	local f
+	for f in "tests/integration/$1.py" "tests/integration/test_$1".{py,sh}; do
+		if [ -f "$f" ]; then echo "$f"; return; fi
+	done
+}
 
 # selected NAME PATTERN...: whether one of the patterns means the suite.
 selected() {
@@ -69,7 +76,10 @@ command_of() {
 	man) cmd=(tests/man.sh) ;;
 	demo) cmd=(tests/demo.sh build/bin) ;;
 	crash) cmd=(tests/integration/crash.py --bin "$build/bin" --kills "${KILLS:-200}") ;;
-	*) cmd=("$(integration_file "$name")" --bin "$build/bin") ;;
+	*)
+		cmd=("$(integration_file "$name")" --bin "$build/bin")
+		[[ ${cmd[0]} == *.sh ]] && cmd=("${cmd[0]}" "$build/bin")
+		;;
 	esac
 }
 
@@ -200,8 +210,15 @@ if [ $# -gt 0 ]; then
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/estafette-tests.XXXXXX") || exit 1
 from=$EPOCHREALTIME
-if printf '%s\n' "${suites[@]}" | grep -qv '^san/'; then build plain all tests build/lib/libproto.a build/lib/libstorage.a build/lib/libcore.a; fi
-if printf '%s\n' "${suites[@]}" | grep -q '^san/'; then build sanitized SAN=1 all tests fuzzers; fi
+# goals PATTERN: what the chosen suites whose names fit need to be built.
+goals() {
+	printf '%s\n' "${suites[@]}" | grep -E "$1" | sed -E 's,^san/,,; s,^(unit|contract)/.*,tests,; s,^fuzz/.*,fuzzers,; s,^layers$,libs,; t; s,^man$,,; t; s,.*,all,' | sort -u
+}
+libs='build/lib/libproto.a build/lib/libstorage.a build/lib/libcore.a'
+mapfile -t plain < <(goals '^(unit/|contract/|[^/]*$)' | sed "s,^libs$,$libs," | tr ' ' '\n' | grep .)
+mapfile -t san < <(goals '^san/' | grep .)
+[ ${#plain[@]} = 0 ] || build plain "${plain[@]}"
+[ ${#san[@]} = 0 ] || build sanitized SAN=1 "${san[@]}"
 run_all "${suites[@]}"
 echo "  all in $(seconds "$from" "$EPOCHREALTIME")"
 [ -z "${KEEP:-}" ] || echo "  kept: $work"

@@ -8,7 +8,7 @@ import shutil
 import lib
 from lib import Net, Tap, until
 
-LUIK, NAMEN, LEUVEN = "cic-luik", "cic-namen", "cic-vlaams-brabant"
+LUIK, NAMEN, LEUVEN, LIMBURG = "cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-limburg"  # Limburg stands by for Leuven
 
 
 def events(net, site, message):
@@ -40,7 +40,7 @@ def everything(net, site, queue, count, seconds=20):
 
 def main():
     lib.start(__doc__)
-    tap, net = Tap(), Net(LUIK, NAMEN, LEUVEN)
+    tap, net = Tap(), Net(LUIK, NAMEN, LEUVEN, LIMBURG)
     net.linked()
     with tap.part("the addressee's journal is emptied"):
         bodies, inbound = {}, []
@@ -98,9 +98,9 @@ def main():
     with tap.part("the originator's journal is emptied before its message arrived"):
         net.kill(LEUVEN)
         sent = net.send(LUIK, f"{LEUVEN}/dispatch", b"held by a standby")
-        held = f"held-by-standby at {NAMEN}"
+        held = f"the standby {LIMBURG} has it"
         until(lambda: any(r["originator"] == LUIK and r["addressee"] == LEUVEN and r["precedence"] == "routine" and r["head"] > 0
-                          and r["incarnation"] == net.status(LUIK)["incarnation"] for r in net.cli(NAMEN, "streams", "--json").rows), 20, held)
+                          and r["incarnation"] == net.status(LUIK)["incarnation"] for r in net.cli(LIMBURG, "streams", "--json").rows), 20, held)
         empty(net, LUIK)
         net.up(LEUVEN)
         got = everything(net, LEUVEN, "dispatch", 1, 20)
@@ -108,8 +108,7 @@ def main():
         net.up(LUIK)
         until(lambda: "read" in events(net, LUIK, sent), 20, "the originator learns of its message again, and that it was read")
         tap.ok(True, "the originator that comes back empty learns of it, and that it was read")
-        quiet = [everything(net, s, "dispatch", 1, 1) for s in (LUIK, NAMEN, LEUVEN)]
-        tap.eq(quiet, [{}, everything(net, NAMEN, "dispatch", 1, 1), {}], "and nothing comes twice anywhere")
+        tap.eq([everything(net, s, "dispatch", 1, 1) for s in (LUIK, LEUVEN)], [{}, {}], "and nothing comes twice")
     tap.done(net)
 
 
