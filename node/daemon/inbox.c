@@ -1,0 +1,216 @@
+#include "node/daemon/inbox.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+struct inbox {
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	struct inbox_batch row[ROW_COUNT];
+	size_t waiting;   /* bytes of all that is not dealt with, an event counted with its size */
+	size_t bound;
+	bool kicked, stopped, starved;
+	int room_fd;
+};
+
+enum err inbox_new(int64_t bound_bytes, int room_fd, struct inbox **out)
+{
+	struct inbox *b = calloc(1, sizeof *b);
+	pthread_condattr_t attr;
+
+	*out = b;
+	if (!b)
+		return ERR_NOMEM;
+	b->bound = (size_t)bound_bytes;
+	b->room_fd = room_fd;
+	pthread_mutex_init(&b->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&b->cond, &attr);
+	pthread_condattr_destroy(&attr);
+	return ERR_OK;
+}
+
+void inbox_batch_clear(struct inbox_batch *b)
+{
+	b->n = 0;
+	buf_clear(&b->bytes);
+}
+
+void inbox_batch_release(struct inbox_batch *b)
+{
+	free(b->ev);
+	free(b->at);
+	buf_release(&b->bytes);
+	memset(b, 0, sizeof *b);
+}
+
+void inbox_free(struct inbox *b)
+{
+	if (!b)
+		return;
+	for (int i = 0; i < ROW_COUNT; i++)
+		inbox_batch_release(&b->row[i]);
+	pthread_cond_destroy(&b->cond);
+	pthread_mutex_destroy(&b->mutex);
+	free(b);
+}
+
+/* The bytes that an event borrows; NULL when it has none. */
+static struct view *event_bytes(struct event *ev)
+{
+	if (ev->type == EVENT_FRAME)
+		return &ev->u.frame.bytes;
+	if (ev->type == EVENT_REQUEST)
+		return &ev->u.request.bytes;
+	return NULL;
+}
+
+static enum inbox_row row_of(const struct event *ev)
+{
+	if (ev->type == EVENT_FRAME)
+		return ev->u.frame.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;
+	if (ev->type == EVENT_LINK_UP || ev->type == EVENT_LINK_DOWN)
+		return ev->u.link.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;
+	return ROW_URGENT;
+}
+
+static bool batch_grow(struct inbox_batch *b)
+{
+	size_t cap = b->cap ? b->cap * 2 : 256;
+	struct event *ev = realloc(b->ev, cap * sizeof *ev);
+	size_t *at;
+
+	if (!ev)
+		return false;
+	b->ev = ev;
+	at = realloc(b->at, cap * sizeof *at);
+	if (!at)
+		return false;
+	b->at = at;
+	b->cap = cap;
+	return true;
+}
+
+static bool batch_add(struct inbox_batch *b, const struct event *ev, struct view bytes)
+{
+	if (b->n == b->cap && !batch_grow(b))
+		return false;
+	b->at[b->n] = b->bytes.len;
+	buf_add(&b->bytes, bytes);
+	if (!buf_ok(&b->bytes)) {
+		b->bytes.bad = false; /* what was there is still whole */
+		return false;
+	}
+	b->ev[b->n++] = *ev;
+	return true;
+}
+
+bool inbox_add(struct inbox *b, const struct event *ev)
+{
+	struct event copy = *ev;
+	struct view *bytes = event_bytes(&copy);
+	size_t cost = sizeof copy + (bytes ? bytes->len : 0);
+	bool ok;
+
+	pthread_mutex_lock(&b->mutex);
+	ok = !bytes || b->waiting + cost <= b->bound;
+	ok = ok && batch_add(&b->row[row_of(ev)], &copy, bytes ? *bytes : view_of(NULL, 0));
+	if (ok)
+		b->waiting += cost;
+	pthread_mutex_unlock(&b->mutex);
+	return ok;
+}
+
+void inbox_kick(struct inbox *b)
+{
+	pthread_mutex_lock(&b->mutex);
+	if (b->row[ROW_URGENT].n || b->row[ROW_BULK].n) {
+		b->kicked = true;
+		pthread_cond_signal(&b->cond);
+	}
+	pthread_mutex_unlock(&b->mutex);
+}
+
+bool inbox_room(struct inbox *b)
+{
+	bool room;
+
+	pthread_mutex_lock(&b->mutex);
+	room = b->waiting < b->bound / 2;
+	b->starved = !room;
+	pthread_mutex_unlock(&b->mutex);
+	return room;
+}
+
+void inbox_stop(struct inbox *b)
+{
+	pthread_mutex_lock(&b->mutex);
+	b->stopped = true;
+	pthread_cond_signal(&b->cond);
+	pthread_mutex_unlock(&b->mutex);
+}
+
+/* The views were left pointing anywhere while their buffer could still move. */
+static void batch_point(struct inbox_batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		struct view *v = event_bytes(&b->ev[i]);
+
+		if (v)
+			v->ptr = b->bytes.ptr + b->at[i];
+	}
+}
+
+static bool wait_until(struct inbox *b, int64_t until_us)
+{
+	struct timespec ts = {until_us / US_PER_S, until_us % US_PER_S * 1000};
+
+	return pthread_cond_timedwait(&b->cond, &b->mutex, &ts) == 0;
+}
+
+bool inbox_take(struct inbox *b, int64_t until_us, struct inbox_batch into[ROW_COUNT])
+{
+	bool have = false, more;
+
+	for (int i = 0; i < ROW_COUNT; i++)
+		have = have || into[i].n;
+	pthread_mutex_lock(&b->mutex);
+	while (!have && !b->kicked && !b->stopped && wait_until(b, until_us))
+		;
+	b->kicked = false;
+	for (int i = 0; i < ROW_COUNT; i++) {
+		struct inbox_batch empty = into[i];
+
+		if (empty.n || !b->row[i].n)
+			continue;
+		into[i] = b->row[i];
+		b->row[i] = empty;
+		batch_point(&into[i]);
+		have = true;
+	}
+	more = have || !b->stopped;
+	pthread_mutex_unlock(&b->mutex);
+	return more;
+}
+
+void inbox_done(struct inbox *b, size_t events, size_t bytes)
+{
+	const uint64_t one = 1;
+	bool tell;
+
+	pthread_mutex_lock(&b->mutex);
+	bytes += events * sizeof(struct event);
+	assert(bytes <= b->waiting);
+	b->waiting -= bytes;
+	tell = b->starved && b->waiting < b->bound / 4;
+	if (tell)
+		b->starved = false;
+	pthread_mutex_unlock(&b->mutex);
+	/* an eventfd is full only when it was written already */
+	if (tell && write(b->room_fd, &one, sizeof one) < 0)
+		return;
+}

@@ -1,0 +1,211 @@
+/* main.c - estafetted: the node of one site, in the foreground. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "node/core/core.h"
+#include "node/daemon/config.h"
+#include "node/daemon/driver.h"
+#include "node/daemon/log.h"
+#include "node/daemon/net.h"
+
+#define OPEN_FILES 8192
+
+enum { EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+/* What is read before there is a node. */
+struct start {
+	struct config config;
+	struct site_keys keys;
+	struct roster *roster;
+};
+
+static int usage(const char *why)
+{
+	fprintf(stderr, "estafetted: %s (estafetted -c FILE runs the node, -n checks its configuration, -V says the version)\n", why);
+	return EXIT_USAGE;
+}
+
+static void limit_process(void)
+{
+	struct rlimit none = {0, 0}, files;
+
+	umask(0077);
+	setrlimit(RLIMIT_CORE, &none); /* keys and bodies are in memory */
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= OPEN_FILES)
+		return;
+	files.rlim_cur = files.rlim_max < OPEN_FILES ? files.rlim_max : OPEN_FILES;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static enum err load(const char *path, struct start *s, struct errmsg *m)
+{
+	enum err e = config_load(path, &s->config, m);
+
+	if (!e)
+		e = config_load_roster(&s->config, &s->roster, m);
+	if (!e)
+		e = config_load_keys(&s->config, &s->keys, m);
+	return e ? e : site_keys_check(&s->keys, s->roster, m);
+}
+
+/* The core and the network thread have a roster each. */
+static enum err load_second_roster(const struct start *s, struct roster **out, struct errmsg *m)
+{
+	enum err e = config_load_roster(&s->config, out, m);
+
+	if (!e && !hash_equal(&(*out)->hash, &s->roster->hash)) {
+		roster_free(*out);
+		*out = NULL;
+		e = err_set(m, ERR_BUSY, "%s: it changed while it was read (start again)", s->config.roster);
+	}
+	return e;
+}
+
+/* ---- the journal ---------------------------------------------------------------------------------------- */
+
+static enum err create_journal(const struct start *s, const struct store_options *o, struct errmsg *m)
+{
+	const struct site *self = roster_site_by_id(s->roster, view_str(s->config.site));
+	struct store_birth birth = {.site = self->number, .network = s->roster->network_hash, .how = BIRTH_LOST, .born = driver_wall()};
+	enum err e;
+
+	strcpy(birth.site_id, self->id);
+	e = store_create(s->config.journal, &birth, o, m);
+	if (!e)
+		log_line(LEVEL_CRITICAL, "%s: there was no journal, an empty one was made; whatever this site had is lost here until its peers give it back",
+		         s->config.journal);
+	return e;
+}
+
+static enum err open_journal(const struct start *s, struct store **out, struct errmsg *m)
+{
+	struct store_options o = {.quota_bytes = s->config.quota_bytes, .reserve_bytes = s->config.reserve_bytes};
+	enum err e;
+
+	sd_notify(0, "EXTEND_TIMEOUT_USEC=120000000\nSTATUS=opening the journal");
+	e = store_open(s->config.journal, &o, out, m);
+	if (e == ERR_NOT_FOUND) {
+		e = create_journal(s, &o, m);
+		if (!e)
+			e = store_open(s->config.journal, &o, out, m);
+	}
+	if (e == ERR_LOCKED)
+		return err_set(m, e, "%s: another estafetted has this journal open (stop it first)", s->config.journal);
+	return e;
+}
+
+/* ---- the node ------------------------------------------------------------------------------------------- */
+
+static enum err open_core(const struct start *s, struct store *store, struct core **out, struct errmsg *m)
+{
+	const struct config *c = &s->config;
+	struct core_config k = {
+		.suite = &crypt_suite_real,
+		.keys = s->keys,
+		.lease_us = c->lease_us,
+		.window_urgent_bytes = c->window_urgent_bytes,
+		.window_bulk_bytes = c->window_bulk_bytes,
+		.probe_us = c->probe_us,
+		.unattended_us = c->unattended_us,
+		.clock_skew_us = c->clock_skew_us,
+		.max_clients = (int)c->max_clients,
+	};
+	struct roster *roster;
+	enum err e = load_second_roster(s, &roster, m);
+
+	if (!e) {
+		crypt_system_seed(k.seed);
+		e = core_new(&k, roster, store, out, m);
+	}
+	crypt_wipe(&k, sizeof k);
+	return e;
+}
+
+static int run(struct start *s)
+{
+	struct store *store = NULL;
+	struct core *core = NULL;
+	struct errmsg m;
+	int status = EXIT_REFUSED;
+	enum err e;
+
+	net_block_signals(); /* before any thread exists */
+	log_start();
+	log_set_level(s->config.log_level);
+	e = open_journal(s, &store, &m);
+	if (!e)
+		e = open_core(s, store, &core, &m);
+	if (e) {
+		log_line(LEVEL_ERROR, "%s", m.text);
+	} else {
+		struct net_config n = {&s->config, &s->keys, s->roster, core, store};
+
+		s->roster = NULL; /* transferred */
+		status = net_run(&n) == 0 ? EXIT_SUCCESS : EXIT_REFUSED;
+	}
+	core_free(core);
+	store_close(store);
+	return status;
+}
+
+static int check(const struct start *s)
+{
+	printf("%s: ok: site %s, network %s, roster serial %u, %zu sites\n", s->config.file, s->config.site, s->roster->network,
+	       s->roster->serial, s->roster->n_sites);
+	return EXIT_SUCCESS;
+}
+
+static int start(const char *path, bool only_check)
+{
+	struct start *s = calloc(1, sizeof *s);
+	int status = EXIT_REFUSED;
+	struct errmsg m;
+
+	if (!s || crypt_start()) {
+		fprintf(stderr, "estafetted: %s\n", s ? "libsodium cannot start" : "out of memory");
+		free(s);
+		return EXIT_REFUSED;
+	}
+	if (load(path, s, &m))
+		fprintf(stderr, "estafetted: %s\n", m.text);
+	else
+		status = only_check ? check(s) : run(s);
+	roster_free(s->roster);
+	site_keys_wipe(&s->keys);
+	free(s);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = NULL;
+	bool only_check = false;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt(argc, argv, "c:nV")) != -1) {
+		switch (c) {
+		case 'c':
+			path = optarg;
+			break;
+		case 'n':
+			only_check = true;
+			break;
+		case 'V':
+			printf("estafetted %s\n", BUILD_VERSION);
+			return EXIT_SUCCESS;
+		default:
+			return usage("unknown option, or one without its value");
+		}
+	}
+	if (!path || optind < argc)
+		return usage(path ? "too many arguments" : "no configuration file");
+	limit_process();
+	return start(path, only_check);
+}
