@@ -241,7 +241,7 @@ static void log_tail(const struct member *m, char out[TAIL_BYTES])
 		return;
 	text[n] = '\0';
 	char *line = strrchr(text, '\n');
-	snprintf(out, TAIL_BYTES, "%s", line ? line + 1 : text);
+	snprintf(out, TAIL_BYTES, "%.*s", TAIL_BYTES - 1, line ? line + 1 : text);
 }
 
 static int fail_up(struct network *w, const struct member *m, const char *what)
