@@ -63,6 +63,29 @@ static void test_round_trip(void **state)
 	assert_memory_equal(&k, &out, sizeof k);
 }
 
+/* Fixed bytes: a second implementation, and the next version of this one, must read and write these. */
+static void test_golden(void **state)
+{
+	(void)state;
+	static const char golden[] =
+		"estafette-keys 1\n"
+		"site cic-luik\n"
+		"network be-police\n"
+		"identity Ketj0KF6W5mbUtoivkAj6wdiClT2+mrYc3tx6wRk2sBUjiH6BpqccRAw4BApq4HU/je81QGC+8V1thniivThQw==\n"
+		"link fE0!2y@moDjw.?/KWa4Fyln:Wy^fwv%aA[8FRSTb .yED:r/)-^*df}wm+^xwRF(k<0{TDXxIuB3(sfe*\n"
+		"sealing /g5jIFJVLNE0jofnMJ4m5Roh/gurc2ZBdUiev/tszXw= eUvJFTg8UAI4vZ3jrwwpeIj8rLX06psYAsUMUgXHfT8=\n";
+	struct site_keys k = make(seed_one, "cic-luik"), out;
+	char text[4096];
+	struct signature sig;
+	text_of(&k, text);
+	assert_string_equal(text, golden);
+	assert_int_equal(site_keys_parse("k.keys", view_str(golden), &out, NULL), ERR_OK);
+	assert_memory_equal(&out, &k, sizeof k);
+	sealing_key_sign(&k.identity, 14, &k.sealing[0].pub, &sig);
+	base64_format(sig.b, sizeof sig.b, text, sizeof text);
+	assert_string_equal(text, "ZLFMnw2Vvw22VOKeRBhWdXMnPrYc9/H/qvaXciwEmDdTJwQblSGvSXrgyurCTbWNLHcPcr96UMtM3V5mKPxAAg==");
+}
+
 static void test_format_too_small(void **state)
 {
 	(void)state;
@@ -230,6 +253,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_format_too_small),
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_halves_that_do_not_fit),
