@@ -443,6 +443,29 @@ static void print_objects(struct send *x)
 	}
 }
 
+/* Of several addresses none is sent to when one is wrong: so they are looked up first, where this user may read the roster.
+ * The node judges in any case. */
+static int check_addresses(struct send *x)
+{
+	char path[CONFIG_PATH_BYTES];
+	struct errmsg m;
+	struct roster *roster = NULL;
+	int status = EXIT_OK;
+	struct config *c = x->o.n_to > 1 ? calloc(1, sizeof *c) : NULL;
+	struct address *a = calloc(1, sizeof *a);
+	if (c != NULL && a != NULL && session_conf(x->cli, path, &status) && config_load(path, c, &m) == ERR_OK &&
+	    config_load_roster(c, &roster, &m) == ERR_OK)
+		for (size_t i = 0; i < x->o.n_to && status == EXIT_OK; i++) {
+			enum err e = roster_resolve(roster, view_str(x->o.to[i]), a, &m);
+			if (e != ERR_OK)
+				status = cli_fail(x->cli, e, "%s", m.text);
+		}
+	roster_free(roster);
+	free(a);
+	free(c);
+	return status;
+}
+
 /* ---- the command ----------------------------------------------------------------------------------------- */
 
 static bool make_jobs(struct send *x, int files, char **file)
@@ -474,7 +497,7 @@ int cmd_send(struct cli *cli, int argc, char **argv)
 		goto out;
 	}
 	x.h = session_open(cli, &x.status);
-	if (x.h == NULL)
+	if (x.h == NULL || (x.status = check_addresses(&x)) != EXIT_OK)
 		goto out;
 	submit_all(&x);
 	print_ready(&x);

@@ -22,7 +22,7 @@ static const char *nothing(const char *what)
 {
 	static const char *const of[][2] = {{"links", "no links"}, {"alarms", "no alarms"}, {"orders", "no orders"},
 	                                    {"conflicts", "no conflicts"}, {"streams", "no streams"}, {"queues", "no queues"},
-	                                    {"browse", "the queue is empty"}, {"trace", "nothing is known of this message"}};
+	                                    {"browse", "the queue is empty"}};
 	for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
 		if (strcmp(of[i][0], what) == 0)
 			return of[i][1];
@@ -35,7 +35,10 @@ static int show_once(struct cli *cli, estafette *h, const struct show *s)
 	output_begin(&o, cli);
 	o.upright = strcmp(s->what, "status") == 0;
 	int st = estafette_show(h, s->what, s->queue, s->id, output_row, &o, ANSWER_MS);
-	int status = output_end(&o, st == ESTAFETTE_OK ? nothing(s->what) : NULL);
+	bool untraced = st == ESTAFETTE_OK && s->id != NULL && o.rows == 0;
+	int status = output_end(&o, st == ESTAFETTE_OK && !untraced ? nothing(s->what) : NULL);
+	if (untraced)
+		status = cli_fail(cli, ERR_NOT_FOUND, "%s: nothing is known of this message here", s->id);
 	if (st != ESTAFETTE_OK && status == EXIT_OK)
 		status = session_fail(cli, h, s->id ? s->id : s->what);
 	return status;

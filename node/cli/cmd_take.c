@@ -18,7 +18,6 @@
 
 #define ANSWER_MS 30000         /* for what the node does at once */
 #define DRAIN_MS 3000           /* after a stop: for what was under way */
-#define ACKS_IN_FLIGHT 8
 #define FAILURE_PAUSE_MS 500
 #define FAILURES_MOST 6
 
@@ -108,20 +107,61 @@ static int fail_node(struct taking *t, const char *what)
 	return -1;
 }
 
-/* Answers to acknowledgements, until at most `left` are in flight. */
+/* What the node confirmed is said. */
+static void say_file(struct taking *t, struct taken_file *f, bool confirmed)
+{
+	if (confirmed)
+		puts(f->line);
+	t->taken += confirmed;
+	free(f->line);
+	f->line = NULL;
+}
+
+/* The node takes all of a batch or nothing; when one of it ended meanwhile, the others are acknowledged singly. */
+static void ack_singly(struct taking *t, struct taken_batch *b)
+{
+	for (size_t i = 0; i < b->n; i++) {
+		const char *id = b->file[i].id;
+		int st = estafette_apply(t->h, ESTAFETTE_DO_ACK, &id, 1, NULL, 0, NULL, ANSWER_MS);
+		if (st != ESTAFETTE_OK)
+			fail_node(t, "take: acknowledging");
+		say_file(t, &b->file[i], st == ESTAFETTE_OK);
+	}
+}
+
+static void batch_answered(struct taking *t, const struct estafette_result *r)
+{
+	for (size_t k = 0; k < TAKE_ACKS; k++) {
+		struct taken_batch *b = t->acks[k];
+		if (b == NULL || b->tag != r->tag)
+			continue;
+		t->acks[k] = NULL;
+		if (r->status == ESTAFETTE_REFUSED)
+			ack_singly(t, b);
+		else
+			for (size_t i = 0; i < b->n; i++)
+				say_file(t, &b->file[i], r->status == ESTAFETTE_OK);
+		fflush(stdout);
+		free(b);
+		return;
+	}
+	if (r->status != ESTAFETTE_OK && t->status == EXIT_OK)
+		t->status = cli_fail(t->cli, err_from_code(r->code), "take: acknowledging: %s", r->text);
+}
+
+/* Answers to verdicts, until at most `left` are in flight. After a signal, too: what is written is to be acknowledged. */
 static int take_answers(struct taking *t, size_t left)
 {
-	while (estafette_in_flight(t->h) > left) {
+	int st = ESTAFETTE_OK;
+	estafette_interrupt(t->h, NULL);
+	while (st == ESTAFETTE_OK && estafette_in_flight(t->h) > left) {
 		struct estafette_result r = ESTAFETTE_RESULT_INIT;
-		estafette_interrupt(t->h, NULL); /* what is written is to be acknowledged, also after a signal */
-		int st = estafette_result(t->h, &r, ANSWER_MS);
-		estafette_interrupt(t->h, t->stop);
-		if (st != ESTAFETTE_OK)
-			return fail_node(t, "take: acknowledging");
-		if (r.status != ESTAFETTE_OK && t->status == EXIT_OK)
-			t->status = cli_fail(t->cli, err_from_code(r.code), "take: acknowledging: %s", r.text);
+		st = estafette_result(t->h, &r, ANSWER_MS);
+		if (st == ESTAFETTE_OK)
+			batch_answered(t, &r);
 	}
-	return 0;
+	estafette_interrupt(t->h, t->stop);
+	return st == ESTAFETTE_OK ? 0 : fail_node(t, "take: acknowledging");
 }
 
 int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t n)
@@ -131,7 +171,32 @@ int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t
 		return 0;
 	if (estafette_apply_begin(t->h, verdict, ids, n, NULL, t->lease_us, &tag) != ESTAFETTE_OK)
 		return fail_node(t, "take: acknowledging");
-	return take_answers(t, ACKS_IN_FLIGHT);
+	return take_answers(t, TAKE_ACKS - 1);
+}
+
+int taking_ack_files(struct taking *t, const struct taken_file *files, size_t n)
+{
+	const char *ids[TAKE_BATCH];
+	size_t k = 0;
+	struct taken_batch *b = malloc(sizeof *b);
+	if (b == NULL || take_answers(t, TAKE_ACKS - 1) != 0) {
+		for (size_t i = 0; i < n; i++)
+			free(files[i].line);
+		if (b == NULL && t->status == EXIT_OK)
+			t->status = cli_fail(t->cli, ERR_NOMEM, "take: out of memory");
+		free(b);
+		return -1;
+	}
+	while (t->acks[k] != NULL)
+		k++;
+	b->n = n;
+	memcpy(b->file, files, n * sizeof *files);
+	for (size_t i = 0; i < n; i++)
+		ids[i] = b->file[i].id;
+	t->acks[k] = b;
+	if (estafette_apply_begin(t->h, ESTAFETTE_DO_ACK, ids, n, NULL, 0, &b->tag) != ESTAFETTE_OK)
+		return fail_node(t, "take: acknowledging");
+	return 0;
 }
 
 static int give_back(struct taking *t, const char *id)
@@ -267,6 +332,11 @@ int cmd_take(struct cli *cli, int argc, char **argv)
 	t.status = outcome(&t);
 out:
 	take_file_close(&t);
+	for (size_t k = 0; k < TAKE_ACKS; k++) {
+		for (size_t i = 0; t.acks[k] != NULL && i < t.acks[k]->n; i++)
+			free(t.acks[k]->file[i].line);
+		free(t.acks[k]);
+	}
 	estafette_free(t.h);
 	return t.status;
 }

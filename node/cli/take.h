@@ -8,6 +8,20 @@
 
 #define TAKE_BATCH 128 /* files open and not synced at once */
 
+struct taken_file {
+	char id[ESTAFETTE_ID_SIZE];
+	int fd;
+	char *line; /* said when it is there, and acknowledged where that was asked */
+};
+
+/* Files that are there and whose acknowledgement is under way. */
+#define TAKE_ACKS 4
+struct taken_batch {
+	uint32_t tag;
+	size_t n;
+	struct taken_file file[TAKE_BATCH];
+};
+
 struct taking {
 	struct cli *cli;
 	const char *queue, *out, *exec, *exercise;
@@ -23,11 +37,15 @@ struct taking {
 
 	int out_fd;                  /* the folder of --out */
 	size_t n_batch;
-	struct { char id[ESTAFETTE_ID_SIZE]; int fd; char *object; } batch[TAKE_BATCH];
+	struct taken_file batch[TAKE_BATCH];
+	struct taken_batch *acks[TAKE_ACKS]; /* not answered yet; NULL: free */
 };
 
 /* ack, return or extend, answered in the background. 0, or -1 when the connection is of no more use: said already. */
 int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t n);
+/* Acknowledges n files in the background and says their lines once the node has confirmed it; takes the lines over.
+ * 0, or -1 as above. */
+int taking_ack_files(struct taking *t, const struct taken_file *files, size_t n);
 
 /* Each puts one message somewhere; 0 when it is safe there. Otherwise it said why (t->status) and the message goes back. */
 enum { TAKE_COMMAND_FAILED = 1 };

@@ -38,12 +38,12 @@ static void drop(struct taking *t, size_t i)
 	unlinkat(t->out_fd, name, 0);
 	if (t->batch[i].fd >= 0)
 		close(t->batch[i].fd);
-	free(t->batch[i].object);
-	t->batch[i].object = NULL;
+	free(t->batch[i].line);
+	t->batch[i].line = NULL;
 }
 
 /* What is printed once the file is there: the object with --json, else the id. */
-static char *object_of(struct taking *t, const struct estafette_message *m)
+static char *line_of(struct taking *t, const struct estafette_message *m)
 {
 	if (!t->cli->json)
 		return strdup(m->id);
@@ -66,7 +66,7 @@ int take_file_add(struct taking *t, const struct estafette_message *m)
 	size_t i = t->n_batch;
 	temporary(name, m->id);
 	snprintf(t->batch[i].id, sizeof t->batch[i].id, "%s", m->id);
-	t->batch[i].object = NULL;
+	t->batch[i].line = NULL;
 	t->batch[i].fd = openat(t->out_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (t->batch[i].fd < 0)
 		return fail_file(t, name, "open");
@@ -74,8 +74,8 @@ int take_file_add(struct taking *t, const struct estafette_message *m)
 		drop(t, i);
 		return -1;
 	}
-	t->batch[i].object = object_of(t, m);
-	if (t->batch[i].object == NULL) {
+	t->batch[i].line = line_of(t, m);
+	if (t->batch[i].line == NULL) {
 		t->status = cli_fail(t->cli, ERR_NOMEM, "%s: out of memory", m->id);
 		drop(t, i);
 		return -1;
@@ -99,19 +99,18 @@ static int settle(struct taking *t, size_t i)
 	return 0;
 }
 
-/* Those before n are files now: said, and acknowledged when that was asked. */
+/* Those before n are files now. What is to be acknowledged is said only when it was. */
 static int batch_done(struct taking *t, size_t n)
 {
-	const char *ids[TAKE_BATCH];
+	if (t->ack)
+		return taking_ack_files(t, t->batch, n);
 	for (size_t i = 0; i < n; i++) {
-		puts(t->batch[i].object);
-		free(t->batch[i].object);
-		t->batch[i].object = NULL;
-		ids[i] = t->batch[i].id;
+		puts(t->batch[i].line);
+		free(t->batch[i].line);
 	}
 	fflush(stdout);
 	t->taken += n;
-	return t->ack ? taking_verdict(t, ESTAFETTE_DO_ACK, ids, n) : 0;
+	return 0;
 }
 
 int take_file_flush(struct taking *t)

@@ -116,6 +116,9 @@ static const char *keep(struct message *m, struct view v)
 	return at;
 }
 
+/* What may be absent is, for the caller, when it is empty. */
+static const char *keep_some(struct message *m, struct view v) { return v.len > 0 ? keep(m, v) : NULL; }
+
 static const char *keep_id(struct message *m, struct view v, const char *had)
 {
 	struct msgid id;
@@ -144,13 +147,13 @@ static void keep_field(struct message *m, const struct request_item *i)
 	case F_FROM: m->m.from = keep(m, i->value); break;
 	case F_QUEUE: m->m.queue = keep(m, i->value); break;
 	case F_TO: m->m.to = keep(m, i->value); break;
-	case F_TYPE: m->m.type = keep(m, i->value); break;
-	case F_LANG: m->m.lang = keep(m, i->value); break;
-	case F_CHANNEL: m->m.channel = keep(m, i->value); break;
-	case F_SUBJECT: m->m.subject = keep(m, i->value); break;
-	case F_EXERCISE: m->m.exercise = keep(m, i->value); break;
-	case F_AREA: m->m.area = keep(m, i->value); break;
-	case F_PERHAPS_SEEN: m->m.perhaps_seen = keep(m, i->value); break;
+	case F_TYPE: m->m.type = keep_some(m, i->value); break;
+	case F_LANG: m->m.lang = keep_some(m, i->value); break;
+	case F_CHANNEL: m->m.channel = keep_some(m, i->value); break;
+	case F_SUBJECT: m->m.subject = keep_some(m, i->value); break;
+	case F_EXERCISE: m->m.exercise = keep_some(m, i->value); break;
+	case F_AREA: m->m.area = keep_some(m, i->value); break;
+	case F_PERHAPS_SEEN: m->m.perhaps_seen = keep_some(m, i->value); break;
 	case F_PRECEDENCE: m->m.precedence = item_u8(i); break;
 	case F_REPLAYED: m->m.replayed = item_u8(i) != 0; break;
 	case F_SENT: m->m.sent_us = (int64_t)item_u64(i); break;
