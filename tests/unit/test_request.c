@@ -175,8 +175,8 @@ static void texts(void **state)
 	(void)state;
 	static const struct { uint8_t field; size_t max; bool may_be_empty; } rules[] = {
 		{F_TO, LIMIT_ADDRESS_BYTES, false}, {F_TYPE, LIMIT_MEDIA_TYPE_BYTES, true}, {F_LANG, LIMIT_LANG_BYTES, true},
-		{F_CHANNEL, LIMIT_NAME_BYTES, true}, {F_SUBJECT, LIMIT_SUBJECT_BYTES, true}, {F_KEY, LIMIT_KEY_BYTES, false},
-		{F_EXERCISE, LIMIT_NAME_BYTES, false}, {F_QUEUE, LIMIT_ADDRESS_BYTES, false}, {F_BY, LIMIT_USER_BYTES, true},
+		{F_CHANNEL, LIMIT_NAME_BYTES, true}, {F_SUBJECT, LIMIT_SUBJECT_BYTES, true}, {F_KEY, LIMIT_KEY_BYTES, true},
+		{F_EXERCISE, LIMIT_NAME_BYTES, true}, {F_QUEUE, LIMIT_ADDRESS_BYTES, false}, {F_BY, LIMIT_USER_BYTES, true},
 		{F_REASON, LIMIT_REASON_BYTES, true}, {F_ALARM, LIMIT_REASON_BYTES, false},
 	};
 	char text[512];
