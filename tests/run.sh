@@ -212,7 +212,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/estafette-tests.XXXXXX") || exit 1
 from=$EPOCHREALTIME
 # goals PATTERN: what the chosen suites whose names fit need to be built.
 goals() {
-	printf '%s\n' "${suites[@]}" | grep -E "$1" | sed -E 's,^san/,,; s,^(unit|contract)/.*,tests,; s,^fuzz/.*,fuzzers,; s,^layers$,libs,; t; s,^man$,,; t; s,.*,all,' | sort -u
+	printf '%s\n' "${suites[@]}" | grep -E "$1" | sed -E 's,^san/,,; s,^(unit|contract)/.*,tests,; s,^fuzz/.*,fuzzers,; s,^layers$,libs,; t; s,^man$,,; t; s,^start$,all build/tests/bench/big_journal,; t; s,.*,all,' | sort -u
 }
 libs='build/lib/libproto.a build/lib/libstorage.a build/lib/libcore.a'
 mapfile -t plain < <(goals '^(unit/|contract/|[^/]*$)' | sed "s,^libs$,$libs," | tr ' ' '\n' | grep .)

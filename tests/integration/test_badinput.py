@@ -104,10 +104,11 @@ def test_no_daemon(tap):
 
 
 def test_configuration(tap, net):
-    """What is wrong with node.conf, the keys or the roster: the daemon says it and makes no journal."""
+    """What is wrong with node.conf, the keys or the roster: the daemon says it and leaves the journal alone."""
     site = os.path.join(net.dir, LUIK)
     conf = net.conf(LUIK)
-    bad = os.path.join(site, "bad.conf")
+    bad, journal = os.path.join(site, "bad.conf"), os.path.join(site, "journal", "data.mdb")
+    before = lib.read(journal)
     cases = (('\ncolour = "blue";\n', "an unknown setting", "colour"), ('\nlease = "soon";\n', "a duration that is none", "lease"),
              ('\nmax_clients = "many";\n', "a setting of the wrong type", "max_clients"), ('\nlease = "5min";\nlease = "6min";\n', "a setting given twice", "lease"),
              ("\nlease = ;\n", "a syntax error", "bad.conf"), ('\nquota = "5 bytes";\n', "a size that is none", "quota"))
@@ -150,7 +151,7 @@ def test_configuration(tap, net):
     refused(tap, daemon(conf), "a roster without a signature", words=["roster.conf"])
     with open(roster + ".minisig", "wb") as f:
         f.write(signature)
-    tap.ok(not os.path.exists(os.path.join(site, "journal")), "after all this there is no journal")
+    tap.eq(lib.read(journal), before, "after all this the journal is what it was")
 
 
 def test_roster(tap, net):
@@ -285,7 +286,8 @@ def full(tap, name, small, wrap, quota):
         text = re.sub(r'^journal = ".*";', f'journal = "{net.top}/{small}/journal";', text, flags=re.M)
     with open(net.conf(LUIK), "w") as f:
         f.write(text + (f'\nquota = "{quota}";\n' if quota else ""))
-    net.launch(LUIK, wrap=[w.replace("SMALL", os.path.join(net.top, small)) for w in wrap] if small else ())
+    places = {"SMALL": os.path.join(net.top, small), "JOURNAL": os.path.join(net.dir, LUIK, "journal")}
+    net.launch(LUIK, wrap=[places.get(w, w) for w in wrap])
     net.launch(NAMEN)
     for site in (LUIK, NAMEN):
         until(lambda: net.answers(site), 15, f"{site} answers")
@@ -385,7 +387,7 @@ def main():
         nets.append(full(tap, "a full map", "", (), "16MiB"))
     if can_mount():
         with tap.part("a full disk"):
-            mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=16m none "$0" && exec "$@"', "SMALL"]
+            mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=16m none "$0" && cp -r "$1" "$0" && shift && exec "$@"', "SMALL", "JOURNAL"]
             nets.append(full(tap, "a full disk", "small", mount, ""))
     else:
         tap.skip("a full disk", "no right to mount a small file system here; the full map was tested")

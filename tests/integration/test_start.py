@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""A node starts on a journal of a million entries within a second."""
+
+import os
+import subprocess
+import time
+
+import lib
+from lib import Net, Tap
+
+LUIK, NAMEN = "cic-luik", "cic-namen"
+
+
+def main():
+    args = lib.start(__doc__, ("--entries", 1000000, "how many"))
+    tap, net = Tap(), Net(LUIK, NAMEN)
+    net.linked()
+    sent = net.send(NAMEN, f"{LUIK}/dispatch", b"one of very many", "--wait", "delivered")
+    for site in net.sites:
+        net.down(site)
+    tool = os.path.join(os.path.dirname(lib.BIN), "tests", "bench", "big_journal")
+    made = subprocess.run([tool, os.path.join(net.dir, LUIK, "journal"), str(args.entries)], capture_output=True, text=True, timeout=100)
+    if tap.eq((made.returncode, made.stderr), (0, ""), f"a journal of {args.entries} entries is made"):
+        began = time.monotonic()
+        net.launch(LUIK)
+        while not net.answers(LUIK):
+            time.sleep(0.005)
+        took = time.monotonic() - began
+        print(f"# it answers after {took * 1000:.0f} ms")
+        tap.ok(took < 1, "the node answers within a second", f"{took:.2f} s")
+        waiting = sum(r["waiting"] for r in net.cli(LUIK, "queues", "dispatch", "--json").rows)
+        tap.eq(waiting, args.entries + 1, "all of them wait in the queue")
+        tap.eq(net.take(LUIK, "dispatch", "--ack", "read")[0]["id"], sent, "and the oldest is taken first")
+    tap.done(net)
+
+
+if __name__ == "__main__":
+    main()
