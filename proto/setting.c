@@ -53,6 +53,7 @@ struct scan {
 	const char *pos, *end;
 	unsigned line;
 	int depth;
+	char before; /* what stood before: a bracket, sign, or the beginning of a word, number or string */
 	bool blank; /* only blanks since the line began: there, libconfig takes @include even inside a comment */
 };
 
@@ -150,6 +151,16 @@ static bool scan_brackets(struct scan *s)
 	return true;
 }
 
+/* Elsewhere it is a syntax error, too, but there libconfig does not release the string. */
+static bool scan_string(struct scan *s)
+{
+	if (s->before == '\0' || strchr("=:([,\"", s->before) == NULL)
+		return fail_line(s->ctx, s->line, ERR_FORMAT, "the text: a string where none can be (look for a missing '=', ',' or '\"' before it)");
+	s->before = '"';
+	step(s);
+	return skip_until(s, "\"", true);
+}
+
 static bool scan_one(struct scan *s)
 {
 	char c = *s->pos;
@@ -157,10 +168,8 @@ static bool scan_one(struct scan *s)
 		return fail_line(s->ctx, s->line, ERR_FORMAT, "the text: it holds a NUL byte (is this the right file?)");
 	if (c == '@')
 		return is_include(s) ? refuse_include(s) : fail_line(s->ctx, s->line, ERR_FORMAT, "the text: '@' outside quotes (remove it)");
-	if (c == '"') {
-		step(s);
-		return skip_until(s, "\"", true);
-	}
+	if (c == '"')
+		return scan_string(s);
 	if (c == '#' || (c == '/' && at(s, 1) == '/'))
 		return skip_until(s, "\n", false);
 	if (c == '/' && at(s, 1) == '*') {
@@ -168,6 +177,8 @@ static bool scan_one(struct scan *s)
 		step(s);
 		return skip_until(s, "*/", false);
 	}
+	if (c != ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\f')
+		s->before = c;
 	if (is_digit(c))
 		return scan_number(s);
 	if (is_letter(c)) {

@@ -493,9 +493,11 @@ static void test_mistakes_of_syntax(void **state)
 		{"serial = 4", "serial = 4L", ERR_FORMAT, "t.conf:2: serial: not a whole number"},
 		{"serial = 4;", "serial = 4; serial = 5;", ERR_FORMAT, "t.conf:2: the text: duplicate setting name"},
 		{"serial = 4;", "serial = ;", ERR_FORMAT, "t.conf:2: the text: syntax error"},
+		{"serial = 4;", "serial \"4\";", ERR_FORMAT, "t.conf:2: the text: a string where none can be"},
+		{"serial = 4;", "\"serial\" = 4;", ERR_FORMAT, "t.conf:2: the text: a string where none can be"},
 		{"\"bb\" );\n", "\"bb\", );\n", ERR_FORMAT, "t.conf:8: the text: syntax error"},
 		{"serial = 4;", "serial = (((((((((4)))))))));", ERR_FORMAT, "t.conf:2: the text: brackets are nested"},
-		{"\"ff\"", "\"ff", ERR_FORMAT, "t.conf:17: the text: a string begins here and never ends"},
+		{"\"aa\" ); } )", "\"aa ); } )", ERR_FORMAT, "t.conf:17: the text: a string begins here and never ends"},
 	};
 	run_mistakes(small, true, cases, sizeof cases / sizeof *cases);
 	struct buf b = replaced(small, "serial", "seri@l");
