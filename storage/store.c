@@ -251,6 +251,11 @@ enum err txn_error(const struct txn *t)
 	return t->k->err;
 }
 
+void txn_fail(struct txn *t, enum err e)
+{
+	txn_stick(t, e);
+}
+
 /* ---- meta -------------------------------------------------------------------------------------------------- */
 
 void store_meta_put(struct txn *t, uint8_t key, struct view value)

@@ -1,0 +1,224 @@
+/* alarms.c - what a person has to know, before it is too late. An alarm is raised once, stays until its cause is gone, and
+ * says what to do. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+/* The last part of a handling time in which an unread message is an alarm already. */
+#define DEADLINE_WARN_SHARE 5
+#define LEASES_LOOKED_AT 4096
+
+static void alarm_id(char id[80], const char *kind, const char *subject)
+{
+	snprintf(id, 80, "%s%s%s", kind, subject ? ":" : "", subject ? subject : "");
+}
+
+void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...)
+{
+	struct alarm_row a = {.active = true, .since = c->wall}, old;
+	va_list ap;
+
+	alarm_id(a.id, kind, subject);
+	snprintf(a.kind, sizeof a.kind, "%s", kind);
+	snprintf(a.todo, sizeof a.todo, "%s", todo);
+	va_start(ap, fmt);
+	vsnprintf(a.what, sizeof a.what, fmt, ap);
+	va_end(ap);
+	if (store_alarm_get(c->t, a.id, &old) == ERR_OK) {
+		if (strcmp(old.what, a.what) == 0)
+			return;
+		a.since = old.since;
+		memcpy(a.acknowledged, old.acknowledged, sizeof a.acknowledged);
+	} else {
+		effect_log(c->out, 4, "alarm %s: %s (%s)", a.id, a.what, a.todo);
+	}
+	store_alarm_put(c->t, &a);
+}
+
+void alarm_clear(struct core *c, const char *kind, const char *subject)
+{
+	struct alarm_row a;
+	char id[80];
+
+	alarm_id(id, kind, subject);
+	if (store_alarm_get(c->t, id, &a))
+		return;
+	store_alarm_del(c->t, id);
+	effect_log(c->out, 5, "alarm %s is over", id);
+}
+
+enum err alarm_acknowledge(struct core *c, const char *id, const char *by)
+{
+	struct alarm_row a;
+	enum err e = store_alarm_get(c->t, id, &a);
+
+	if (e)
+		return e;
+	snprintf(a.acknowledged, sizeof a.acknowledged, "%s", by);
+	store_alarm_put(c->t, &a);
+	return ERR_OK;
+}
+
+static enum err count_active(void *arg, const struct alarm_row *a)
+{
+	unsigned *n = arg;
+
+	*n += a->active && !a->acknowledged[0];
+	return ERR_OK;
+}
+
+unsigned alarms_active(struct core *c)
+{
+	unsigned n = 0;
+	enum err e = store_alarm_each(c->t, count_active, &n);
+
+	(void)e; /* a damaged alarm row does not hide the others */
+	return n;
+}
+
+/* ---- handling deadlines -------------------------------------------------------------------------------------------- */
+
+struct due { int64_t by; struct msgid id; bool any; };
+
+static void due_min(struct due *d, int64_t by, const struct msgid *id)
+{
+	if (by == 0 || (d->any && d->by <= by))
+		return;
+	*d = (struct due){.by = by, .id = *id, .any = true};
+}
+
+/* The earliest handle-by time among what waits: the first of what came back, and the first of the rest. */
+static void due_waiting(struct core *c, const struct queue *q, uint8_t precedence, struct due *d)
+{
+	for (uint8_t fresh = 0; fresh < 2; fresh++) {
+		struct place from = {.queue = q->row.local, .precedence = precedence, .fresh = fresh, .handle_by_us = INT64_MIN}, p;
+		struct msgid id;
+
+		if (store_place_from(c->t, &from, &p, &id) == ERR_OK && p.precedence == precedence && p.fresh == fresh)
+			due_min(d, p.handle_by_us, &id);
+	}
+}
+
+struct due_leases { struct core *c; struct due (*due)[PREC_COUNT]; size_t looked; };
+
+static enum err due_lease(void *arg, const struct lease_row *l)
+{
+	struct due_leases *x = arg;
+
+	if (++x->looked > LEASES_LOOKED_AT)
+		return ERR_BUSY;
+	for (size_t i = 0; i < x->c->n_queues; i++)
+		if (x->c->queues[i].row.local == l->place.queue && !l->place.exercise && l->place.precedence < PREC_COUNT)
+			due_min(&x->due[i][l->place.precedence], l->place.handle_by_us, &l->id);
+	return ERR_OK;
+}
+
+static void deadline_alarm(struct core *c, const struct queue *q, uint8_t precedence, const struct due *d)
+{
+	const struct queue_def *def = site_queue(c->me, view_str(q->row.name));
+	int64_t span = (def ? def->deadline_us : c->roster->deadline_us)[precedence];
+	char subject[LIMIT_NAME_BYTES + 16], id[MSGID_TEXT_BYTES], by[WALL_TEXT_BYTES];
+
+	snprintf(subject, sizeof subject, "%s:%s", q->row.name, precedence_name(precedence));
+	if (!d->any || c->wall.us < d->by - span / DEADLINE_WARN_SHARE) {
+		alarm_clear(c, "deadline", subject);
+		return;
+	}
+	msgid_format(&d->id, id);
+	wall_format((struct wall){d->by}, 0, by);
+	alarm_raise(c, "deadline", subject, "take it and acknowledge it, or put more people on this queue",
+		    "a %s message in %s/%s %s %s: %s", precedence_name(precedence), c->me->id, q->row.name,
+		    c->wall.us < d->by ? "should be read by" : "should have been read by", by, id);
+}
+
+static void deadlines_second(struct core *c)
+{
+	struct due(*due)[PREC_COUNT] = calloc(c->n_queues ? c->n_queues : 1, sizeof *due);
+	struct due_leases leases = {.c = c, .due = due};
+
+	if (!due)
+		return;
+	for (size_t i = 0; i < c->n_queues; i++)
+		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served; p++)
+			due_waiting(c, &c->queues[i], p, &due[i][p]);
+	enum err e = store_lease_each(c->t, due_lease, &leases);
+
+	(void)e; /* more leases than are looked at in one second: the first ones are the oldest */
+	for (size_t i = 0; i < c->n_queues; i++)
+		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served; p++)
+			deadline_alarm(c, &c->queues[i], p, &due[i][p]);
+	free(due);
+}
+
+static bool queue_attended(const struct core *c, const struct queue *q)
+{
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (!c->takes[i].done && !c->takes[i].exercise && c->takes[i].queue == q->row.local)
+			return true;
+	return false;
+}
+
+/* FLASH waits and nobody takes: the duty officer has to know before the deadline does. */
+static void unattended_second(struct core *c)
+{
+	for (size_t i = 0; i < c->n_queues; i++) {
+		struct queue *q = &c->queues[i];
+		uint64_t n = q->row.waiting[0][PREC_FLASH];
+
+		if (!q->served || !n || queue_attended(c, q)) {
+			if (q->served && q->unattended_since.us != MONO_NEVER.us)
+				alarm_clear(c, "unattended", q->row.name);
+			q->unattended_since = MONO_NEVER;
+			continue;
+		}
+		if (q->unattended_since.us == MONO_NEVER.us)
+			q->unattended_since = c->now;
+		if (c->now.us - q->unattended_since.us >= c->config.unattended_us)
+			alarm_raise(c, "unattended", q->row.name, "send somebody to this desk, or take from it elsewhere",
+				    "FLASH waits in %s/%s and nobody takes from it", c->me->id, q->row.name);
+	}
+}
+
+static void space_second(struct core *c)
+{
+	struct store_space s;
+
+	store_space(c->store, &s);
+	int64_t percent = s.quota_bytes > 0 ? s.used_bytes / (s.quota_bytes / 100 + 1) : 0;
+
+	if (percent >= 80 || s.disk_free_bytes < 64 * 1024 * 1024)
+		alarm_raise(c, "space", NULL, "raise `quota` in node.conf or free space on the disk of the journal",
+			    "the journal has used more than %s of its room", percent >= 95 ? "95 %" : percent >= 80 ? "80 %" : "what its disk has left");
+	else
+		alarm_clear(c, "space", NULL);
+}
+
+static void recovery_second(struct core *c)
+{
+	uint16_t waits_for = 0;
+	uint8_t no = 0;
+	char name[LIMIT_NAME_BYTES + 1];
+
+	if (!c->recovering)
+		return;
+	if (!recovery_done(c, &waits_for)) {
+		alarm_raise(c, "recovering", NULL, "wait until it is reached, or waive it with `estafette release` when it is gone",
+			    "this node's journal was lost: it hands out nothing until %s has shown what was read", site_name(c, waits_for, name));
+		return;
+	}
+	c->recovering = false;
+	store_meta_put(c->t, META_RECOVERING, view_of(&no, 1));
+	alarm_clear(c, "recovering", NULL);
+	for (size_t i = 0; i < c->n_queues; i++)
+		c->queues[i].changed = true;
+	effect_log(c->out, 5, "recovery: what standbys hold of this site is here again; queues are open");
+}
+
+void alarms_second(struct core *c)
+{
+	recovery_second(c);
+	deadlines_second(c);
+	unattended_second(c);
+	space_second(c);
+}

@@ -1,0 +1,848 @@
+/* core.c - the life of a core and the dispatch of events; each kind of work lives in a file of its own. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+#define DEFAULT_LEASE_US (300 * US_PER_S)
+#define DEFAULT_WINDOW_URGENT (1024 * 1024)
+#define DEFAULT_WINDOW_BULK (4 * 1024 * 1024)
+#define DEFAULT_PROBE_US (5 * US_PER_S)
+#define DEFAULT_UNATTENDED_US (30 * US_PER_S)
+#define DEFAULT_SKEW_US (5 * US_PER_S)
+/* The wall clock may drift from the monotonic one by so much between two events before it counts as a jump. */
+#define CLOCK_JUMP_US (60 * US_PER_S)
+
+/* Used share of the quota, in percent, above which a precedence is refused; reports and acknowledgements go on. */
+static const int SPACE_LIMIT[PREC_COUNT] = {97, 94, 90, 85};
+
+/* ---- small helpers ----------------------------------------------------------------------------------------- */
+
+void *array_grow(void *array_ptr, size_t *n, size_t size)
+{
+	void **array = array_ptr;
+	/* Room grows by powers of two; the count alone tells when. */
+	if ((*n & (*n - 1)) == 0) {
+		size_t cap = *n ? *n * 2 : 1;
+		void *p = realloc(*array, cap * size);
+
+		if (!p)
+			return NULL;
+		*array = p;
+	}
+	void *slot = (uint8_t *)*array + *n * size;
+
+	memset(slot, 0, size);
+	(*n)++;
+	return slot;
+}
+
+const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME_BYTES + 1])
+{
+	return roster_site_name(c->roster, number, out);
+}
+
+bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee)
+{
+	uint16_t list[LIMIT_CUSTODIANS];
+	size_t n = roster_custodians(c->roster, addressee, list);
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == site)
+			return true;
+	return false;
+}
+
+bool concerns(const struct core *c, uint16_t site, const struct stream_name *n)
+{
+	return site == n->originator || is_custodian(c, site, n->addressee);
+}
+
+struct client *client_find(struct core *c, uint64_t id)
+{
+	for (size_t i = 0; i < c->n_clients; i++)
+		if (c->clients[i].id == id)
+			return &c->clients[i];
+	return NULL;
+}
+
+struct msgid core_next_id(struct core *c)
+{
+	uint8_t random[8];
+
+	rng_bytes(&c->rng, random, sizeof random);
+	c->last_id_dirty = true;
+	return msgid_next(&c->last_id, c->wall, random);
+}
+
+void deadline_at(struct core *c, struct mono at)
+{
+	c->deadline = mono_min(c->deadline, at);
+}
+
+bool space_admits(struct core *c, uint8_t precedence)
+{
+	struct store_space s;
+
+	store_space(c->store, &s);
+	if (s.quota_bytes <= 0)
+		return true;
+	return s.used_bytes / (s.quota_bytes / 100 + 1) < SPACE_LIMIT[precedence < PREC_COUNT ? precedence : PREC_ROUTINE];
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------- */
+
+static size_t hash_slot(const struct core *c, const struct hash *h)
+{
+	uint64_t x;
+
+	memcpy(&x, h->b, sizeof x);
+	return (size_t)x & (c->cap_hash - 1);
+}
+
+struct stream *stream_by_hash(struct core *c, const struct hash *h)
+{
+	if (!c->cap_hash)
+		return NULL;
+	for (size_t i = hash_slot(c, h); c->by_hash[i]; i = (i + 1) & (c->cap_hash - 1))
+		if (hash_equal(&c->by_hash[i]->hash, h))
+			return c->by_hash[i];
+	return NULL;
+}
+
+struct stream *stream_by_name(struct core *c, const struct stream_name *name)
+{
+	struct hash h = stream_hash(&c->roster->network_hash, name);
+
+	return stream_by_hash(c, &h);
+}
+
+struct stream *stream_by_local(struct core *c, uint32_t local)
+{
+	return local < c->cap_local ? c->by_local[local] : NULL;
+}
+
+static void hash_insert(struct core *c, struct stream *s)
+{
+	size_t i = hash_slot(c, &s->hash);
+
+	while (c->by_hash[i])
+		i = (i + 1) & (c->cap_hash - 1);
+	c->by_hash[i] = s;
+}
+
+static bool hash_room(struct core *c)
+{
+	if (2 * (c->n_streams + 1) <= c->cap_hash)
+		return true;
+	size_t cap = c->cap_hash ? 2 * c->cap_hash : 64;
+	struct stream **table = calloc(cap, sizeof *table);
+
+	if (!table)
+		return false;
+	free(c->by_hash);
+	c->by_hash = table;
+	c->cap_hash = cap;
+	for (size_t i = 0; i < c->n_streams; i++)
+		hash_insert(c, c->streams[i]);
+	return true;
+}
+
+static bool local_room(struct core *c, uint32_t local)
+{
+	if (local < c->cap_local)
+		return true;
+	size_t cap = c->cap_local ? c->cap_local : 64;
+
+	while (cap <= local)
+		cap *= 2;
+	struct stream **p = realloc(c->by_local, cap * sizeof *p);
+
+	if (!p)
+		return false;
+	memset(p + c->cap_local, 0, (cap - c->cap_local) * sizeof *p);
+	c->by_local = p;
+	c->cap_local = cap;
+	return true;
+}
+
+static bool stream_index(struct core *c, struct stream *s)
+{
+	struct stream **slot;
+
+	if (!hash_room(c) || !local_room(c, s->row.local))
+		return false;
+	slot = array_grow(&c->streams, &c->n_streams, sizeof *slot);
+	if (!slot)
+		return false;
+	*slot = s;
+	hash_insert(c, s);
+	c->by_local[s->row.local] = s;
+	return true;
+}
+
+static void flows_drop(struct stream *s)
+{
+	for (size_t i = 0; i < s->n_flows; i++) {
+		struct flow *f = &s->flows[i];
+
+		if (!f->behind)
+			continue;
+		if (f->next)
+			f->next->prev = f->prev;
+		if (f->prev)
+			f->prev->next = f->next;
+		else
+			for (unsigned l = 0; l < LANE_COUNT; l++)
+				for (unsigned p = 0; p < PREC_COUNT; p++)
+					if (f->peer->lane[l].behind[p] == f)
+						f->peer->lane[l].behind[p] = f->next;
+	}
+	free(s->flows);
+	s->flows = NULL;
+	s->n_flows = 0;
+}
+
+static void stream_free(struct stream *s)
+{
+	if (!s)
+		return;
+	flows_drop(s);
+	crypt_wipe(&s->epoch, sizeof s->epoch);
+	free(s);
+}
+
+/* One flow for each other site that the stream concerns. What was heard before is kept when the site stays. */
+void stream_flows_build(struct core *c, struct stream *s)
+{
+	struct flow *old = s->flows;
+	size_t n_old = s->n_flows, n = 0;
+	uint16_t sites[LIMIT_CUSTODIANS + 1];
+	size_t n_sites = roster_custodians(c->roster, s->row.name.addressee, sites);
+	struct flow *flows = calloc(LIMIT_CUSTODIANS + 1, sizeof *flows);
+
+	sites[n_sites++] = s->row.name.originator;
+	for (size_t i = 0; flows && i < n_sites && concerns(c, c->self, &s->row.name); i++) {
+		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
+		bool twice = i + 1 == n_sites && is_custodian(c, sites[i], s->row.name.addressee);
+
+		if (!p || twice)
+			continue;
+		struct flow *f = &flows[n++];
+
+		*f = (struct flow){.stream = s, .peer = p, .known = s->own, .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
+		for (size_t k = 0; k < n_old; k++)
+			if (old[k].peer == p) {
+				f->acked = f->sent = old[k].acked;
+				f->known = old[k].known;
+				f->n_missing = old[k].n_missing;
+				memcpy(f->missing, old[k].missing, sizeof f->missing);
+			}
+	}
+	flows_drop(s);
+	s->flows = flows;
+	s->n_flows = n;
+	for (size_t i = 0; i < n; i++)
+		flow_update(c, &s->flows[i]);
+}
+
+static struct stream *stream_make(struct core *c, const struct stream_row *row)
+{
+	struct stream *s = calloc(1, sizeof *s);
+
+	if (!s)
+		return NULL;
+	s->row = *row;
+	s->hash = stream_hash(&c->roster->network_hash, &row->name);
+	s->own = row->name.originator == c->self && incarnation_equal(&row->name.incarnation, &c->incarnation);
+	s->signed_to = row->held;
+	if (!stream_index(c, s)) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+struct stream *stream_new(struct core *c, const struct stream_name *name)
+{
+	struct stream_row row = {.name = *name};
+	struct hash h = stream_hash(&c->roster->network_hash, name);
+
+	row.chain = row.floor_chain = h;
+	store_stream_add(c->t, &row);
+	struct stream *s = stream_make(c, &row);
+
+	if (s)
+		stream_flows_build(c, s);
+	return s;
+}
+
+/* ---- queues --------------------------------------------------------------------------------------------------- */
+
+struct queue *queue_by_local(struct core *c, uint32_t local)
+{
+	for (size_t i = 0; i < c->n_queues; i++)
+		if (c->queues[i].row.local == local)
+			return &c->queues[i];
+	return NULL;
+}
+
+struct queue *queue_find(struct core *c, uint16_t site, struct view name)
+{
+	for (size_t i = 0; i < c->n_queues; i++)
+		if (c->queues[i].row.site == site && view_equal(view_str(c->queues[i].row.name), name))
+			return &c->queues[i];
+	return NULL;
+}
+
+struct queue *queue_get(struct core *c, uint16_t site, struct view name)
+{
+	struct queue *q = queue_find(c, site, name);
+
+	if (q)
+		return q;
+	q = array_grow(&c->queues, &c->n_queues, sizeof *q);
+	if (!q)
+		return NULL;
+	q->row.site = site;
+	view_to_str(name, q->row.name, sizeof q->row.name);
+	q->served = site == c->self;
+	q->unattended_since = MONO_NEVER;
+	store_queue_add(c->t, &q->row);
+	return q;
+}
+
+/* ---- the mirror: read from the journal --------------------------------------------------------------------------- */
+
+static enum err load_stream(void *arg, const struct stream_row *row)
+{
+	return stream_make(arg, row) ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err load_queue(void *arg, const struct queue_row *row)
+{
+	struct core *c = arg;
+	struct queue *q = array_grow(&c->queues, &c->n_queues, sizeof *q);
+
+	if (!q)
+		return ERR_NOMEM;
+	q->row = *row;
+	q->served = row->site == c->self;
+	q->changed = true;
+	q->unattended_since = MONO_NEVER;
+	return ERR_OK;
+}
+
+static enum err load_missing(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
+{
+	struct stream *s = stream_by_local(arg, stream);
+
+	(void)body;
+	if (s && s->n_missing < LIMIT_NOT_WHOLE)
+		s->missing[s->n_missing++] = number;
+	return ERR_OK;
+}
+
+static void load_meta(struct core *c, struct txn *t)
+{
+	struct view v;
+
+	c->counters = (struct counters){0};
+	if (store_meta_get(t, META_COUNTERS, &v) == ERR_OK) {
+		struct rd r = rd_init(v);
+		uint64_t *slot = (uint64_t *)&c->counters;
+
+		for (size_t i = 0; i < sizeof c->counters / sizeof *slot && rd_left(&r) >= 8; i++)
+			slot[i] = rd_u64(&r);
+	}
+	if (store_meta_get(t, META_LAST_ID, &v) == ERR_OK && v.len == MSGID_BYTES)
+		memcpy(c->last_id.b, v.ptr, MSGID_BYTES);
+	if (store_meta_get(t, META_LAST_WALL, &v) == ERR_OK && v.len == 8) {
+		struct rd r = rd_init(v);
+
+		c->last_wall.us = rd_i64(&r);
+	}
+	if (store_meta_get(t, META_RECOVERING, &v) == ERR_OK)
+		c->recovering = v.len == 1 && v.ptr[0];
+	else
+		c->recovering = store_birth(c->store)->how == BIRTH_LOST;
+}
+
+static void mirror_drop(struct core *c)
+{
+	for (size_t i = 0; i < c->n_streams; i++)
+		stream_free(c->streams[i]);
+	free(c->streams);
+	free(c->by_hash);
+	free(c->by_local);
+	c->streams = c->by_hash = c->by_local = NULL;
+	c->n_streams = c->cap_hash = c->cap_local = 0;
+	free(c->queues);
+	c->queues = NULL;
+	c->n_queues = 0;
+	free(c->leases);
+	c->leases = NULL;
+	c->n_leases = c->cap_leases = 0;
+	for (size_t i = 0; i < c->n_fetches; i++)
+		buf_release(&c->fetches[i].page);
+	free(c->fetches);
+	c->fetches = NULL;
+	c->n_fetches = 0;
+	reports_drop(c);
+}
+
+static enum err mirror_load(struct core *c)
+{
+	struct txn *t = NULL;
+	enum err e = txn_begin(c->store, false, &t);
+
+	if (e)
+		return e;
+	c->t = t;
+	load_meta(c, t);
+	e = store_stream_each(t, load_stream, c);
+	if (!e)
+		e = store_queue_each(t, load_queue, c);
+	if (!e)
+		e = store_missing_each(t, load_missing, c);
+	for (size_t i = 0; !e && i < c->n_streams; i++)
+		stream_flows_build(c, c->streams[i]);
+	if (!e) {
+		leases_load(c);
+		bodies_load(c);
+	}
+	txn_abort(t);
+	c->t = NULL;
+	return e;
+}
+
+enum err core_reload(struct core *c)
+{
+	/* What peers had acknowledged stays true; only what was sent and dropped must be sent again. */
+	struct { struct hash h; uint16_t site; uint64_t acked; bool known; } *heard = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_streams; i++)
+		n += c->streams[i]->n_flows;
+	heard = calloc(n ? n : 1, sizeof *heard);
+	if (!heard)
+		return ERR_NOMEM;
+	n = 0;
+	for (size_t i = 0; i < c->n_streams; i++)
+		for (size_t k = 0; k < c->streams[i]->n_flows; k++) {
+			heard[n].h = c->streams[i]->hash;
+			heard[n].site = c->streams[i]->flows[k].peer->site;
+			heard[n].acked = c->streams[i]->flows[k].acked;
+			heard[n++].known = c->streams[i]->flows[k].known;
+		}
+	mirror_drop(c);
+	for (size_t i = 0; i < c->n_peers; i++)
+		for (unsigned l = 0; l < LANE_COUNT; l++) {
+			struct lane_state *ls = &c->peers[i]->lane[l];
+
+			ls->flying = 0;
+			ls->ring_n = 0;
+			ls->ack_due = false;
+			memset(ls->behind, 0, sizeof ls->behind);
+		}
+	enum err e = mirror_load(c);
+
+	for (size_t i = 0; !e && i < n; i++) {
+		struct stream *s = stream_by_hash(c, &heard[i].h);
+		struct peer *p = peer_find(c, heard[i].site);
+		struct flow *f = s && p ? flow_of(s, p) : NULL;
+
+		if (!f || heard[i].acked > s->row.held)
+			continue;
+		f->acked = f->sent = heard[i].acked;
+		f->known = heard[i].known;
+		flow_update(c, f);
+	}
+	free(heard);
+	for (size_t i = 0; i < c->n_takes; i++) {
+		c->takes[i].left = c->takes[i].left_committed;
+		c->takes[i].done = false;
+	}
+	for (size_t i = 0; i < c->n_waits; i++)
+		c->waits[i].done = false;
+	for (size_t i = 0; i < c->n_uploads; i++)
+		c->uploads[i].failed = true;
+	c->counters_dirty = c->last_id_dirty = false;
+	return e;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------------------- */
+
+static void config_defaults(struct core_config *k)
+{
+	if (!k->suite)
+		k->suite = &crypt_suite_real;
+	if (!k->lease_us)
+		k->lease_us = DEFAULT_LEASE_US;
+	if (!k->window_urgent_bytes)
+		k->window_urgent_bytes = DEFAULT_WINDOW_URGENT;
+	if (!k->window_bulk_bytes)
+		k->window_bulk_bytes = DEFAULT_WINDOW_BULK;
+	if (!k->probe_us)
+		k->probe_us = DEFAULT_PROBE_US;
+	if (!k->unattended_us)
+		k->unattended_us = DEFAULT_UNATTENDED_US;
+	if (!k->clock_skew_us)
+		k->clock_skew_us = DEFAULT_SKEW_US;
+	if (!k->max_clients)
+		k->max_clients = 256;
+}
+
+static enum err check_journal(struct core *c, struct errmsg *m)
+{
+	const struct store_birth *b = store_birth(c->store);
+
+	c->me = roster_site_by_id(c->roster, view_str(c->config.keys.site));
+	if (!c->me)
+		return err_set(m, ERR_UNKNOWN_SITE, "roster: it does not name the site %s of our key file (check site and roster)", c->config.keys.site);
+	c->self = c->me->number;
+	if (b->site != c->self || strcmp(b->site_id, c->me->id) != 0)
+		return err_set(m, ERR_CONFLICT, "journal: it belongs to the site %s, the keys to %s (name the right journal)", b->site_id, c->me->id);
+	if (!hash_equal(&b->network, &c->roster->network_hash))
+		return err_set(m, ERR_CONFLICT, "journal: it belongs to another network than the roster (name the right journal or roster)");
+	return ERR_OK;
+}
+
+enum err core_new(const struct core_config *config, struct roster *roster, struct store *store, struct core **out, struct errmsg *m)
+{
+	struct core *c = calloc(1, sizeof *c);
+	enum err e = ERR_NOMEM;
+
+	*out = NULL;
+	if (!c) {
+		roster_free(roster);
+		return err_set(m, ERR_NOMEM, "core: out of memory");
+	}
+	c->config = *config;
+	config_defaults(&c->config);
+	c->roster = roster;
+	c->store = store;
+	c->deadline = MONO_NEVER;
+	c->store_full_since = MONO_NEVER;
+	rng_seed(&c->rng, config->seed);
+	crypt_wipe(c->config.seed, sizeof c->config.seed);
+	e = check_journal(c, m);
+	if (e)
+		goto out;
+	e = packer_new(&c->packer);
+	if (e)
+		goto out;
+	peers_build(c);
+	e = mirror_load(c);
+	if (e)
+		err_set(m, e, "journal: cannot be read: %s (run `estafette journal verify`)", err_text(e));
+	else {
+		*out = c;
+		c = NULL; /* transferred */
+	}
+out:
+	core_free(c);
+	return e;
+}
+
+void core_free(struct core *c)
+{
+	if (!c)
+		return;
+	mirror_drop(c);
+	for (size_t i = 0; i < c->n_peers; i++) {
+		free(c->peers[i]->digest);
+		buf_release(&c->peers[i]->named);
+		free(c->peers[i]);
+	}
+	free(c->peers);
+	free(c->clients);
+	free(c->takes);
+	free(c->waits);
+	for (size_t i = 0; i < c->n_uploads; i++) {
+		buf_release(&c->uploads[i].request);
+		buf_release(&c->uploads[i].leaves);
+		hasher_free(c->uploads[i].hasher);
+	}
+	free(c->uploads);
+	free(c->pending);
+	buf_release(&c->scratch);
+	buf_release(&c->scratch2);
+	buf_release(&c->plain);
+	packer_free(c->packer);
+	roster_free(c->roster);
+	site_keys_wipe(&c->config.keys);
+	free(c);
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------------- */
+
+static void clock_look(struct core *c)
+{
+	int64_t diff = c->wall.us - c->now.us;
+
+	if (c->clock_seen && llabs(diff - c->wall_minus_mono) > CLOCK_JUMP_US) {
+		c->clock_unsure = true;
+		alarm_raise(c, "clock", "jumped", "check the clock of this machine and its time servers",
+			    "this node's clock jumped by %lld s", (long long)((diff - c->wall_minus_mono) / US_PER_S));
+	}
+	c->wall_minus_mono = diff;
+	c->clock_seen = true;
+}
+
+static void start(struct core *c)
+{
+	char text[17];
+
+	c->incarnation.born_us = c->wall.us;
+	rng_bytes(&c->rng, c->incarnation.random, sizeof c->incarnation.random);
+	if (c->wall.us < c->last_wall.us) {
+		c->clock_unsure = true;
+		alarm_raise(c, "clock", "behind", "check the clock of this machine and its time servers",
+			    "this node's clock is %lld s before its last commit", (long long)((c->last_wall.us - c->wall.us) / US_PER_S));
+	} else {
+		alarm_clear(c, "clock", "behind");
+	}
+	alarm_clear(c, "clock", "jumped");
+	if (c->recovering)
+		alarm_raise(c, "recovering", NULL, "wait until the standbys are reached, or waive one that is gone with `estafette release`",
+			    "this node's journal was lost: it hands out nothing until its standbys have shown what was read");
+	submit_start(c);
+	c->n_leases = 0;
+	leases_load(c);
+	c->started = true;
+	c->second_at = c->now;
+	hex_format(c->incarnation.random, 8, text);
+	effect_log(c->out, 6, "site %s begins incarnation %s with %zu streams", c->me->id, text, c->n_streams);
+}
+
+static void roster_taken(struct core *c, struct roster *r)
+{
+	const struct site *me = roster_site_by_id(r, view_str(c->config.keys.site));
+
+	if (!me || me->number != c->self || !hash_equal(&r->network_hash, &c->roster->network_hash) || r->serial <= c->roster->serial) {
+		effect_log(c->out, 3, "roster: serial %u is not newer than %u, or of another network or without us: not taken", r->serial, c->roster->serial);
+		roster_free(r);
+		return;
+	}
+	roster_free(c->roster);
+	c->roster = r;
+	c->me = me;
+	peers_build(c);
+	for (size_t i = 0; i < c->n_peers; i++)
+		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+			replicate_rewind(c, c->peers[i], lane);
+	for (size_t i = 0; i < c->n_streams; i++)
+		stream_flows_build(c, c->streams[i]);
+	effect_log(c->out, 5, "roster: serial %u is in force", r->serial);
+}
+
+static void client_open(struct core *c, uint64_t id, const struct client_rights *rights)
+{
+	struct client *cl = client_find(c, id);
+
+	if (!cl && c->n_clients >= (size_t)c->config.max_clients) {
+		reply_error(c, id, 0, ERR_BUSY, "client: %d clients are connected already (close one, or raise max_clients)", c->config.max_clients);
+		effect_client_close(c->out, id);
+		return;
+	}
+	if (!cl)
+		cl = array_grow(&c->clients, &c->n_clients, sizeof *cl);
+	if (!cl)
+		return;
+	*cl = (struct client){.id = id, .rights = *rights, .flash_from = c->now};
+}
+
+static void client_closed(struct core *c, uint64_t id)
+{
+	submit_forget_client(c, id);
+	deliver_forget_client(c, id);
+	waits_forget_client(c, id);
+	for (size_t i = 0; i < c->n_clients; i++)
+		if (c->clients[i].id == id) {
+			/* The count shrinks, so array_grow may reallocate sooner than needed; it never overruns. */
+			memmove(&c->clients[i], &c->clients[i + 1], (c->n_clients - i - 1) * sizeof *c->clients);
+			c->n_clients--;
+			return;
+		}
+}
+
+static void release_request(struct core *c, struct client *cl, const struct request *rq)
+{
+	if (!cl->rights.may_operate) {
+		reply_error(c, cl->id, rq->tag, ERR_NOT_PERMITTED, "release: this user may not operate the node (see `clients` in node.conf)");
+		return;
+	}
+	if (!c->recovering) {
+		reply_error(c, cl->id, rq->tag, ERR_NOT_FOUND, "release: nothing waits for a release");
+		return;
+	}
+	c->recovering = false;
+	uint8_t no = 0;
+
+	store_meta_put(c->t, META_RECOVERING, view_of(&no, 1));
+	alarm_clear(c, "recovering", NULL);
+	for (size_t i = 0; i < c->n_queues; i++)
+		c->queues[i].changed = true;
+	effect_log(c->out, 4, "recovery: waived by %s", cl->rights.name);
+	reply_done(c, cl->id, rq->tag, 1);
+}
+
+static void request(struct core *c, uint64_t client, struct view bytes)
+{
+	struct client *cl = client_find(c, client);
+	struct request rq;
+	enum err e = request_decode(bytes, &rq);
+
+	if (!cl)
+		return;
+	if (e) {
+		reply_error(c, client, 0, e, "request: %s (see \"Client requests\" in proto/README.md)", err_text(e));
+		effect_client_close(c->out, client);
+		return;
+	}
+	if (c->stopping) {
+		reply_error(c, client, rq.tag, ERR_CLOSED, "node: it is stopping (try again when it runs)");
+		return;
+	}
+	switch (rq.type) {
+	case REQ_SUBMIT: submit_request(c, cl, &rq, bytes); break;
+	case REQ_CHUNK: submit_chunk(c, cl, &rq); break;
+	case REQ_TAKE: take_request(c, cl, &rq); break;
+	case REQ_TAKE_STOP: take_stop(c, cl, &rq); break;
+	case REQ_READ: read_request(c, cl, &rq); break;
+	case REQ_ACK:
+	case REQ_REFUSE:
+	case REQ_RETURN:
+	case REQ_EXTEND: ack_request(c, cl, &rq); break;
+	case REQ_CANCEL: submit_cancel(c, cl, &rq); break;
+	case REQ_WAIT: wait_request(c, cl, &rq); break;
+	case REQ_SHOW: show_request(c, cl, &rq); break;
+	case REQ_RELEASE: release_request(c, cl, &rq); break;
+	default: reply_error(c, client, rq.tag, ERR_UNSUPPORTED, "request: type %u is not known to this node (it may be older than the client)", rq.type);
+	}
+}
+
+static void stop(struct core *c)
+{
+	c->stopping = true;
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (!c->takes[i].done)
+			reply_error(c, c->takes[i].client, c->takes[i].tag, ERR_CLOSED, "node: it is stopping (take again when it runs)");
+	for (size_t i = 0; i < c->n_waits; i++)
+		if (!c->waits[i].done)
+			reply_error(c, c->waits[i].client, c->waits[i].tag, ERR_CLOSED, "node: it is stopping; the message stays accepted");
+	c->n_takes = c->n_waits = 0;
+}
+
+static void each_second(struct core *c)
+{
+	if (mono_before(c->now, c->second_at))
+		return;
+	c->second_at = mono_add(c->now, US_PER_S);
+	peers_second(c);
+	alarms_second(c);
+	bodies_ask(c);
+}
+
+void core_step(struct core *c, const struct event *ev, struct txn *t, struct effects *out)
+{
+	c->t = t;
+	c->out = out;
+	c->now = ev->now;
+	c->wall = ev->wall;
+	clock_look(c);
+	switch (ev->type) {
+	case EVENT_START: start(c); break;
+	case EVENT_TICK: break;
+	case EVENT_ROSTER: roster_taken(c, ev->u.roster.roster); break;
+	case EVENT_LINK_UP: peer_link_up(c, ev->u.link.peer, ev->u.link.lane, ev->u.link.bearer); break;
+	case EVENT_LINK_DOWN: peer_link_down(c, ev->u.link.peer, ev->u.link.lane); break;
+	case EVENT_FRAME: peer_frame(c, ev->u.frame.peer, ev->u.frame.lane, ev->u.frame.side, ev->u.frame.bytes); break;
+	case EVENT_CLIENT_OPEN: client_open(c, ev->u.client.client, &ev->u.client.rights); break;
+	case EVENT_CLIENT_CLOSED: client_closed(c, ev->u.client.client); break;
+	case EVENT_REQUEST: request(c, ev->u.request.client, ev->u.request.bytes); break;
+	case EVENT_STOP: stop(c); break;
+	}
+	c->out = NULL;
+	c->t = NULL;
+}
+
+static void meta_finish(struct core *c)
+{
+	uint8_t bytes[sizeof(struct counters)];
+	struct wr w = wr_init(bytes, sizeof bytes);
+	const uint64_t *slot = (const uint64_t *)&c->counters;
+
+	if (c->counters_dirty) {
+		for (size_t i = 0; i < sizeof c->counters / sizeof *slot; i++)
+			wr_u64(&w, slot[i]);
+		store_meta_put(c->t, META_COUNTERS, view_of(bytes, wr_len(&w)));
+		c->counters_dirty = false;
+	}
+	if (c->last_id_dirty) {
+		store_meta_put(c->t, META_LAST_ID, view_of(c->last_id.b, MSGID_BYTES));
+		w = wr_init(bytes, sizeof bytes);
+		wr_i64(&w, c->wall.us);
+		store_meta_put(c->t, META_LAST_WALL, view_of(bytes, 8));
+		c->last_id_dirty = false;
+	}
+	for (size_t i = 0; i < c->n_queues; i++)
+		if (c->queues[i].dirty) {
+			store_queue_put(c->t, &c->queues[i].row);
+			c->queues[i].dirty = false;
+		}
+}
+
+static void deadlines_collect(struct core *c)
+{
+	c->deadline = c->started ? c->second_at : MONO_NEVER;
+	if (c->n_leases)
+		deadline_at(c, c->leases[0].at);
+	if (c->serve_more)
+		c->deadline = c->now;
+	c->serve_more = false;
+}
+
+void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *t, struct effects *out)
+{
+	c->t = t;
+	c->out = out;
+	c->now = now;
+	c->wall = wall;
+	if (c->started) {
+		each_second(c);
+		deliver_leases(c);
+		deliver_expire(c);
+		deliver_serve(c);
+		reports_finish(c);
+		own_finish(c);
+		replicate_pump(c);
+	}
+	meta_finish(c);
+	deadlines_collect(c);
+	c->out = NULL;
+	c->t = NULL;
+}
+
+void core_committed(struct core *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (!c->takes[i].done) {
+			c->takes[n] = c->takes[i];
+			c->takes[n].left_committed = c->takes[n].left;
+			n++;
+		}
+	c->n_takes = n;
+	n = 0;
+	for (size_t i = 0; i < c->n_waits; i++)
+		if (!c->waits[i].done)
+			c->waits[n++] = c->waits[i];
+	c->n_waits = n;
+}
+
+struct mono core_deadline(const struct core *c) { return c->deadline; }
+const struct roster *core_roster(const struct core *c) { return c->roster; }
+uint16_t core_site(const struct core *c) { return c->self; }
+const struct incarnation *core_incarnation(const struct core *c) { return &c->incarnation; }

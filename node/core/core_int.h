@@ -1,0 +1,384 @@
+/* core_int.h - what the files of the core share; nobody outside node/core includes it.
+ *
+ * Two kinds of memory live here. The mirror (streams, queues, counters, leases, body fetches) repeats what the journal
+ * says and is read anew after a failed commit. The rest (peers, clients, takes, waits) is what was heard or asked; it is
+ * never stored, and what a failed batch did to it is undone by core_reload. */
+#ifndef CORE_INT_H
+#define CORE_INT_H
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "node/core/core.h"
+#include "proto/cursor.h"
+#include "proto/pack.h"
+#include "proto/report.h"
+#include "proto/request.h"
+#include "proto/seal.h"
+#include "proto/stream.h"
+#include "proto/vector.h"
+
+struct peer;
+struct stream;
+
+/* ---- how far a peer has a stream ------------------------------------------------------------------------- */
+
+struct flow {
+	struct stream *stream;
+	struct peer *peer;
+	uint64_t acked;              /* the peer's frontier as last heard, checked against our chain */
+	uint64_t sent;               /* highest number sent on the present connection; >= acked */
+	uint64_t offered;            /* what our last digest to this peer said we hold */
+	uint16_t n_missing;          /* numbers <= acked that are not whole at the peer */
+	uint64_t missing[LIMIT_NOT_WHOLE];
+	bool known;                  /* acked was heard from the peer, or the stream is new in this run */
+	bool ack_due;                /* our frontier goes back with the next commit */
+	uint64_t ahead;              /* what the peer showed to hold beyond us */
+	bool behind;                 /* in the peer's list of streams to send */
+	bool tell;                   /* our progress is to be told to this peer (co-custodians, lazily) */
+	bool helping;                /* we are not the originator, and the peer waited long enough */
+	struct mono stalled_since;   /* acked < held without progress since then */
+	int64_t next_due_us;         /* handle-by of entry sent+1; INT64_MIN when not looked up */
+	struct flow *next, *prev;    /* in the list of streams to send of (peer, lane) */
+};
+
+/* ---- streams: mirror of the store's rows -------------------------------------------------------------------- */
+
+struct stream {
+	struct stream_row row;
+	struct hash hash;
+	bool own;                    /* originated by this incarnation of ours */
+	bool dirty;                  /* row to be stored at the end of the batch */
+	uint64_t signed_to;          /* own: highest number under a signed head */
+	bool epoch_known;
+	uint64_t epoch_from;         /* number of the grant */
+	struct sym_key epoch;        /* own: the key in use; else the key last opened */
+	uint32_t epoch_day;
+	struct hash epoch_for;       /* own: hash of the custodians and their keys that the grant names */
+	uint16_t n_missing;
+	uint64_t missing[LIMIT_NOT_WHOLE];
+	size_t n_flows;
+	struct flow *flows;
+};
+
+/* ---- peers ------------------------------------------------------------------------------------------------------ */
+
+#define LANE_RING 256
+struct in_flight { struct flow *flow; uint64_t upto; uint32_t bytes; struct mono at; };
+struct lane_state {
+	bool dialled;                /* handshake done */
+	bool up;                     /* WELCOME received on what we dialled */
+	bool accepted;               /* HELLO received on what the peer dialled */
+	bool ack_due;                /* frontiers to send on the accepted side */
+	char bearer[LIMIT_NAME_BYTES + 1];
+	int64_t window;              /* bytes */
+	int64_t flying;              /* bytes sent and not acknowledged */
+	size_t ring_at, ring_n;
+	struct in_flight ring[LANE_RING];
+	struct flow *behind[PREC_COUNT]; /* streams with something to send */
+	struct mono hello_at;
+	int timeouts;                /* in a row without an acknowledgement */
+};
+struct peer {
+	uint16_t site;
+	bool gone;                   /* not in the roster any more */
+	struct lane_state lane[LANE_COUNT];
+	struct incarnation incarnation;
+	bool met;                    /* incarnation is valid */
+	bool digest_heard;           /* since our start */
+	struct digest_line *digest;  /* what we sent at connect */
+	size_t n_digest;
+	struct buf named;            /* (originator, stream hash) of complete lists, until the digest that ends them */
+	int64_t rtt_us, rate_bps;
+	int64_t skew_us;
+	uint32_t roster_serial;
+	struct mono last_ack, last_heard, probe_at, probe_sent, tell_at;
+	bool probe_out, tell_due;
+	struct wall last_ack_wall;
+	uint64_t bad_frames, dropped, refused;
+	int64_t acked_bytes;         /* since rate_from */
+	struct mono rate_from;
+};
+
+/* ---- queues, takes, leases ------------------------------------------------------------------------------------------ */
+
+struct queue {
+	struct queue_row row;
+	bool dirty, changed;         /* changed: something may be handed out */
+	bool served;                 /* handed out here */
+	int takers;
+	struct mono unattended_since;/* MONO_NEVER when attended or nothing FLASH waits */
+};
+struct take {
+	uint64_t client; uint32_t tag;
+	uint32_t queue;              /* local number */
+	uint32_t left, left_committed;
+	int64_t lease_us;
+	bool exercise;
+	char exercise_name[LIMIT_NAME_BYTES + 1];
+	char by[LIMIT_USER_BYTES + 1];
+	bool done;
+};
+struct lease_due { struct mono at; uint64_t arrival; struct wall since; };
+
+struct wait {
+	uint64_t client; uint32_t tag;
+	struct msgid id;
+	enum wait_state want;
+	bool done;
+};
+
+/* A submission whose body still comes in. */
+struct upload {
+	uint64_t client; uint32_t tag;
+	struct buf request;          /* the SUBMIT as it came */
+	uint64_t bytes, got;
+	struct body_row row;
+	struct sym_key content;
+	struct buf leaves;
+	struct hasher *hasher;       /* of the plain body */
+	bool failed;
+};
+
+/* A body that is being fetched. */
+struct fetch {
+	uint32_t stream; uint64_t number;
+	struct hash body;
+	bool have_manifest;
+	struct manifest manifest;
+	uint64_t body_no; uint8_t class;
+	struct buf page;             /* leaves of the page that the next chunk lies in */
+	uint32_t page_no; bool have_page;
+	uint32_t have;               /* chunks stored */
+	uint32_t asked;              /* chunks asked for, exclusive */
+	uint16_t from;               /* peer asked */
+	struct mono asked_at;
+	int tries;
+};
+
+struct client {
+	uint64_t id;
+	struct client_rights rights;
+	uint32_t flash_sent; struct mono flash_from;
+};
+
+/* Reports of this batch, by target stream and content. */
+struct pending_report {
+	uint16_t target; uint8_t precedence, exercise;
+	uint8_t event; uint16_t addressee;
+	char by[LIMIT_USER_BYTES + 1];
+	char why[LIMIT_REASON_BYTES + 1];
+	struct buf ids;
+};
+
+struct counters {
+	uint64_t accepted, delivered, read, refused, expired, cancelled, handed_out, returned, dead, sealed;
+	uint64_t receipts_read, receipts_refused, receipts_expired, unknown_kinds, duplicates;
+	uint64_t ex_accepted, ex_delivered, ex_read;
+};
+
+struct core {
+	struct core_config config;
+	struct roster *roster;
+	const struct site *me;
+	uint16_t self;
+	struct store *store;
+	struct packer *packer;
+	struct rng rng;
+	struct incarnation incarnation;
+	bool started, stopping;
+
+	/* of the event being applied */
+	struct mono now;
+	struct wall wall;
+	struct txn *t;
+	struct effects *out;
+
+	/* mirror */
+	struct stream **streams; size_t n_streams, cap_streams;
+	struct stream **by_hash; size_t cap_hash;       /* open addressing, power of two */
+	struct stream **by_local; size_t cap_local;
+	struct queue *queues; size_t n_queues;
+	struct counters counters; bool counters_dirty;
+	struct msgid last_id; bool last_id_dirty;
+	struct wall last_wall;
+	bool recovering;
+	struct lease_due *leases; size_t n_leases, cap_leases; /* heap by time */
+	struct fetch *fetches; size_t n_fetches;
+
+	/* heard and asked */
+	struct peer **peers; size_t n_peers;
+	struct client *clients; size_t n_clients;
+	struct take *takes; size_t n_takes;
+	struct wait *waits; size_t n_waits;
+	struct upload *uploads; size_t n_uploads;
+
+	/* of the batch */
+	struct pending_report *pending; size_t n_pending;
+	struct buf scratch, scratch2, plain;            /* reused */
+	uint16_t frames_in;                             /* segments in this batch */
+
+	/* clock */
+	bool clock_unsure;
+	int64_t wall_minus_mono;                        /* at the last event */
+	bool clock_seen;
+
+	bool serve_more;                                /* more can be handed out than one commit takes */
+	struct mono second_at;                          /* next periodic look */
+	struct mono deadline;
+	struct mono store_full_since;
+	uint64_t refused_full, damaged;
+};
+
+/* ---- core.c ----------------------------------------------------------------------------------------------------------- */
+struct stream *stream_by_name(struct core *c, const struct stream_name *name);
+struct stream *stream_by_hash(struct core *c, const struct hash *h);
+struct stream *stream_by_local(struct core *c, uint32_t local);
+/* Adds a row to store and mirror, with its flows. NULL when out of memory. */
+struct stream *stream_new(struct core *c, const struct stream_name *name);
+void stream_flows_build(struct core *c, struct stream *s);
+struct queue *queue_find(struct core *c, uint16_t site, struct view name);
+struct queue *queue_get(struct core *c, uint16_t site, struct view name); /* made when new */
+struct queue *queue_by_local(struct core *c, uint32_t local);
+const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME_BYTES + 1]);
+/* Is site a custodian of streams to addressee? */
+bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee);
+/* Does a stream concern a site: custodian or originator? */
+bool concerns(const struct core *c, uint16_t site, const struct stream_name *n);
+struct client *client_find(struct core *c, uint64_t id);
+struct msgid core_next_id(struct core *c);
+void deadline_at(struct core *c, struct mono at); /* the next tick is no later than this */
+/* Grows *array by one element of size; NULL when out of memory. */
+void *array_grow(void *array_ptr, size_t *n, size_t size);
+
+/* ---- own.c: appending to our own streams --------------------------------------------------------------------------------- */
+/* The stream of this incarnation to addressee; made when new. */
+struct stream *own_stream(struct core *c, uint16_t addressee, uint8_t precedence, bool exercise);
+/* A header of ours, all members but kind-specific ones filled. */
+struct header own_header(struct core *c, uint8_t kind, uint8_t precedence, bool exercise);
+/* Makes sure the stream has a fresh epoch key (appends a grant when due). */
+MUST_USE enum err own_epoch(struct core *c, struct stream *s);
+/* Appends an entry; envelope_plain is sealed when not empty. body: sealed, inline, or empty with row (shared or chunked).
+ * *arrival (may be NULL) gets its arrival number. */
+MUST_USE enum err own_append(struct core *c, struct stream *s, const struct header *h, struct view envelope_plain,
+                             struct view body, const struct body_row *body_row, uint64_t *arrival);
+void own_sign(struct core *c, struct stream *s);
+void own_finish(struct core *c); /* signs what grew, stores dirty rows */
+
+/* ---- keys.c ----------------------------------------------------------------------------------------------------------------- */
+/* The epoch key that opens entry number of s. ERR_KEY when no grant names us. */
+MUST_USE enum err stream_key(struct core *c, struct stream *s, uint64_t number, struct sym_key *out);
+/* A grant arrived as entry row. */
+void keys_grant(struct core *c, struct stream *s, const struct entry_row *row);
+/* Opens an entry's envelope into c->plain; views in *env point there until the next call. */
+MUST_USE enum err open_envelope(struct core *c, struct stream *s, const struct entry_row *row, struct header *h, struct envelope *env);
+
+/* ---- submit.c ------------------------------------------------------------------------------------------------------------------ */
+void submit_request(struct core *c, struct client *cl, const struct request *rq, struct view message);
+void submit_chunk(struct core *c, struct client *cl, const struct request *rq);
+void submit_forget_client(struct core *c, uint64_t client);
+void submit_cancel(struct core *c, struct client *cl, const struct request *rq);
+void submit_start(struct core *c); /* clears what broken-off submissions left */
+
+/* ---- peer.c --------------------------------------------------------------------------------------------------------------------- */
+struct peer *peer_find(struct core *c, uint16_t site);
+void peers_build(struct core *c); /* from the roster */
+void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer);
+void peer_link_down(struct core *c, uint16_t site, uint8_t lane);
+void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struct view bytes);
+void peers_second(struct core *c); /* probes, timeouts, telling, helping */
+bool peer_up(const struct core *c, const struct peer *p);
+bool peer_reachable(const struct peer *p);
+void peer_bad(struct core *c, struct peer *p, const char *what);
+/* Control to a peer, on whichever urgent connection there is; drops the frame when there is none. */
+void effect_end_control(struct core *c, struct peer *p);
+
+/* ---- replicate.c ------------------------------------------------------------------------------------------------------------------ */
+void flow_update(struct core *c, struct flow *f);       /* (un)lists it after held, sent, known or helping changed */
+void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
+struct flow *flow_of(struct stream *s, const struct peer *p);
+void stream_ack(struct stream *s);                      /* our frontier goes to all whom it concerns with this commit */
+void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s);
+void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
+void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines);
+void replicate_offer(struct core *c, struct peer *p);   /* our digest, after HELLO */
+void replicate_rewind(struct core *c, struct peer *p, uint8_t lane);
+void replicate_pump(struct core *c);                    /* cut segments for open windows; send acknowledgements */
+void replicate_tell(struct core *c, struct peer *p);    /* lazily told frontiers */
+bool recovery_done(struct core *c, uint16_t *waits_for);
+
+/* ---- bodies.c ---------------------------------------------------------------------------------------------------------------------- */
+void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body);
+void bodies_want(struct core *c, struct peer *p, const struct part *want);
+void bodies_part(struct core *c, struct peer *p, const struct part *part);
+void bodies_ask(struct core *c);  /* asks for what is due */
+void bodies_load(struct core *c);
+
+/* ---- deliver.c ---------------------------------------------------------------------------------------------------------------------- */
+enum msg_location { LOC_NONE = 0, LOC_WAITING = 1, LOC_LEASED = 2 };
+void deliver_entry(struct core *c, struct stream *s, struct entry_row *row); /* an entry arrived and is whole, or not yet */
+void deliver_whole(struct core *c, struct stream *s, uint64_t number);       /* its body is here now */
+void deliver_serve(struct core *c);                                          /* hand out what can be */
+void deliver_leases(struct core *c);                                         /* end the leases that are due */
+void deliver_expire(struct core *c);
+void deliver_remove(struct core *c, struct msg_row *row);                    /* out of its queue, wherever it stands */
+void take_request(struct core *c, struct client *cl, const struct request *rq);
+void take_stop(struct core *c, struct client *cl, const struct request *rq);
+void ack_request(struct core *c, struct client *cl, const struct request *rq);  /* ACK, REFUSE, RETURN, EXTEND */
+void read_request(struct core *c, struct client *cl, const struct request *rq);
+void deliver_forget_client(struct core *c, uint64_t client);
+void leases_load(struct core *c);
+void damage_found(struct core *c, uint64_t arrival, const char *what);
+/* Appends the plain body of a message of one chunk to out. */
+MUST_USE enum err open_body(struct core *c, const struct entry_row *row, const struct header *h, const struct envelope *env, struct buf *out);
+/* The message row of an id that this site's desks may handle: the addressee is served here. */
+MUST_USE enum err msg_served(struct core *c, const struct msgid *id, struct msg_row *out);
+
+/* ---- reports.c ------------------------------------------------------------------------------------------------------------------------ */
+struct msg_event { uint8_t event; uint16_t source; struct wall when; struct view by, why; };
+bool events_next(struct view *rest, struct msg_event *out);
+/* The last event of that kind; false when none. */
+bool events_find(struct view events, uint8_t event, struct msg_event *out);
+/* True when events contain an end that counts for a message of that originator and addressee; *which gets it. */
+bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, uint8_t *which);
+/* Loads (id, addressee) into *row (a blank one when there is none) with its events copied into events. */
+MUST_USE enum err msg_load(struct core *c, const struct msgid *id, uint16_t addressee, struct msg_row *row, struct buf *events);
+void events_add(struct buf *events, const struct msg_event *e); /* unless it is there */
+/* Something happened here: recorded in the row (events already loaded), and reported to whom it concerns. */
+void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const struct header *h, const char *by, const char *why);
+void report_apply(struct core *c, struct stream *s, const struct envelope *env);
+void reports_finish(struct core *c);
+void reports_drop(struct core *c);
+
+/* ---- waits.c: who waits for which state -------------------------------------------------------------------------------------------------- */
+enum wait_state message_state(struct core *c, const struct msgid *id, uint16_t addressee);
+/* Least state over all addressees; ERR_NOT_FOUND for an id this site did not send. */
+MUST_USE enum err message_state_all(struct core *c, const struct msgid *id, enum wait_state *out);
+void wait_request(struct core *c, struct client *cl, const struct request *rq);
+void waits_check(struct core *c, const struct msgid *id);       /* something happened to it */
+void waits_stream(struct core *c, const struct stream *s);      /* a custodian's frontier of an own stream moved */
+void waits_forget_client(struct core *c, uint64_t client);
+
+/* ---- alarms.c ------------------------------------------------------------------------------------------------------------------------------ */
+void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...) PRINTF_LIKE(5, 6);
+void alarm_clear(struct core *c, const char *kind, const char *subject);
+MUST_USE enum err alarm_acknowledge(struct core *c, const char *id, const char *by);
+unsigned alarms_active(struct core *c);
+void alarms_second(struct core *c); /* deadlines, unattended queues, space, recovery */
+
+/* ---- show.c ----------------------------------------------------------------------------------------------------------------------------------- */
+void show_request(struct core *c, struct client *cl, const struct request *rq);
+
+/* ---- reply.c: replies to clients ---------------------------------------------------------------------------------------------------------------- */
+void reply_error(struct core *c, uint64_t client, uint32_t tag, enum err e, const char *fmt, ...) PRINTF_LIKE(5, 6);
+void reply_done(struct core *c, uint64_t client, uint32_t tag, uint32_t count);
+void reply_begin(struct core *c, struct request_writer *w, uint8_t type, uint32_t tag);
+void reply_end(struct core *c, struct request_writer *w, uint64_t client);
+
+/* Space: may something of that precedence still be admitted? */
+bool space_admits(struct core *c, uint8_t precedence);
+/* A refusal of an event that did not fit into the journal (apply.c). */
+void core_refuse(struct core *c, const struct event *ev, enum err why, struct effects *out);
+void core_committed(struct core *c);
+
+#endif

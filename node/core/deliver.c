@@ -1,0 +1,289 @@
+/* deliver.c - entries that arrived: opened, put in their queues, taken out of them when they have ended. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+/* Where messages go that have no queue here or cannot be opened: shown, alarmed, never dropped. */
+static const char DEAD_LETTERS[] = "dead-letters";
+
+void damage_found(struct core *c, uint64_t arrival, const char *what)
+{
+	char subject[24];
+
+	snprintf(subject, sizeof subject, "%llu", (unsigned long long)arrival);
+	store_damage_put(c->t, arrival, c->wall, what);
+	c->damaged++;
+	alarm_raise(c, "damage", subject, "run `estafette journal verify`; another site that holds the entry can give it again",
+		    "entry %s of the journal is damaged (%s); it is set aside and not handed out", subject, what);
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------------- */
+
+static void count(struct core *c, const struct place *p, int waiting, int leased)
+{
+	struct queue *q = queue_by_local(c, p->queue);
+
+	if (!q || p->precedence >= PREC_COUNT || p->exercise > 1)
+		return;
+	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
+	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
+	q->dirty = true;
+	if (waiting > 0)
+		q->changed = true;
+}
+
+static void place_put(struct core *c, struct msg_row *row, const struct place *p)
+{
+	store_place_put(c->t, p, &row->id);
+	row->place = *p;
+	row->place_arrival = p->arrival;
+	row->state = LOC_WAITING;
+	count(c, p, 1, 0);
+}
+
+void deliver_remove(struct core *c, struct msg_row *row)
+{
+	if (row->state == LOC_WAITING) {
+		store_place_del(c->t, &row->place);
+		count(c, &row->place, -1, 0);
+	} else if (row->state == LOC_LEASED) {
+		store_lease_del(c->t, row->place_arrival);
+		count(c, &row->place, 0, -1);
+	}
+	row->state = LOC_NONE;
+	row->place_arrival = 0;
+}
+
+/* ---- arrival ---------------------------------------------------------------------------------------------------------- */
+
+static void place_message(struct core *c, struct msg_row *row, struct buf *events, const struct header *h, struct view queue_name)
+{
+	struct queue *q = queue_get(c, row->addressee, queue_name);
+	struct msg_event seen;
+
+	if (!q) {
+		txn_fail(c->t, ERR_NOMEM);
+		return;
+	}
+	struct place p = {
+		.queue = q->row.local, .exercise = (h->flags & HEADER_EXERCISE) != 0, .precedence = h->precedence,
+		.fresh = !events_find(buf_view(events), EVENT_HANDED_OUT, &seen), .handle_by_us = h->handle_by.us, .arrival = row->arrival,
+	};
+	place_put(c, row, &p);
+}
+
+static void delivered(struct core *c, struct msg_row *row, struct buf *events, const struct header *h)
+{
+	struct msg_event before;
+
+	if (row->addressee != c->self) {
+		row->events = buf_view(events);
+		store_msg_put(c->t, row);
+		return;
+	}
+	*(h->flags & HEADER_EXERCISE ? &c->counters.ex_delivered : &c->counters.delivered) += 1;
+	c->counters_dirty = true;
+	if (events_find(buf_view(events), EVENT_DELIVERED, &before)) {
+		row->events = buf_view(events);
+		store_msg_put(c->t, row);
+	} else {
+		report_here(c, row, events, EVENT_DELIVERED, h, "", "");
+	}
+}
+
+/* Neither a queue of ours nor something to drop: kept apart for a person. */
+static void dead_letter(struct core *c, struct msg_row *row, struct buf *events, const struct header *h, const char *why)
+{
+	char id[MSGID_TEXT_BYTES], from[LIMIT_NAME_BYTES + 1];
+
+	msgid_format(&row->id, id);
+	place_message(c, row, events, h, view_str(DEAD_LETTERS));
+	if (row->addressee != c->self) {
+		row->events = buf_view(events);
+		store_msg_put(c->t, row);
+		return;
+	}
+	c->counters.dead++;
+	c->counters_dirty = true;
+	alarm_raise(c, "dead-letter", id, "look at it with `estafette trace ID`, tell its sender, or correct the roster",
+		    "message %s from %s: %s", id, site_name(c, h->originator, from), why);
+	report_here(c, row, events, EVENT_DEAD, h, "", why);
+}
+
+/* The key is not here: held, said so, asked for later. */
+static void sealed(struct core *c, struct msg_row *row, struct buf *events, const struct header *h)
+{
+	char from[LIMIT_NAME_BYTES + 1];
+	struct msg_event before;
+
+	site_name(c, h->originator, from);
+	alarm_raise(c, "sealed", from, "the site that sent it must grant its key again; see `estafette streams`",
+		    "messages from %s are held, but no key here opens them", from);
+	c->counters.sealed++;
+	c->counters_dirty = true;
+	if (row->addressee == c->self && !events_find(buf_view(events), EVENT_SEALED, &before)) {
+		report_here(c, row, events, EVENT_SEALED, h, "", "");
+		return;
+	}
+	row->events = buf_view(events);
+	store_msg_put(c->t, row);
+}
+
+static bool queue_known(const struct core *c, uint16_t site, struct view name)
+{
+	const struct site *s = roster_site(c->roster, site);
+
+	return s && site_queue(s, name);
+}
+
+/* A whole message at one of its custodians: opened and placed, unless it has ended. */
+static void message_open(struct core *c, struct stream *s, const struct entry_row *entry, struct msg_row *row, struct buf *events, const struct header *h)
+{
+	struct envelope env;
+	struct header again;
+	char why[160];
+	enum err e = open_envelope(c, s, entry, &again, &env);
+
+	if (e == ERR_KEY) {
+		sealed(c, row, events, h);
+		return;
+	}
+	if (e) {
+		snprintf(why, sizeof why, "its envelope cannot be opened (%s)", err_text(e));
+		dead_letter(c, row, events, h, why);
+		return;
+	}
+	if (!queue_known(c, row->addressee, env.queue)) {
+		snprintf(why, sizeof why, "the roster knows no queue %.*s there", (int)env.queue.len, (const char *)env.queue.ptr);
+		dead_letter(c, row, events, h, why);
+		return;
+	}
+	place_message(c, row, events, h, env.queue);
+	delivered(c, row, events, h);
+}
+
+static bool is_whole(const struct entry_row *row)
+{
+	return row->e.body_len == 0 || row->body_no != 0;
+}
+
+static void message_arrived(struct core *c, struct stream *s, struct entry_row *entry, const struct header *h)
+{
+	struct buf events = BUF_EMPTY;
+	struct msg_row row;
+	uint16_t addressee = s->row.name.addressee;
+	uint8_t which;
+	uint64_t arrival = entry->arrival;
+
+	if (msg_load(c, &h->id, addressee, &row, &events)) {
+		txn_fail(c->t, ERR_DAMAGED);
+		goto out;
+	}
+	if (row.arrival && row.arrival != arrival && row.state != LOC_NONE)
+		goto out; /* the same message by a second entry: the first one stands in its queue */
+	bool again = row.arrival == arrival && row.state != LOC_NONE;
+
+	row.arrival = arrival;
+	if (h->expires.us && (addressee == c->self || h->originator == c->self) && !(h->flags & HEADER_CLOCK_UNSURE))
+		store_expiry_put(c->t, h->expires, arrival);
+	bool ended = events_ended(c, buf_view(&events), h->originator, addressee, &which);
+
+	if (again || ended || !is_custodian(c, c->self, addressee) || !is_whole(entry)) {
+		row.events = buf_view(&events);
+		store_msg_put(c->t, &row);
+	} else if (store_entry_get(c->t, arrival, entry)) { /* the writes above ended the views of entry */
+		damage_found(c, arrival, "unreadable when it arrived");
+	} else {
+		message_open(c, s, entry, &row, &events, h);
+	}
+out:
+	buf_release(&events);
+}
+
+static void report_arrived(struct core *c, struct stream *s, const struct entry_row *entry)
+{
+	struct header h;
+	struct envelope env;
+	enum err e = open_envelope(c, s, entry, &h, &env);
+	char from[LIMIT_NAME_BYTES + 1];
+
+	if (!e) {
+		report_apply(c, s, &env);
+		return;
+	}
+	site_name(c, s->row.name.originator, from);
+	alarm_raise(c, e == ERR_KEY ? "sealed" : "report", from, "see `estafette streams`; that site must grant its key again",
+		    "a report from %s cannot be opened: %s", from, err_text(e));
+}
+
+void deliver_entry(struct core *c, struct stream *s, struct entry_row *row)
+{
+	struct header h;
+
+	if (header_decode(row->e.header, &h)) {
+		damage_found(c, row->arrival, "its header cannot be read");
+		return;
+	}
+	if (row->e.flags & ENTRY_STUB)
+		return;
+	switch (h.kind) {
+	case KIND_MESSAGE: message_arrived(c, s, row, &h); break;
+	case KIND_REPORT:
+		if (!s->own && is_custodian(c, c->self, s->row.name.addressee))
+			report_arrived(c, s, row);
+		break;
+	case KIND_GRANT:
+		if (!s->own)
+			keys_grant(c, s, row);
+		break;
+	default:
+		c->counters.unknown_kinds++;
+		c->counters_dirty = true;
+	}
+}
+
+void deliver_whole(struct core *c, struct stream *s, uint64_t number)
+{
+	struct entry_row row;
+	enum err e = store_entry_find(c->t, s->row.local, number, &row);
+
+	if (!e)
+		deliver_entry(c, s, &row);
+}
+
+/* ---- expiry ------------------------------------------------------------------------------------------------------------- */
+
+static void expire_one(struct core *c, uint64_t arrival)
+{
+	struct buf events = BUF_EMPTY;
+	struct entry_row entry;
+	struct msg_row row;
+	struct header h;
+	uint8_t which;
+
+	if (store_entry_get(c->t, arrival, &entry) || header_decode(entry.e.header, &h))
+		goto out;
+	struct stream *s = stream_by_local(c, entry.stream);
+
+	if (!s || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, &which))
+		goto out;
+	c->counters.expired++;
+	c->counters_dirty = true;
+	report_here(c, &row, &events, EVENT_EXPIRED, &h, "", "");
+out:
+	buf_release(&events);
+}
+
+void deliver_expire(struct core *c)
+{
+	struct wall when;
+	uint64_t arrival;
+
+	/* A clock that is not to be trusted expires nothing. */
+	for (int i = 0; i < 256 && !c->clock_unsure; i++) {
+		if (store_expiry_first(c->t, &when, &arrival) || when.us > c->wall.us)
+			return;
+		store_expiry_del(c->t, when, arrival);
+		expire_one(c, arrival);
+	}
+}

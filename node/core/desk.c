@@ -1,0 +1,672 @@
+/* desk.c - what desks do with a queue: take, hold a lease, acknowledge, refuse, give back. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+/* Handed out in one commit at most, so that a long backlog does not hold up what is urgent. */
+#define SERVE_MESSAGES 512
+#define SERVE_BYTES (8 * 1024 * 1024)
+
+/* ---- leases: a heap by time; the journal says which ones are still real ------------------------------------------- */
+
+static void heap_sift_up(struct lease_due *h, size_t i)
+{
+	for (; i > 0 && h[i].at.us < h[(i - 1) / 2].at.us; i = (i - 1) / 2) {
+		struct lease_due x = h[i];
+
+		h[i] = h[(i - 1) / 2];
+		h[(i - 1) / 2] = x;
+	}
+}
+
+static void heap_sift_down(struct lease_due *h, size_t n, size_t i)
+{
+	for (;;) {
+		size_t least = i, l = 2 * i + 1, r = l + 1;
+
+		if (l < n && h[l].at.us < h[least].at.us)
+			least = l;
+		if (r < n && h[r].at.us < h[least].at.us)
+			least = r;
+		if (least == i)
+			return;
+		struct lease_due x = h[i];
+
+		h[i] = h[least];
+		h[least] = x;
+		i = least;
+	}
+}
+
+/* A heap entry is real while the journal has that lease, begun at that moment. */
+static bool lease_real(struct core *c, const struct lease_due *d, struct lease_row *l)
+{
+	return store_lease_get(c->t, d->arrival, l) == ERR_OK && l->since.us == d->since.us;
+}
+
+static size_t leases_live(const struct core *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_queues; i++)
+		for (unsigned x = 0; x < 2; x++)
+			for (unsigned p = 0; p < PREC_COUNT; p++)
+				n += c->queues[i].row.leased[x][p];
+	return n;
+}
+
+/* Acknowledged leases stay in the heap until their time; when they are most of it, they are taken out. */
+static void leases_compact(struct core *c)
+{
+	struct lease_row l;
+	size_t n = 0;
+
+	if (c->n_leases < 2 * leases_live(c) + 1024)
+		return;
+	for (size_t i = 0; i < c->n_leases; i++)
+		if (lease_real(c, &c->leases[i], &l))
+			c->leases[n++] = c->leases[i];
+	c->n_leases = n;
+	for (size_t i = n / 2; i-- > 0;)
+		heap_sift_down(c->leases, n, i);
+}
+
+static void lease_due_add(struct core *c, const struct lease_row *l, struct mono at)
+{
+	struct lease_due *d = array_grow(&c->leases, &c->n_leases, sizeof *d);
+
+	if (!d) {
+		if (c->t)
+			txn_fail(c->t, ERR_NOMEM);
+		return;
+	}
+	*d = (struct lease_due){.at = at, .arrival = l->place.arrival, .since = l->since};
+	heap_sift_up(c->leases, c->n_leases - 1);
+}
+
+static enum err lease_load(void *arg, const struct lease_row *l)
+{
+	struct core *c = arg;
+
+	/* The lease begins anew: monotonic time did not survive the restart. */
+	lease_due_add(c, l, mono_add(c->now, l->lease_us));
+	return ERR_OK;
+}
+
+void leases_load(struct core *c)
+{
+	enum err e = store_lease_each(c->t, lease_load, c);
+
+	(void)e; /* a damaged lease row: the message stays shown as leased until a person acknowledges or releases it */
+}
+
+static void count_move(struct core *c, const struct place *p, int waiting, int leased)
+{
+	struct queue *q = queue_by_local(c, p->queue);
+
+	if (!q)
+		return;
+	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
+	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
+	q->dirty = true;
+	q->changed = q->changed || waiting > 0;
+}
+
+/* Back into its queue. seen: a desk may have seen it, so it goes first in its precedence and is marked. */
+static void give_back(struct core *c, const struct lease_row *l, bool seen)
+{
+	struct buf events = BUF_EMPTY;
+	struct msg_row row;
+	struct entry_row entry;
+	struct header h;
+
+	store_lease_del(c->t, l->place.arrival);
+	if (msg_load(c, &l->id, c->self, &row, &events) || row.state != LOC_LEASED)
+		goto out;
+	count_move(c, &l->place, 1, -1);
+	row.place = l->place;
+	if (seen)
+		row.place.fresh = 0;
+	row.state = LOC_WAITING;
+	store_place_put(c->t, &row.place, &row.id);
+	c->counters.returned++;
+	c->counters_dirty = true;
+	if (store_entry_get(c->t, row.arrival, &entry) == ERR_OK && header_decode(entry.e.header, &h) == ERR_OK) {
+		report_here(c, &row, &events, EVENT_RETURNED, &h, l->by, "");
+	} else {
+		row.events = buf_view(&events);
+		store_msg_put(c->t, &row);
+	}
+out:
+	buf_release(&events);
+}
+
+void deliver_leases(struct core *c)
+{
+	struct lease_row l;
+
+	while (c->n_leases && !mono_before(c->now, c->leases[0].at)) {
+		struct lease_due d = c->leases[0];
+
+		c->leases[0] = c->leases[--c->n_leases];
+		heap_sift_down(c->leases, c->n_leases, 0);
+		if (lease_real(c, &d, &l))
+			give_back(c, &l, true);
+	}
+	leases_compact(c);
+}
+
+/* ---- handing out ------------------------------------------------------------------------------------------------------ */
+
+enum err open_body(struct core *c, const struct entry_row *row, const struct header *h, const struct envelope *env, struct buf *out)
+{
+	struct buf sealed = BUF_EMPTY;
+	enum err e = store_body_get_part(c->t, row->body_class, row->body_no, PART_WHOLE, 0, &sealed);
+	struct hash hash = body_hash(buf_view(&sealed));
+
+	(void)h;
+	if (!e && !hash_equal(&hash, &row->e.body_hash))
+		e = ERR_DAMAGED;
+	if (!e)
+		e = body_open(c->packer, &env->content_key, row->e.header, buf_view(&sealed), out);
+	buf_release(&sealed);
+	return e;
+}
+
+static void taken_fields(struct core *c, struct request_writer *w, const struct take *t, const struct place *p, const struct msgid *id,
+			 const struct header *h, const struct envelope *env, struct view events)
+{
+	char name[LIMIT_NAME_BYTES + 1], text[LIMIT_ADDRESS_BYTES + LIMIT_USER_BYTES + 8];
+	struct msg_event seen;
+	struct queue *q = queue_by_local(c, t->queue);
+
+	request_id(w, id);
+	request_str(w, F_FROM, site_name(c, h->originator, name));
+	snprintf(text, sizeof text, "%s/%s", c->me->id, q ? q->row.name : "");
+	request_str(w, F_QUEUE, text);
+	request_field(w, F_TO, env->to);
+	request_u8(w, F_PRECEDENCE, h->precedence);
+	request_field(w, F_TYPE, env->type);
+	request_field(w, F_LANG, env->lang);
+	request_field(w, F_CHANNEL, env->channel);
+	request_field(w, F_SUBJECT, env->subject);
+	if (env->has_re)
+		request_field(w, F_RE, view_of(env->re.b, MSGID_BYTES));
+	request_u64(w, F_SENT, (uint64_t)h->sent.us);
+	if (h->expires.us)
+		request_u64(w, F_EXPIRES, (uint64_t)h->expires.us);
+	request_u64(w, F_HANDLE_BY, (uint64_t)h->handle_by.us);
+	request_u64(w, F_SIZE, env->body_bytes);
+	request_field(w, F_EXERCISE, env->exercise);
+	if (!p->fresh && events_find(events, EVENT_HANDED_OUT, &seen)) {
+		snprintf(text, sizeof text, "%s%s%.*s", site_name(c, seen.source, name), seen.by.len ? " by " : "", (int)seen.by.len, (const char *)seen.by.ptr);
+		request_str(w, F_PERHAPS_SEEN, text);
+	}
+	request_u8(w, F_REPLAYED, 0);
+	request_field(w, F_PLAIN_HASH, view_of(env->body_plain_hash.b, HASH_BYTES));
+}
+
+static void lease(struct core *c, const struct take *t, struct msg_row *row, struct buf *events, const struct header *h)
+{
+	struct lease_row l = {.place = row->place, .id = row->id, .lease_us = t->lease_us, .since = c->wall};
+
+	memcpy(l.by, t->by, sizeof l.by);
+	store_place_del(c->t, &row->place);
+	store_lease_put(c->t, &l);
+	lease_due_add(c, &l, mono_add(c->now, t->lease_us));
+	count_move(c, &row->place, -1, 1);
+	row->state = LOC_LEASED;
+	c->counters.handed_out++;
+	c->counters_dirty = true;
+	report_here(c, row, events, EVENT_HANDED_OUT, h, t->by, "");
+}
+
+/* What cannot be read is set aside; the queue goes on. */
+static void set_aside(struct core *c, const struct place *p, const struct msgid *id, const char *why)
+{
+	struct buf events = BUF_EMPTY;
+	struct msg_row row;
+
+	store_place_del(c->t, p);
+	count_move(c, p, -1, 0);
+	if (msg_load(c, id, c->self, &row, &events) == ERR_OK) {
+		row.state = LOC_NONE;
+		row.place_arrival = 0;
+		row.events = buf_view(&events);
+		store_msg_put(c->t, &row);
+	}
+	damage_found(c, p->arrival, why);
+	buf_release(&events);
+}
+
+enum handed { HANDED, SKIPPED, REMOVED };
+
+/* Hands one message to a desk. The reply is written only when all of it could be read. */
+static enum handed hand_out(struct core *c, struct take *t, const struct place *p, const struct msgid *id)
+{
+	struct buf events = BUF_EMPTY, body = BUF_EMPTY;
+	struct entry_row entry;
+	struct envelope env;
+	struct msg_row row;
+	struct header h;
+	struct request_writer w;
+	enum handed result = REMOVED;
+	enum err e = store_entry_get(c->t, p->arrival, &entry);
+	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);
+
+	if (!e)
+		e = s ? open_envelope(c, s, &entry, &h, &env) : ERR_DAMAGED;
+	if (!e)
+		e = msg_load(c, id, c->self, &row, &events);
+	if (!e && row.state != LOC_WAITING)
+		e = ERR_DAMAGED;
+	if (!e && t->exercise && !view_equal(env.exercise, view_str(t->exercise_name))) {
+		result = SKIPPED;
+		goto out;
+	}
+	if (!e && h.expires.us && h.expires.us <= c->wall.us && !c->clock_unsure && !(h.flags & HEADER_CLOCK_UNSURE)) {
+		c->counters.expired++;
+		report_here(c, &row, &events, EVENT_EXPIRED, &h, "", "");
+		goto out;
+	}
+	if (!e && !(h.flags & HEADER_CHUNKED) && entry.e.body_len)
+		e = open_body(c, &entry, &h, &env, &body);
+	if (e) {
+		set_aside(c, p, id, err_text(e));
+		goto out;
+	}
+	reply_begin(c, &w, REPLY_TAKEN, t->tag);
+	taken_fields(c, &w, t, p, id, &h, &env, buf_view(&events));
+	if (h.flags & HEADER_CHUNKED)
+		request_u64(&w, F_BODY_BYTES, env.body_bytes);
+	else
+		request_field(&w, F_BODY, buf_view(&body));
+	reply_end(c, &w, t->client);
+	lease(c, t, &row, &events, &h);
+	result = HANDED;
+out:
+	buf_release(&events);
+	buf_release(&body);
+	return result;
+}
+
+/* Serves one take as far as it goes. False when the batch is large enough. */
+static bool serve(struct core *c, struct take *t, size_t *served, size_t bytes_from)
+{
+	struct place from = {.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN}, p;
+	struct msgid id;
+
+	while (t->left) {
+		if (*served >= SERVE_MESSAGES || c->out->bytes.len - bytes_from > SERVE_BYTES)
+			return false;
+		enum err e = store_place_from(c->t, &from, &p, &id);
+
+		if (e == ERR_NOT_FOUND)
+			return true;
+		if (e) {
+			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
+			return true;
+		}
+		(*served)++;
+		if (hand_out(c, t, &p, &id) == HANDED) {
+			t->left--;
+		} else {
+			from = p;
+			from.arrival++;
+		}
+	}
+	return true;
+}
+
+void deliver_serve(struct core *c)
+{
+	size_t served = 0, bytes_from = c->out->bytes.len;
+	bool all = true;
+
+	if (c->recovering || c->stopping)
+		return;
+	for (size_t i = 0; i < c->n_takes && all; i++) {
+		struct take *t = &c->takes[i];
+		struct queue *q = queue_by_local(c, t->queue);
+
+		if (t->done || !q || !q->served || !q->changed)
+			continue;
+		all = serve(c, t, &served, bytes_from);
+		if (t->left == 0) {
+			reply_done(c, t->client, t->tag, 0);
+			t->done = true;
+		}
+	}
+	if (!all) {
+		c->serve_more = true; /* another commit, at once */
+		return;
+	}
+	for (size_t i = 0; i < c->n_queues; i++)
+		c->queues[i].changed = false;
+}
+
+/* ---- requests --------------------------------------------------------------------------------------------------------------- */
+
+/* "cic-luik/dispatch", "eupen/dispatch" or, at home, "dispatch". */
+static struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m)
+{
+	struct address *a = malloc(sizeof *a);
+	struct queue *q = NULL;
+	char full[2 * LIMIT_ADDRESS_BYTES + 2];
+	bool bare = !memchr(text.ptr ? (const void *)text.ptr : "", '/', text.len);
+
+	snprintf(full, sizeof full, "%s%s%.*s", bare ? c->me->id : "", bare ? "/" : "", text.len > LIMIT_ADDRESS_BYTES ? LIMIT_ADDRESS_BYTES : (int)text.len,
+		 text.ptr ? (const char *)text.ptr : "");
+	char dead[LIMIT_ADDRESS_BYTES + 1];
+	snprintf(dead, sizeof dead, "%s/dead-letters", c->me->id);
+	if (!a) {
+		err_set(m, ERR_NOMEM, "queue: out of memory");
+	} else if (strcmp(full, dead) == 0) {
+		q = queue_get(c, c->self, view_str("dead-letters"));
+	} else if (roster_resolve(c->roster, view_str(full), a, m) == ERR_OK) {
+		char other[LIMIT_NAME_BYTES + 1];
+
+		if (a->n_sites != 1 || a->group)
+			err_set(m, ERR_REFUSED, "queue %s: a group has no queue (take from a queue of this site)", full);
+		else if (a->sites[0] != c->self)
+			err_set(m, ERR_REFUSED, "queue %s: it is served by %s, not here (take it there)", full, site_name(c, a->sites[0], other));
+		else
+			q = queue_get(c, c->self, view_str(a->queue));
+	}
+	free(a);
+	return q;
+}
+
+static enum err take_fields(struct core *c, const struct request *rq, struct take *t, struct errmsg *m)
+{
+	struct view fields = rq->fields;
+	struct request_item f;
+	struct queue *q = NULL;
+	enum err e;
+
+	while ((e = request_next(&fields, &f)) == ERR_OK) {
+		if (!item_ok(&f))
+			return err_set(m, ERR_FORMAT, "take: field %u has a wrong length", f.field);
+		if (f.field == F_QUEUE && !(q = queue_of_request(c, f.value, m)))
+			return m->code;
+		if (f.field == F_COUNT)
+			t->left = item_u32(&f);
+		if (f.field == F_LEASE_US)
+			t->lease_us = (int64_t)item_u64(&f);
+		if (f.field == F_EXERCISE) {
+			t->exercise = f.value.len > 0;
+			if (!view_to_str(f.value, t->exercise_name, sizeof t->exercise_name))
+				return err_set(m, ERR_TOO_LARGE, "exercise: at most %d bytes", LIMIT_NAME_BYTES);
+		}
+	}
+	if (e != ERR_NOT_FOUND || !q)
+		return err_set(m, ERR_FORMAT, "take: a queue is needed");
+	if (t->lease_us <= 0 || t->lease_us > LIMIT_LEASE_US)
+		return err_set(m, ERR_RANGE, "lease: up to a day");
+	t->queue = q->row.local;
+	q->changed = true;
+	return ERR_OK;
+}
+
+void take_request(struct core *c, struct client *cl, const struct request *rq)
+{
+	struct take t = {.client = cl->id, .tag = rq->tag, .left = 1, .lease_us = c->config.lease_us};
+	struct errmsg m = {0};
+	enum err e = cl->rights.may_take ? take_fields(c, rq, &t, &m)
+					 : err_set(&m, ERR_NOT_PERMITTED, "take: %s may not take (see `clients` in node.conf)", cl->rights.name);
+
+	if (e) {
+		reply_error(c, cl->id, rq->tag, e, "%s", m.text);
+		return;
+	}
+	memcpy(t.by, cl->rights.name, sizeof t.by);
+	t.left_committed = t.left;
+	struct take *slot = array_grow(&c->takes, &c->n_takes, sizeof *slot);
+
+	if (slot)
+		*slot = t;
+	else
+		txn_fail(c->t, ERR_NOMEM);
+}
+
+void take_stop(struct core *c, struct client *cl, const struct request *rq)
+{
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (c->takes[i].client == cl->id && c->takes[i].tag == rq->tag)
+			c->takes[i].done = true;
+	reply_done(c, cl->id, rq->tag, 0);
+}
+
+void deliver_forget_client(struct core *c, uint64_t client)
+{
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (c->takes[i].client == client)
+			c->takes[i].done = true;
+}
+
+enum err msg_served(struct core *c, const struct msgid *id, struct msg_row *out)
+{
+	enum err e = store_msg_get(c->t, id, c->self, out);
+
+	if (!e && !out->arrival)
+		return ERR_NOT_FOUND;
+	return e;
+}
+
+struct handling {
+	uint8_t type;
+	const char *by, *why;
+	int64_t lease_us;
+};
+
+/* What became of the message when it cannot be handled; ERR_EXISTS: it was read here already, which is as good. */
+static enum err handle_check(struct core *c, const struct msgid *id, uint8_t type, struct errmsg *m)
+{
+	struct buf events = BUF_EMPTY;
+	struct entry_row entry;
+	struct msg_row row;
+	struct header h;
+	char text[MSGID_TEXT_BYTES];
+	uint8_t which = 0;
+	enum err e = msg_load(c, id, c->self, &row, &events);
+
+	msgid_format(id, text);
+	if (!e && !row.arrival)
+		e = ERR_NOT_FOUND;
+	if (!e)
+		e = store_entry_get(c->t, row.arrival, &entry);
+	if (!e)
+		e = header_decode(entry.e.header, &h);
+	if (e) {
+		err_set(m, e, "%s: %s", text, e == ERR_NOT_FOUND ? "no such message in a queue of this site" : err_text(e));
+	} else if (events_ended(c, buf_view(&events), h.originator, c->self, &which)) {
+		e = which == EVENT_READ && (type == REQ_ACK || type == REQ_RETURN) ? ERR_EXISTS
+			: err_set(m, ERR_CONFLICT, "%s: it has ended already: %s (see `estafette trace %s`)", text, report_event_name(which), text);
+	} else if ((type == REQ_RETURN || type == REQ_EXTEND) && row.state != LOC_LEASED) {
+		e = type == REQ_RETURN && row.state == LOC_WAITING ? ERR_EXISTS : err_set(m, ERR_NOT_FOUND, "%s: it is not leased (take it first)", text);
+	} else if (row.state == LOC_NONE) {
+		e = err_set(m, ERR_BUSY, "%s: it stands in no queue yet (see `estafette trace %s`)", text, text);
+	}
+	buf_release(&events);
+	return e;
+}
+
+static void handle_lease(struct core *c, struct msg_row *row, const struct handling *how)
+{
+	struct lease_row l;
+
+	if (store_lease_get(c->t, row->place_arrival, &l))
+		return;
+	if (how->type == REQ_RETURN) {
+		give_back(c, &l, false);
+		return;
+	}
+	l.since = c->wall;
+	l.lease_us = how->lease_us;
+	store_lease_put(c->t, &l);
+	lease_due_add(c, &l, mono_add(c->now, l.lease_us));
+}
+
+static void handle_one(struct core *c, const struct msgid *id, const struct handling *how)
+{
+	struct buf events = BUF_EMPTY;
+	struct entry_row entry;
+	struct msg_row row;
+	struct header h;
+
+	if (msg_load(c, id, c->self, &row, &events) || store_entry_get(c->t, row.arrival, &entry) || header_decode(entry.e.header, &h))
+		goto out;
+	switch (how->type) {
+	case REQ_ACK:
+		*(h.flags & HEADER_EXERCISE ? &c->counters.ex_read : &c->counters.read) += 1;
+		report_here(c, &row, &events, EVENT_READ, &h, how->by, "");
+		break;
+	case REQ_REFUSE:
+		c->counters.refused++;
+		report_here(c, &row, &events, EVENT_REFUSED, &h, how->by, how->why);
+		break;
+	default: handle_lease(c, &row, how);
+	}
+	c->counters_dirty = true;
+out:
+	buf_release(&events);
+}
+
+static enum err handling_fields(struct core *c, struct client *cl, const struct request *rq, struct handling *how, char by[LIMIT_USER_BYTES + 1],
+				char why[LIMIT_REASON_BYTES + 1], struct errmsg *m)
+{
+	struct view fields = rq->fields;
+	struct request_item f;
+	char alarm[80];
+	enum err e;
+
+	*how = (struct handling){.type = rq->type, .by = by, .why = why, .lease_us = c->config.lease_us};
+	memcpy(by, cl->rights.name, LIMIT_USER_BYTES + 1);
+	while ((e = request_next(&fields, &f)) == ERR_OK) {
+		if (!item_ok(&f))
+			return err_set(m, ERR_FORMAT, "request: field %u has a wrong length", f.field);
+		if (f.field == F_BY && (!view_is_text(f.value) || !view_to_str(f.value, by, LIMIT_USER_BYTES + 1)))
+			return err_set(m, ERR_TOO_LARGE, "by: plain text of at most %d bytes", LIMIT_USER_BYTES);
+		if (f.field == F_REASON && (!view_is_text(f.value) || !view_to_str(f.value, why, LIMIT_REASON_BYTES + 1)))
+			return err_set(m, ERR_TOO_LARGE, "reason: plain text of at most %d bytes", LIMIT_REASON_BYTES);
+		if (f.field == F_LEASE_US)
+			how->lease_us = (int64_t)item_u64(&f);
+		if (f.field == F_ALARM && (!view_to_str(f.value, alarm, sizeof alarm) || alarm_acknowledge(c, alarm, by)))
+			return err_set(m, ERR_NOT_FOUND, "%.*s: no such alarm or message (see `estafette alarms`)", (int)f.value.len, (const char *)f.value.ptr);
+	}
+	if (e != ERR_NOT_FOUND)
+		return err_set(m, e, "request: %s", err_text(e));
+	if (rq->type == REQ_REFUSE && !why[0])
+		return err_set(m, ERR_USAGE, "refuse: a reason is needed (--reason TEXT)");
+	if (how->lease_us <= 0 || how->lease_us > LIMIT_LEASE_US)
+		return err_set(m, ERR_RANGE, "lease: up to a day");
+	return ERR_OK;
+}
+
+/* Two rounds over the ids: first all are checked, then all are done, so that a wrong one changes nothing. */
+void ack_request(struct core *c, struct client *cl, const struct request *rq)
+{
+	char by[LIMIT_USER_BYTES + 1] = "", why[LIMIT_REASON_BYTES + 1] = "";
+	struct handling how;
+	struct errmsg m = {0};
+	enum err e = cl->rights.may_take ? handling_fields(c, cl, rq, &how, by, why, &m)
+					 : err_set(&m, ERR_NOT_PERMITTED, "%s may not take, so not acknowledge (see `clients` in node.conf)", cl->rights.name);
+	uint32_t n = 0;
+
+	for (int round = 0; !e && round < 2; round++) {
+		struct view fields = rq->fields;
+		struct request_item f;
+
+		while (!e && request_next(&fields, &f) == ERR_OK) {
+			struct msgid id;
+
+			if (f.field != F_ID)
+				continue;
+			memcpy(id.b, f.value.ptr, MSGID_BYTES);
+			enum err check = handle_check(c, &id, rq->type, &m);
+
+			n += round;
+			if (check == ERR_EXISTS)
+				continue;
+			e = check;
+			if (!e && round == 1)
+				handle_one(c, &id, &how);
+		}
+	}
+	if (e)
+		reply_error(c, cl->id, rq->tag, e, "%s", m.text[0] ? m.text : err_text(e));
+	else
+		reply_done(c, cl->id, rq->tag, n);
+}
+
+/* ---- reading a body of many chunks ----------------------------------------------------------------------------------------- */
+
+static enum err read_chunk(struct core *c, const struct msgid *id, uint32_t index, bool *last, struct buf *out)
+{
+	struct buf sealed = BUF_EMPTY;
+	struct entry_row entry;
+	struct envelope env;
+	struct msg_row row;
+	struct body_row body;
+	struct header h;
+	enum err e = msg_served(c, id, &row);
+
+	if (!e)
+		e = store_entry_get(c->t, row.arrival, &entry);
+	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);
+
+	if (!e)
+		e = s ? open_envelope(c, s, &entry, &h, &env) : ERR_DAMAGED;
+	if (!e && !entry.body_no)
+		e = ERR_BUSY;
+	if (!e && !(h.flags & HEADER_CHUNKED)) {
+		*last = true;
+		return index ? ERR_NOT_FOUND : open_body(c, &entry, &h, &env, out);
+	}
+	if (!e)
+		e = store_body_row(c->t, entry.body_class, entry.body_no, &body);
+	if (!e && index >= body.chunks)
+		e = ERR_NOT_FOUND;
+	if (!e)
+		e = store_body_get_part(c->t, entry.body_class, entry.body_no, PART_CHUNK, index, &sealed);
+	if (!e) {
+		*last = index + 1 == body.chunks;
+		e = chunk_open(c->packer, &env.content_key, index, *last, buf_view(&sealed), out);
+		if (e == ERR_AUTH)
+			e = ERR_DAMAGED;
+	}
+	buf_release(&sealed);
+	return e;
+}
+
+void read_request(struct core *c, struct client *cl, const struct request *rq)
+{
+	struct view fields = rq->fields;
+	struct request_item f;
+	struct request_writer w;
+	struct msgid id = {{0}};
+	uint32_t index = 0;
+	bool last = false;
+
+	while (request_next(&fields, &f) == ERR_OK) {
+		if (f.field == F_ID && item_ok(&f))
+			memcpy(id.b, f.value.ptr, MSGID_BYTES);
+		if (f.field == F_INDEX)
+			index = item_u32(&f);
+	}
+	buf_clear(&c->scratch);
+	enum err e = cl->rights.may_take ? read_chunk(c, &id, index, &last, &c->scratch) : ERR_NOT_PERMITTED;
+
+	if (e) {
+		char text[MSGID_TEXT_BYTES];
+
+		msgid_format(&id, text);
+		reply_error(c, cl->id, rq->tag, e, "read %s: part %u: %s", text, index, err_text(e));
+		return;
+	}
+	reply_begin(c, &w, REPLY_BODY, rq->tag);
+	request_u32(&w, F_INDEX, index);
+	request_u8(&w, F_LAST, last);
+	request_field(&w, F_BODY, buf_view(&c->scratch));
+	reply_end(c, &w, cl->id);
+}

@@ -1,0 +1,368 @@
+/* peer.c - links to other sites: hello, what is up, probes, who answers what. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+#define HELLO_TIMEOUT_US (10 * US_PER_S)
+/* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
+#define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
+#define ACK_TIMEOUTS_BEFORE_RESET 3
+/* Co-custodians hear of our progress so often, and wait so long before they help where an originator seems not to reach. */
+#define TELL_US US_PER_S
+#define HELP_AFTER_US (6 * US_PER_S)
+
+struct peer *peer_find(struct core *c, uint16_t site)
+{
+	size_t lo = 0, hi = c->n_peers;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (c->peers[mid]->site < site)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < c->n_peers && c->peers[lo]->site == site ? c->peers[lo] : NULL;
+}
+
+static struct peer *peer_new(struct core *c, uint16_t site)
+{
+	struct peer *p = calloc(1, sizeof *p), **slot;
+
+	if (!p || !(slot = array_grow(&c->peers, &c->n_peers, sizeof *slot))) {
+		free(p);
+		return NULL;
+	}
+	p->site = site;
+	p->last_heard = p->last_ack = p->rate_from = (struct mono){INT64_MIN / 2};
+	p->probe_at = p->tell_at = (struct mono){0};
+	p->lane[LANE_URGENT].window = c->config.window_urgent_bytes;
+	p->lane[LANE_BULK].window = c->config.window_bulk_bytes;
+	size_t i = c->n_peers - 1;
+
+	for (; i > 0 && c->peers[i - 1]->site > site; i--)
+		c->peers[i] = c->peers[i - 1];
+	c->peers[i] = p;
+	return p;
+}
+
+void peers_build(struct core *c)
+{
+	for (size_t i = 0; i < c->n_peers; i++)
+		c->peers[i]->gone = true;
+	for (size_t i = 0; i < c->roster->n_sites; i++) {
+		uint16_t site = c->roster->sites[i].number;
+		struct peer *p = peer_find(c, site);
+
+		if (site == c->self)
+			continue;
+		if (!p)
+			p = peer_new(c, site);
+		if (p)
+			p->gone = false;
+	}
+}
+
+bool peer_reachable(const struct peer *p)
+{
+	return !p->gone && (p->lane[LANE_URGENT].up || p->lane[LANE_URGENT].accepted);
+}
+
+/* Up: both lanes are, and what was due was acknowledged, or a probe answered, within the last three probe times. */
+bool peer_up(const struct core *c, const struct peer *p)
+{
+	if (p->gone || !p->lane[LANE_URGENT].up || !p->lane[LANE_BULK].up)
+		return false;
+	int64_t quiet = c->now.us - p->last_ack.us;
+
+	return quiet < 3 * c->config.probe_us;
+}
+
+void peer_bad(struct core *c, struct peer *p, const char *what)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	p->bad_frames++;
+	site_name(c, p->site, name);
+	alarm_raise(c, "peer", name, "ask that site what its node runs; what it sends wrongly is refused", "%s sends what it should not: %s", name, what);
+}
+
+void effect_end_control(struct core *c, struct peer *p)
+{
+	/* On the connection that the peer dialled, else on ours; the transport drops it when neither lives. */
+	effect_end_frame(c->out, p->site, LANE_URGENT, p->lane[LANE_URGENT].up ? SIDE_DIALLED : SIDE_ACCEPTED);
+}
+
+/* ---- hello ------------------------------------------------------------------------------------------------------------ */
+
+static void say_hello(struct core *c, struct peer *p, uint8_t lane, enum frame_type t, const char *bearer)
+{
+	struct hello h = {
+		.site = c->self, .protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX, .lane = lane, .recovering = c->recovering,
+		.incarnation = c->incarnation, .now = c->wall, .roster_serial = c->roster->serial, .state = c->roster->hash, .bearer = view_str(bearer),
+	};
+
+	frame_hello(effect_begin(c->out), t, &h);
+	effect_end_frame(c->out, p->site, lane, t == FRAME_HELLO ? SIDE_DIALLED : SIDE_ACCEPTED);
+}
+
+void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer)
+{
+	struct peer *p = peer_find(c, site);
+
+	if (!p || p->gone || lane >= LANE_COUNT)
+		return;
+	struct lane_state *l = &p->lane[lane];
+
+	replicate_rewind(c, p, lane);
+	if (lane == LANE_URGENT)
+		buf_release(&p->named);
+	l->dialled = true;
+	l->up = false;
+	l->timeouts = 0;
+	l->hello_at = c->now;
+	snprintf(l->bearer, sizeof l->bearer, "%s", bearer);
+	say_hello(c, p, lane, FRAME_HELLO, bearer);
+	if (lane == LANE_URGENT)
+		replicate_offer(c, p);
+}
+
+void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
+{
+	struct peer *p = peer_find(c, site);
+
+	if (!p || lane >= LANE_COUNT)
+		return;
+	struct lane_state *l = &p->lane[lane];
+	bool was = l->up;
+	char name[LIMIT_NAME_BYTES + 1];
+
+	replicate_rewind(c, p, lane);
+	l->dialled = l->up = false;
+	if (lane == LANE_URGENT)
+		p->probe_out = false;
+	if (was)
+		effect_log(c->out, 5, "link to %s (%s) is down", site_name(c, site, name), lane_name(lane));
+}
+
+static void heard_clock(struct core *c, struct peer *p, struct wall theirs, int64_t late_us)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	site_name(c, p->site, name);
+	p->skew_us = theirs.us + late_us - c->wall.us;
+	if (llabs(p->skew_us) > c->config.clock_skew_us) {
+		alarm_raise(c, "clock-skew", name, "check the clocks and time servers of both sites", "the clocks of %s and this node differ by %.1f s",
+			    name, (double)p->skew_us / US_PER_S);
+		return;
+	}
+	alarm_clear(c, "clock-skew", name);
+	if (c->clock_unsure) {
+		/* Another site agrees with our clock: it is right after all. */
+		c->clock_unsure = false;
+		alarm_clear(c, "clock", "jumped");
+		alarm_clear(c, "clock", "behind");
+	}
+}
+
+static void heard_roster(struct core *c, struct peer *p, const struct hello *h)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	p->roster_serial = h->roster_serial;
+	site_name(c, p->site, name);
+	if (h->roster_serial == c->roster->serial && !hash_equal(&h->state, &c->roster->hash))
+		alarm_raise(c, "roster-conflict", name, "compare with `estafette roster diff`; do not reload either before it is settled",
+			    "%s has another roster with the same serial %u", name, h->roster_serial);
+	else
+		alarm_clear(c, "roster-conflict", name);
+	if (h->roster_serial > c->roster->serial)
+		alarm_raise(c, "roster-old", NULL, "install the newer roster and reload (systemctl reload)", "%s has roster serial %u, we have %u", name,
+			    h->roster_serial, c->roster->serial);
+	else if (h->roster_serial == c->roster->serial)
+		alarm_clear(c, "roster-old", NULL);
+}
+
+/* Their HELLO on what they dialled, or their WELCOME on what we dialled. */
+static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welcome, const struct hello *h)
+{
+	struct lane_state *l = &p->lane[lane];
+	char name[LIMIT_NAME_BYTES + 1];
+
+	if (h->site != p->site || h->lane != lane) {
+		peer_bad(c, p, "a hello of another site or lane");
+		return;
+	}
+	if (h->protocol_min > PROTOCOL_MAX || h->protocol_max < PROTOCOL_MIN) {
+		site_name(c, p->site, name);
+		alarm_raise(c, "protocol", name, "upgrade the older of the two nodes", "%s speaks protocol %u to %u, this node %d to %d", name, h->protocol_min,
+			    h->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
+		return;
+	}
+	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation))
+		p->digest_heard = false;
+	p->incarnation = h->incarnation;
+	p->met = true;
+	heard_clock(c, p, h->now, 0);
+	heard_roster(c, p, h);
+	if (!welcome) {
+		l->accepted = true;
+		say_hello(c, p, lane, FRAME_WELCOME, "");
+		return;
+	}
+	if (!l->up)
+		effect_log(c->out, 5, "link to %s (%s) is up", site_name(c, p->site, name), lane_name(lane));
+	l->up = true;
+	l->timeouts = 0;
+	p->last_ack = c->now;
+	p->last_ack_wall = c->wall;
+	if (!p->rtt_us)
+		p->rtt_us = c->now.us - l->hello_at.us;
+}
+
+/* ---- probes -------------------------------------------------------------------------------------------------------------- */
+
+static void probe(struct core *c, struct peer *p)
+{
+	/* The token is our wall clock, so that the other side learns it too. */
+	frame_probe(effect_begin(c->out), FRAME_PROBE, (uint64_t)c->wall.us);
+	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
+	p->probe_out = true;
+	p->probe_sent = c->now;
+}
+
+static void heard_probe(struct core *c, struct peer *p, uint8_t lane, uint64_t token, bool reply)
+{
+	if (!reply) {
+		heard_clock(c, p, (struct wall){(int64_t)token}, p->rtt_us / 2);
+		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, token);
+		effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
+		return;
+	}
+	if (!p->probe_out)
+		return;
+	p->probe_out = false;
+	p->rtt_us = c->now.us - p->probe_sent.us;
+	p->last_ack = c->now;
+	p->last_ack_wall = c->wall;
+}
+
+/* ---- frames ---------------------------------------------------------------------------------------------------------------- */
+
+void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struct view bytes)
+{
+	struct peer *p = peer_find(c, site);
+	struct frame *f = NULL;
+	enum err e = ERR_NOMEM;
+
+	if (!p || p->gone || lane >= LANE_COUNT || side >= SIDE_COUNT)
+		return;
+	p->last_heard = c->now;
+	f = malloc(sizeof *f);
+	if (f)
+		e = frame_decode(bytes, f);
+	if (e == ERR_UNSUPPORTED || e == ERR_VERSION) {
+		p->dropped++;
+	} else if (e) {
+		peer_bad(c, p, "a malformed frame");
+	} else {
+		switch (f->type) {
+		case FRAME_HELLO:
+			if (side == SIDE_ACCEPTED)
+				heard_hello(c, p, lane, false, &f->u.hello);
+			break;
+		case FRAME_WELCOME:
+			if (side == SIDE_DIALLED)
+				heard_hello(c, p, lane, true, &f->u.hello);
+			break;
+		case FRAME_DIGEST: replicate_digest(c, p, side, f->u.digest.n, f->u.digest.lines); break;
+		case FRAME_FRONTIERS: replicate_frontiers(c, p, f->u.frontiers.complete, f->u.frontiers.rest); break;
+		case FRAME_SEGMENT:
+			if (side == SIDE_ACCEPTED)
+				replicate_segment(c, p, lane, &f->u.segment);
+			else
+				peer_bad(c, p, "data on the wrong connection");
+			break;
+		case FRAME_WANT: bodies_want(c, p, &f->u.part); break;
+		case FRAME_PART: bodies_part(c, p, &f->u.part); break;
+		case FRAME_PROBE: heard_probe(c, p, lane, f->u.token, false); break;
+		case FRAME_PROBE_REPLY: heard_probe(c, p, lane, f->u.token, true); break;
+		default: p->dropped++;
+		}
+	}
+	free(f);
+}
+
+/* ---- each second -------------------------------------------------------------------------------------------------------------- */
+
+static int64_t ack_timeout(const struct peer *p)
+{
+	int64_t t = 4 * p->rtt_us;
+
+	return t > ACK_TIMEOUT_MIN_US ? t : ACK_TIMEOUT_MIN_US;
+}
+
+static void lane_second(struct core *c, struct peer *p, uint8_t lane)
+{
+	struct lane_state *l = &p->lane[lane];
+	bool mute = l->dialled && !l->up && c->now.us - l->hello_at.us > HELLO_TIMEOUT_US;
+
+	if (mute) {
+		l->hello_at = c->now;
+		effect_link_reset(c->out, p->site, lane);
+		return;
+	}
+	if (!l->up || !l->ring_n || c->now.us - l->ring[l->ring_at].at.us < ack_timeout(p) * (l->timeouts + 1))
+		return;
+	/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
+	replicate_rewind(c, p, lane);
+	if (++l->timeouts >= ACK_TIMEOUTS_BEFORE_RESET) {
+		l->timeouts = 0;
+		effect_link_reset(c->out, p->site, lane);
+	}
+}
+
+static void help_second(struct core *c, struct stream *s)
+{
+	if (s->own)
+		return;
+	for (size_t i = 0; i < s->n_flows; i++) {
+		struct flow *f = &s->flows[i];
+
+		if (f->helping || !f->known || f->acked >= s->row.held || !peer_reachable(f->peer))
+			continue;
+		if (f->stalled_since.us == MONO_NEVER.us)
+			f->stalled_since = c->now;
+		/* Our own older streams, and a site's own that it lost, are ours to give at once. */
+		bool at_once = s->row.name.originator == c->self || f->peer->site == s->row.name.originator;
+
+		if (at_once || c->now.us - f->stalled_since.us > HELP_AFTER_US) {
+			f->helping = true;
+			f->sent = f->acked;
+			flow_update(c, f);
+		}
+	}
+}
+
+void peers_second(struct core *c)
+{
+	for (size_t i = 0; i < c->n_peers; i++) {
+		struct peer *p = c->peers[i];
+
+		if (p->gone)
+			continue;
+		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+			lane_second(c, p, lane);
+		if (p->lane[LANE_URGENT].up && !mono_before(c->now, p->probe_at)) {
+			p->probe_at = mono_add(c->now, c->config.probe_us);
+			probe(c, p);
+		}
+		if (p->tell_due && peer_reachable(p) && !mono_before(c->now, p->tell_at)) {
+			p->tell_at = mono_add(c->now, TELL_US);
+			replicate_tell(c, p);
+		}
+	}
+	for (size_t i = 0; i < c->n_streams; i++)
+		help_second(c, c->streams[i]);
+}

@@ -1,0 +1,328 @@
+/* reports.c - what happened to messages: recorded here, told to whom it concerns, heard from others, merged in any order. */
+#include "node/core/core_int.h"
+
+/* Events of one message are kept in its row; hand-outs beyond this are counted as read long ago by any person. */
+#define EVENTS_SOFT_BYTES 2048
+#define EVENTS_HARD_BYTES 3000
+
+/* ---- the events of a message -------------------------------------------------------------------------------------- */
+
+bool events_next(struct view *rest, struct msg_event *out)
+{
+	struct rd r = rd_init(*rest);
+
+	if (rest->len == 0)
+		return false;
+	out->event = rd_u8(&r);
+	out->source = rd_u16(&r);
+	out->when.us = rd_i64(&r);
+	out->by = rd_vec8(&r, LIMIT_USER_BYTES);
+	out->why = rd_vec16(&r, LIMIT_REASON_BYTES);
+	if (r.err)
+		return false;
+	*rest = view_of(r.pos, rd_left(&r));
+	return true;
+}
+
+bool events_find(struct view events, uint8_t event, struct msg_event *out)
+{
+	struct msg_event e;
+	bool found = false;
+
+	while (events_next(&events, &e))
+		if (e.event == event) {
+			*out = e;
+			found = true;
+		}
+	return found;
+}
+
+/* Who may say so: the queue's site; for expired also the originator; for cancelled only the originator. */
+static bool event_counts(const struct msg_event *e, uint16_t originator, uint16_t addressee)
+{
+	switch (e->event) {
+	case EVENT_CANCELLED: return e->source == originator;
+	case EVENT_EXPIRED: return e->source == originator || e->source == addressee;
+	default: return e->source == addressee;
+	}
+}
+
+bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, uint8_t *which)
+{
+	static const uint8_t order[] = {EVENT_READ, EVENT_REFUSED, EVENT_CANCELLED, EVENT_EXPIRED};
+	size_t best = sizeof order;
+	struct msg_event e;
+
+	(void)c;
+	while (events_next(&events, &e))
+		for (size_t i = 0; i < best; i++)
+			if (e.event == order[i] && event_counts(&e, originator, addressee))
+				best = i;
+	if (best == sizeof order)
+		return false;
+	*which = order[best];
+	return true;
+}
+
+void events_add(struct buf *events, const struct msg_event *e)
+{
+	struct view rest = buf_view(events);
+	struct msg_event have;
+
+	while (events_next(&rest, &have))
+		if (have.event == e->event && have.source == e->source && have.when.us == e->when.us)
+			return;
+	if (events->len > EVENTS_HARD_BYTES - LIMIT_USER_BYTES - LIMIT_REASON_BYTES || (events->len > EVENTS_SOFT_BYTES && !report_event_ends(e->event)))
+		return;
+	buf_add_u8(events, e->event);
+	buf_add_u16(events, e->source);
+	buf_add_u64(events, (uint64_t)e->when.us);
+	buf_add_u8(events, (uint8_t)e->by.len);
+	buf_add(events, e->by);
+	buf_add_u16(events, (uint16_t)e->why.len);
+	buf_add(events, e->why);
+}
+
+enum err msg_load(struct core *c, const struct msgid *id, uint16_t addressee, struct msg_row *row, struct buf *events)
+{
+	enum err e = store_msg_get(c->t, id, addressee, row);
+
+	buf_clear(events);
+	if (e == ERR_NOT_FOUND) {
+		*row = (struct msg_row){.id = *id, .addressee = addressee};
+		return ERR_OK;
+	}
+	if (e)
+		return e;
+	buf_add(events, row->events);
+	row->events = view_of(NULL, 0);
+	return buf_ok(events) ? ERR_OK : ERR_NOMEM;
+}
+
+/* ---- reports of ours -------------------------------------------------------------------------------------------------- */
+
+static struct pending_report *pending_find(struct core *c, const struct pending_report *want)
+{
+	for (size_t i = c->n_pending; i-- > 0;) {
+		struct pending_report *p = &c->pending[i];
+
+		if (p->target == want->target && p->precedence == want->precedence && p->exercise == want->exercise && p->event == want->event &&
+		    p->addressee == want->addressee && strcmp(p->by, want->by) == 0 && strcmp(p->why, want->why) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+static void pend(struct core *c, uint16_t target, const struct header *h, uint16_t addressee, uint8_t event, const char *by, const char *why, const struct msgid *id)
+{
+	struct pending_report want = {.target = target, .precedence = h->precedence, .exercise = (h->flags & HEADER_EXERCISE) != 0,
+				      .event = event, .addressee = addressee};
+
+	view_to_str(view_str(by), want.by, sizeof want.by);
+	view_to_str(view_str(why), want.why, sizeof want.why);
+	struct pending_report *p = pending_find(c, &want);
+
+	if (!p) {
+		p = array_grow(&c->pending, &c->n_pending, sizeof *p);
+		if (!p) {
+			txn_fail(c->t, ERR_NOMEM);
+			return;
+		}
+		*p = want;
+	}
+	buf_add(&p->ids, view_of(id->b, MSGID_BYTES));
+}
+
+static void pend_all(struct core *c, const struct msg_row *row, const struct header *h, uint8_t event, const char *by, const char *why)
+{
+	/* The queue's site tells itself, so that its standbys know; and the originator what it waits for. */
+	if (row->addressee == c->self) {
+		if (event != EVENT_DELIVERED)
+			pend(c, c->self, h, row->addressee, event, by, why, &row->id);
+		if (h->originator != c->self && event != EVENT_HANDED_OUT && event != EVENT_RETURNED)
+			pend(c, h->originator, h, row->addressee, event, by, why, &row->id);
+	} else if (h->originator == c->self) {
+		pend(c, row->addressee, h, row->addressee, event, by, why, &row->id);
+	}
+}
+
+void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const struct header *h, const char *by, const char *why)
+{
+	struct msg_event e = {.event = event, .source = c->self, .when = c->wall, .by = view_str(by), .why = view_str(why)};
+	uint8_t which;
+
+	events_add(events, &e);
+	if (events_ended(c, buf_view(events), h->originator, row->addressee, &which))
+		deliver_remove(c, row);
+	row->events = buf_view(events);
+	store_msg_put(c->t, row);
+	pend_all(c, row, h, event, by, why);
+	if (h->originator == c->self)
+		waits_check(c, &row->id);
+}
+
+/* One report entry with the records in plain, to the target at a precedence. */
+static void report_write(struct core *c, uint16_t target, uint8_t precedence, bool exercise, struct view records)
+{
+	uint8_t plain[LIMIT_ENVELOPE_BYTES];
+	size_t len;
+	struct envelope env = {.records = records};
+	struct stream *s = own_stream(c, target, precedence, exercise);
+	enum err e = s ? own_epoch(c, s) : ERR_NOMEM;
+
+	if (!e)
+		e = envelope_encode(&env, plain, sizeof plain, &len);
+	if (!e) {
+		struct header h = own_header(c, KIND_REPORT, precedence, exercise);
+
+		e = own_append(c, s, &h, view_of(plain, len), view_of(NULL, 0), NULL, NULL);
+	}
+	if (e)
+		txn_fail(c->t, e);
+}
+
+/* Room for records in one envelope: what is left after its tags and the seal. */
+#define RECORDS_MAX (LIMIT_ENVELOPE_BYTES - SYM_OVERHEAD_BYTES - 64)
+
+/* Appends the records of one pending report; entries that are full are written on the way. */
+static void report_collect(struct core *c, struct pending_report *p, struct buf *records)
+{
+	struct report_record r = {.event = p->event, .addressee = p->addressee, .when = c->wall, .by = view_str(p->by), .why = view_str(p->why)};
+	size_t at = 0;
+
+	while (at < p->ids.len) {
+		size_t head = report_bytes(&r), room = RECORDS_MAX - records->len;
+
+		if (records->len && room < head + MSGID_BYTES) {
+			report_write(c, p->target, p->precedence, p->exercise, buf_view(records));
+			buf_clear(records);
+			continue;
+		}
+		size_t n = (room - head) / MSGID_BYTES, left = (p->ids.len - at) / MSGID_BYTES;
+		struct report_record part = r;
+
+		part.ids = (uint16_t)(n < left ? n : left);
+		part.id_bytes = view_of(p->ids.ptr + at, part.ids * (size_t)MSGID_BYTES);
+		report_add(records, &part);
+		at += part.id_bytes.len;
+	}
+}
+
+void reports_finish(struct core *c)
+{
+	struct buf records = BUF_EMPTY;
+
+	for (size_t i = 0; i < c->n_pending; i++) {
+		struct pending_report *first = &c->pending[i];
+
+		if (!first->ids.len)
+			continue;
+		buf_clear(&records);
+		for (size_t k = i; k < c->n_pending; k++) {
+			struct pending_report *p = &c->pending[k];
+
+			if (p->target != first->target || p->precedence != first->precedence || p->exercise != first->exercise)
+				continue;
+			if (!buf_ok(&p->ids))
+				txn_fail(c->t, ERR_NOMEM);
+			report_collect(c, p, &records);
+			if (k != i)
+				buf_clear(&p->ids);
+		}
+		if (records.len)
+			report_write(c, first->target, first->precedence, first->exercise, buf_view(&records));
+	}
+	buf_release(&records);
+	reports_drop(c);
+}
+
+void reports_drop(struct core *c)
+{
+	for (size_t i = 0; i < c->n_pending; i++)
+		buf_release(&c->pending[i].ids);
+	c->n_pending = 0;
+}
+
+/* ---- reports of others ------------------------------------------------------------------------------------------------------ */
+
+static void receipt_count(struct core *c, uint8_t event)
+{
+	switch (event) {
+	case EVENT_READ: c->counters.receipts_read++; break;
+	case EVENT_REFUSED: c->counters.receipts_refused++; break;
+	case EVENT_EXPIRED: c->counters.receipts_expired++; break;
+	default: return;
+	}
+	c->counters_dirty = true;
+}
+
+static uint16_t originator_of(struct core *c, const struct msg_row *row)
+{
+	struct entry_row entry;
+	struct header h;
+
+	if (!row->arrival || store_entry_get(c->t, row->arrival, &entry) || header_decode(entry.e.header, &h))
+		return 0;
+	return h.originator;
+}
+
+static void apply_one(struct core *c, const struct stream *s, const struct report_record *r, const struct msgid *id)
+{
+	struct buf events = BUF_EMPTY;
+	struct msg_row row;
+	struct msg_event e = {.event = r->event, .source = s->row.name.originator, .when = r->when, .by = r->by, .why = r->why};
+	uint8_t which;
+
+	if (msg_load(c, id, r->addressee, &row, &events))
+		goto out;
+	uint16_t originator = originator_of(c, &row);
+	bool unknown = originator == 0 && (r->event == EVENT_CANCELLED || r->event == EVENT_EXPIRED);
+
+	if (!unknown && !event_counts(&e, originator, r->addressee)) {
+		char a[LIMIT_NAME_BYTES + 1], b[LIMIT_NAME_BYTES + 1];
+
+		alarm_raise(c, "report", site_name(c, e.source, a), "ask that site; its report was not believed",
+			    "%s reported \"%s\" about a message for %s, which is not its to say", a, report_event_name(r->event), site_name(c, r->addressee, b));
+		goto out;
+	}
+	size_t before = events.len;
+
+	events_add(&events, &e);
+	if (events.len == before)
+		goto out;
+	if (originator && events_ended(c, buf_view(&events), originator, r->addressee, &which))
+		deliver_remove(c, &row);
+	row.events = buf_view(&events);
+	store_msg_put(c->t, &row);
+	if (originator == c->self) {
+		if (e.source != c->self)
+			receipt_count(c, r->event);
+		waits_check(c, id);
+	}
+out:
+	buf_release(&events);
+}
+
+void report_apply(struct core *c, struct stream *s, const struct envelope *env)
+{
+	/* apply_one opens other envelopes into c->plain, where env lies. */
+	struct buf copy = BUF_EMPTY;
+	struct report_record r;
+
+	buf_add(&copy, env->records);
+	struct view rest = buf_view(&copy);
+
+	while (rest.len) {
+		if (report_next(&rest, &r)) {
+			alarm_raise(c, "report", "malformed", "the site that wrote it may run a newer or a broken version", "a report entry is malformed");
+			break;
+		}
+		for (size_t i = 0; i < r.ids; i++) {
+			struct msgid id;
+
+			memcpy(id.b, r.id_bytes.ptr + i * MSGID_BYTES, MSGID_BYTES);
+			apply_one(c, s, &r, &id);
+		}
+	}
+	buf_release(&copy);
+}

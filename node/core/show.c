@@ -1,0 +1,528 @@
+/* show.c - what this node knows, as rows: the same rows become tables for people and JSON for scripts. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+#define BROWSE_MAX 2000
+
+struct rows { struct core *c; uint64_t client; uint32_t tag; uint32_t n; struct request_writer w; };
+
+static void row_begin(struct rows *r) { reply_begin(r->c, &r->w, REPLY_ROW, r->tag); }
+static void row_end(struct rows *r)
+{
+	reply_end(r->c, &r->w, r->client);
+	r->n++;
+}
+static void row_view(struct rows *r, const char *name, struct view v)
+{
+	request_str(&r->w, F_NAME, name);
+	request_field(&r->w, F_TEXT, v);
+}
+static void row_text(struct rows *r, const char *name, const char *text) { row_view(r, name, view_str(text)); }
+static void row_number(struct rows *r, const char *name, int64_t x)
+{
+	request_str(&r->w, F_NAME, name);
+	request_u64(&r->w, F_NUMBER, (uint64_t)x);
+}
+static void row_flag(struct rows *r, const char *name, bool x)
+{
+	request_str(&r->w, F_NAME, name);
+	request_u8(&r->w, F_FLAG, x);
+}
+static void row_time(struct rows *r, const char *name, struct wall t)
+{
+	request_str(&r->w, F_NAME, name);
+	if (t.us)
+		request_u64(&r->w, F_TIME, (uint64_t)t.us);
+	else
+		request_field(&r->w, F_NULL, view_of(NULL, 0));
+}
+static void row_null(struct rows *r, const char *name)
+{
+	request_str(&r->w, F_NAME, name);
+	request_field(&r->w, F_NULL, view_of(NULL, 0));
+}
+static void row_list(struct rows *r, const char *name, const struct buf *items)
+{
+	request_str(&r->w, F_NAME, name);
+	request_field(&r->w, F_LIST, buf_view(items));
+}
+
+static void incarnation_text(const struct incarnation *i, char out[64])
+{
+	char time[WALL_TEXT_BYTES];
+
+	wall_format((struct wall){i->born_us}, 0, time);
+	hex_format(i->random, 4, out);
+	snprintf(out + 8, 64 - 8, "@%s", time);
+}
+
+/* ---- status, queues ------------------------------------------------------------------------------------------------------ */
+
+static void show_status(struct rows *r)
+{
+	struct core *c = r->c;
+	struct store_space space;
+	char text[64];
+	uint64_t queued = 0;
+	unsigned up = 0, links = 0;
+
+	for (size_t i = 0; i < c->n_queues; i++)
+		for (unsigned p = 0; p < PREC_COUNT && c->queues[i].served; p++)
+			queued += c->queues[i].row.waiting[0][p] + c->queues[i].row.leased[0][p];
+	for (size_t i = 0; i < c->n_peers; i++) {
+		links += !c->peers[i]->gone;
+		up += peer_up(c, c->peers[i]);
+	}
+	incarnation_text(&c->incarnation, text);
+	store_space(c->store, &space);
+	row_begin(r);
+	row_text(r, "site", c->me->id);
+	row_text(r, "incarnation", text);
+	row_number(r, "serial", c->roster->serial);
+	row_number(r, "accepted", (int64_t)c->counters.accepted);
+	row_number(r, "delivered", (int64_t)c->counters.delivered);
+	row_number(r, "read", (int64_t)c->counters.read);
+	row_number(r, "refused", (int64_t)c->counters.refused);
+	row_number(r, "expired", (int64_t)c->counters.expired);
+	row_number(r, "queued", (int64_t)queued);
+	row_number(r, "links_up", up);
+	row_number(r, "links", links);
+	row_number(r, "alarms", alarms_active(c));
+	row_number(r, "dead_letters", (int64_t)c->counters.dead);
+	row_number(r, "receipts_read", (int64_t)c->counters.receipts_read);
+	row_number(r, "receipts_refused", (int64_t)c->counters.receipts_refused);
+	row_number(r, "receipts_expired", (int64_t)c->counters.receipts_expired);
+	row_number(r, "exercise_accepted", (int64_t)c->counters.ex_accepted);
+	row_number(r, "exercise_read", (int64_t)c->counters.ex_read);
+	row_number(r, "journal_bytes", space.used_bytes);
+	row_number(r, "journal_quota", space.quota_bytes);
+	row_flag(r, "recovering", c->recovering);
+	row_flag(r, "clock_unsure", c->clock_unsure);
+	row_end(r);
+}
+
+static void queue_line(struct rows *r, const struct queue *q, uint8_t exercise, uint8_t precedence)
+{
+	struct core *c = r->c;
+	char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
+	int64_t oldest = INT64_MAX, due = INT64_MAX;
+
+	for (uint8_t fresh = 0; fresh < 2; fresh++) {
+		struct place from = {.queue = q->row.local, .exercise = exercise, .precedence = precedence, .fresh = fresh, .handle_by_us = INT64_MIN}, p;
+		struct msgid id;
+
+		if (store_place_from(c->t, &from, &p, &id) || p.precedence != precedence || p.fresh != fresh)
+			continue;
+		int64_t sent = msgid_time(&id).us;
+
+		oldest = sent < oldest ? sent : oldest;
+		due = p.handle_by_us && p.handle_by_us < due ? p.handle_by_us : due;
+	}
+	snprintf(text, sizeof text, "%s/%s", site_name(c, q->row.site, site), q->row.name);
+	row_begin(r);
+	row_text(r, "queue", text);
+	row_text(r, "precedence", precedence_name(precedence));
+	row_number(r, "waiting", (int64_t)q->row.waiting[exercise][precedence]);
+	row_number(r, "leased", (int64_t)q->row.leased[exercise][precedence]);
+	row_number(r, "held", 0);
+	if (oldest == INT64_MAX)
+		row_null(r, "oldest_s");
+	else
+		row_number(r, "oldest_s", (c->wall.us - oldest) / US_PER_S);
+	if (due == INT64_MAX)
+		row_null(r, "next_deadline_s");
+	else
+		row_number(r, "next_deadline_s", (due - c->wall.us) / US_PER_S);
+	row_text(r, "served_by", site_name(c, q->row.site, site));
+	row_flag(r, "exercise", exercise);
+	row_end(r);
+}
+
+/* This site's queues, full or empty; of the sites it stands by for, those that hold something. */
+static void show_queues(struct rows *r, struct view only)
+{
+	struct core *c = r->c;
+
+	for (size_t i = 0; i < c->me->n_queues; i++)
+		queue_get(c, c->self, view_str(c->me->queues[i].name));
+	for (int own = 1; own >= 0; own--)
+		for (size_t i = 0; i < c->n_queues; i++) {
+			const struct queue *q = &c->queues[i];
+			char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
+
+			snprintf(text, sizeof text, "%s/%s", site_name(c, q->row.site, site), q->row.name);
+			if ((q->row.site == c->self) != own || (only.len && !view_equal(only, view_str(text)) && !(own && view_equal(only, view_str(q->row.name)))))
+				continue;
+			for (uint8_t x = 0; x < 2; x++)
+				for (uint8_t p = 0; p < PREC_COUNT; p++)
+					if (q->row.waiting[x][p] || q->row.leased[x][p] || (own && !x && strcmp(q->row.name, "dead-letters") != 0))
+						queue_line(r, q, x, p);
+		}
+}
+
+static void browse_line(struct rows *r, uint64_t arrival, const struct msgid *id, const char *state, const char *by)
+{
+	struct core *c = r->c;
+	struct entry_row entry;
+	struct envelope env;
+	struct header h;
+	char text[MSGID_TEXT_BYTES], name[LIMIT_NAME_BYTES + 1];
+	enum err e = store_entry_get(c->t, arrival, &entry);
+	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);
+
+	if (!s || open_envelope(c, s, &entry, &h, &env))
+		return;
+	msgid_format(id, text);
+	row_begin(r);
+	row_text(r, "id", text);
+	row_text(r, "precedence", precedence_name(h.precedence));
+	row_text(r, "from", site_name(c, h.originator, name));
+	row_time(r, "sent", h.sent);
+	row_time(r, "handle_by", h.handle_by);
+	row_text(r, "state", state);
+	row_view(r, "subject", env.subject);
+	row_view(r, "type", env.type);
+	row_view(r, "lang", env.lang);
+	row_view(r, "channel", env.channel);
+	row_number(r, "size", (int64_t)env.body_bytes);
+	row_text(r, "by", by);
+	row_flag(r, "exercise", (h.flags & HEADER_EXERCISE) != 0);
+	row_end(r);
+}
+
+struct browse { struct rows *r; uint32_t queue; };
+
+static enum err browse_lease(void *arg, const struct lease_row *l)
+{
+	struct browse *b = arg;
+
+	if (l->place.queue == b->queue && b->r->n < BROWSE_MAX)
+		browse_line(b->r, l->place.arrival, &l->id, "leased", l->by);
+	return ERR_OK;
+}
+
+static void show_browse(struct rows *r, struct view name)
+{
+	struct core *c = r->c;
+	struct queue *q = NULL;
+	char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
+
+	for (size_t i = 0; i < c->n_queues && !q; i++) {
+		snprintf(text, sizeof text, "%s/%s", site_name(c, c->queues[i].row.site, site), c->queues[i].row.name);
+		if (view_equal(name, view_str(text)) || (c->queues[i].row.site == c->self && view_equal(name, view_str(c->queues[i].row.name))))
+			q = &c->queues[i];
+	}
+	if (!q)
+		return;
+	struct browse b = {.r = r, .queue = q->row.local};
+	enum err e = store_lease_each(c->t, browse_lease, &b);
+
+	for (uint8_t x = 0; x < 2; x++) {
+		struct place from = {.queue = q->row.local, .exercise = x, .handle_by_us = INT64_MIN}, p;
+		struct msgid id;
+
+		while (r->n < BROWSE_MAX && !(e = store_place_from(c->t, &from, &p, &id))) {
+			browse_line(r, p.arrival, &id, "waiting", "");
+			from = p;
+			from.arrival++;
+		}
+	}
+}
+
+/* ---- links, streams, alarms --------------------------------------------------------------------------------------------------- */
+
+static void show_links(struct rows *r)
+{
+	struct core *c = r->c;
+
+	for (size_t i = 0; i < c->n_peers; i++) {
+		const struct peer *p = c->peers[i];
+		char name[LIMIT_NAME_BYTES + 1];
+		uint64_t backlog = 0;
+
+		if (p->gone)
+			continue;
+		for (size_t k = 0; k < c->n_streams; k++) {
+			const struct flow *f = flow_of(c->streams[k], p);
+
+			if (f && c->streams[k]->row.name.originator == c->self && f->known)
+				backlog += c->streams[k]->row.held - f->acked;
+		}
+		row_begin(r);
+		row_text(r, "peer", site_name(c, p->site, name));
+		row_text(r, "bearer", p->lane[LANE_URGENT].bearer);
+		row_flag(r, "up", peer_up(c, p));
+		if (p->rtt_us)
+			row_number(r, "rtt_ms", (p->rtt_us + 999) / 1000);
+		else
+			row_null(r, "rtt_ms");
+		row_number(r, "rate_bps", p->rate_bps);
+		if (p->last_ack_wall.us)
+			row_number(r, "last_durable_ack_s", (c->now.us - p->last_ack.us) / US_PER_S);
+		else
+			row_null(r, "last_durable_ack_s");
+		row_number(r, "in_flight", p->lane[LANE_URGENT].flying + p->lane[LANE_BULK].flying);
+		row_number(r, "backlog", (int64_t)backlog);
+		row_number(r, "clock_ms", p->skew_us / 1000);
+		row_number(r, "refused_frames", (int64_t)(p->bad_frames + p->refused + p->dropped));
+		row_end(r);
+	}
+}
+
+static void show_streams(struct rows *r)
+{
+	struct core *c = r->c;
+	struct buf list = BUF_EMPTY;
+
+	for (size_t i = 0; i < c->n_streams; i++) {
+		const struct stream *s = c->streams[i];
+		char a[LIMIT_NAME_BYTES + 1], b[LIMIT_NAME_BYTES + 1], text[LIMIT_NAME_BYTES + 64];
+
+		buf_clear(&list);
+		for (size_t k = 0; k < s->n_flows; k++) {
+			if (!s->flows[k].known)
+				continue;
+			snprintf(text, sizeof text, "%s%s=%llu", list.len ? "\n" : "", site_name(c, s->flows[k].peer->site, a), (unsigned long long)s->flows[k].acked);
+			buf_add(&list, view_str(text));
+		}
+		incarnation_text(&s->row.name.incarnation, text);
+		row_begin(r);
+		row_text(r, "originator", site_name(c, s->row.name.originator, a));
+		row_text(r, "incarnation", text);
+		row_text(r, "addressee", site_name(c, s->row.name.addressee, b));
+		row_text(r, "precedence", precedence_name(s->row.name.precedence));
+		row_flag(r, "exercise", s->row.name.exercise);
+		row_number(r, "head", (int64_t)s->row.held);
+		row_number(r, "floor", (int64_t)s->row.floor);
+		row_number(r, "not_whole", s->n_missing);
+		row_list(r, "frontiers", &list);
+		row_end(r);
+	}
+	buf_release(&list);
+}
+
+static enum err alarm_line(void *arg, const struct alarm_row *a)
+{
+	struct rows *r = arg;
+
+	row_begin(r);
+	row_text(r, "id", a->id);
+	row_text(r, "kind", a->kind);
+	row_time(r, "since", a->since);
+	row_text(r, "what", a->what);
+	row_text(r, "do", a->todo);
+	row_flag(r, "acknowledged", a->acknowledged[0] != '\0');
+	row_text(r, "by", a->acknowledged);
+	row_end(r);
+	return ERR_OK;
+}
+
+/* ---- trace ------------------------------------------------------------------------------------------------------------------------ */
+
+static void trace_line(struct rows *r, const struct msgid *id, uint16_t site, const char *event, struct wall when, uint16_t peer, const char *note)
+{
+	char text[MSGID_TEXT_BYTES], name[LIMIT_NAME_BYTES + 1];
+
+	msgid_format(id, text);
+	row_begin(r);
+	row_text(r, "id", text);
+	row_text(r, "site", site_name(r->c, site, name));
+	row_text(r, "event", event);
+	row_time(r, "time", when);
+	if (peer)
+		row_text(r, "peer", site_name(r->c, peer, name));
+	else
+		row_null(r, "peer");
+	struct peer *p = peer ? peer_find(r->c, peer) : NULL;
+
+	if (p && p->lane[LANE_URGENT].bearer[0])
+		row_text(r, "bearer", p->lane[LANE_URGENT].bearer);
+	else
+		row_null(r, "bearer");
+	row_text(r, "note", note);
+	row_end(r);
+}
+
+static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number)
+{
+	char note[200];
+
+	for (size_t i = 0; i < s->n_flows; i++) {
+		const struct flow *f = &s->flows[i];
+		uint16_t site = f->peer->site;
+
+		if (!f->known || site == s->row.name.originator)
+			continue;
+		bool addressee = site == s->row.name.addressee, up = peer_up(r->c, f->peer);
+		bool whole = f->acked >= number;
+
+		for (uint16_t k = 0; whole && k < f->n_missing; k++)
+			whole = f->missing[k] != number;
+		if (whole) {
+			trace_line(r, id, site, addressee ? "held" : "held-by-standby", (struct wall){0}, r->c->self, "");
+			continue;
+		}
+		snprintf(note, sizeof note, "%s; %llu before it; %s", f->acked >= number ? "its body is on the way" : "not acknowledged yet",
+			 (unsigned long long)(number > f->acked + 1 ? number - f->acked - 1 : 0),
+			 up ? "being sent" : "no link now; tried again as soon as there is one");
+		trace_line(r, id, site, "waits", (struct wall){0}, site, note);
+	}
+}
+
+static void trace_row(struct rows *r, const struct msg_row *row)
+{
+	struct core *c = r->c;
+	struct entry_row entry;
+	struct header h;
+	struct msg_event e;
+	struct view events = row->events;
+	char note[LIMIT_USER_BYTES + LIMIT_REASON_BYTES + 16], name[LIMIT_NAME_BYTES + 1];
+	struct stream *s = NULL;
+
+	if (row->arrival && store_entry_get(c->t, row->arrival, &entry) == ERR_OK && header_decode(entry.e.header, &h) == ERR_OK)
+		s = stream_by_local(c, entry.stream);
+	if (s) {
+		bool own = h.originator == c->self;
+
+		snprintf(note, sizeof note, "%s to %s", precedence_name(h.precedence), site_name(c, row->addressee, name));
+		trace_line(r, &row->id, h.originator, "accepted", h.sent, 0, note);
+		if (!own)
+			trace_line(r, &row->id, c->self, row->addressee == c->self ? "held" : "held-by-standby", entry.stored, entry.from, "");
+		else
+			trace_custodians(r, &row->id, s, entry.number);
+	}
+	while (events_next(&events, &e)) {
+		snprintf(note, sizeof note, "%s%.*s%s%.*s", e.by.len ? "by " : "", (int)e.by.len, (const char *)e.by.ptr, e.why.len ? ": " : "", (int)e.why.len,
+			 (const char *)e.why.ptr);
+		trace_line(r, &row->id, e.source, report_event_name(e.event), e.when, 0, note);
+	}
+	if (row->state == LOC_WAITING)
+		trace_line(r, &row->id, row->addressee, "waiting", (struct wall){0}, 0, row->addressee == c->self ? "in its queue; nobody has taken it" : "as this standby knows it");
+	if (row->state == LOC_LEASED)
+		trace_line(r, &row->id, row->addressee, "leased", (struct wall){0}, 0, "");
+	if (s && !entry.body_no && entry.e.body_len)
+		trace_line(r, &row->id, c->self, "not-whole", (struct wall){0}, 0, "its body is still being fetched");
+}
+
+static void show_trace(struct rows *r, const struct msgid *id)
+{
+	struct msg_row row;
+
+	for (uint32_t from = 0; from <= UINT16_MAX; from = row.addressee + 1u) {
+		if (store_msg_from(r->c->t, id, (uint16_t)from, &row) || !msgid_equal(&row.id, id))
+			return;
+		trace_row(r, &row);
+	}
+}
+
+/* ---- check -------------------------------------------------------------------------------------------------------------------------- */
+
+static void check_line(struct rows *r, const char *check, int level, const char *text)
+{
+	static const char *const levels[] = {"ok", "warning", "critical"};
+
+	row_begin(r);
+	row_text(r, "check", check);
+	row_text(r, "state", levels[level]);
+	row_text(r, "text", text);
+	row_end(r);
+}
+
+struct check_alarms { const char *kind; unsigned n; char what[256]; };
+
+static enum err check_alarm(void *arg, const struct alarm_row *a)
+{
+	struct check_alarms *x = arg;
+
+	if (strcmp(a->kind, x->kind) != 0 || !a->active)
+		return ERR_OK;
+	if (!x->n++)
+		snprintf(x->what, sizeof x->what, "%s", a->what);
+	return ERR_OK;
+}
+
+/* The state of a check by whether alarms of a kind are out. */
+static void check_by_alarm(struct rows *r, const char *check, const char *const *kinds, int level, const char *fine)
+{
+	for (; *kinds; kinds++) {
+		struct check_alarms x = {.kind = *kinds};
+		enum err e = store_alarm_each(r->c->t, check_alarm, &x);
+
+		if (e || x.n) {
+			check_line(r, check, level, e ? err_text(e) : x.what);
+			return;
+		}
+	}
+	check_line(r, check, 0, fine);
+}
+
+static void show_check(struct rows *r)
+{
+	static const char *const clock[] = {"clock", "clock-skew", NULL}, *const keys[] = {"sealed", "roster-conflict", "roster-old", NULL};
+	static const char *const deadlines[] = {"deadline", "unattended", NULL}, *const journal[] = {"damage", "fork", "recovering", "dead-letter", NULL};
+	struct core *c = r->c;
+	struct store_space s;
+	char text[160];
+	unsigned up = 0, links = 0;
+
+	check_line(r, "alive", c->recovering ? 1 : 0, c->recovering ? "it runs, but hands out nothing until its lost journal is back" : "it runs");
+	store_space(c->store, &s);
+	int percent = s.quota_bytes > 0 ? (int)(s.used_bytes / (s.quota_bytes / 100 + 1)) : 0;
+	bool tight = s.disk_free_bytes < s.quota_bytes - s.file_bytes && s.disk_free_bytes < 256 * 1024 * 1024;
+	snprintf(text, sizeof text, "journal uses %d %% of its quota, %lld MiB free on its disk", percent, (long long)(s.disk_free_bytes / 1048576));
+	check_line(r, "disk", percent >= 95 ? 2 : percent >= 80 || tight ? 1 : 0, text);
+	check_by_alarm(r, "clock", clock, 1, "within the limit of every peer");
+	check_by_alarm(r, "keys", keys, 2, "every message can be opened");
+	for (size_t i = 0; i < c->n_peers; i++) {
+		links += !c->peers[i]->gone;
+		up += peer_up(c, c->peers[i]);
+	}
+	snprintf(text, sizeof text, "%u of %u are up", up, links);
+	check_line(r, "links", links && !up ? 2 : up < links ? 1 : 0, text);
+	check_by_alarm(r, "deadlines", deadlines, 2, "nothing is near its handling time");
+	check_by_alarm(r, "journal", journal, 2, "no damage is known");
+}
+
+/* ---- the request ---------------------------------------------------------------------------------------------------------------------- */
+
+void show_request(struct core *c, struct client *cl, const struct request *rq)
+{
+	struct rows r = {.c = c, .client = cl->id, .tag = rq->tag};
+	struct view fields = rq->fields, what = view_of(NULL, 0), queue = view_of(NULL, 0);
+	struct request_item f;
+	struct msgid id = {{0}};
+
+	while (request_next(&fields, &f) == ERR_OK) {
+		if (f.field == F_WHAT)
+			what = f.value;
+		if (f.field == F_QUEUE)
+			queue = f.value;
+		if (f.field == F_ID && item_ok(&f))
+			memcpy(id.b, f.value.ptr, MSGID_BYTES);
+	}
+	if (view_equal(what, view_str("status")))
+		show_status(&r);
+	else if (view_equal(what, view_str("queues")))
+		show_queues(&r, queue);
+	else if (view_equal(what, view_str("browse")))
+		show_browse(&r, queue);
+	else if (view_equal(what, view_str("links")))
+		show_links(&r);
+	else if (view_equal(what, view_str("streams")))
+		show_streams(&r);
+	else if (view_equal(what, view_str("alarms"))) {
+		enum err e = store_alarm_each(c->t, alarm_line, &r);
+
+		if (e)
+			effect_log(c->out, 3, "alarms: %s", err_text(e));
+	} else if (view_equal(what, view_str("trace")))
+		show_trace(&r, &id);
+	else if (view_equal(what, view_str("check")))
+		show_check(&r);
+	else if (!view_equal(what, view_str("orders")) && !view_equal(what, view_str("conflicts"))) {
+		reply_error(c, cl->id, rq->tag, ERR_UNSUPPORTED, "show: this node does not know \"%.*s\"", (int)what.len, (const char *)what.ptr);
+		return;
+	}
+	reply_done(c, cl->id, rq->tag, r.n);
+}
