@@ -39,10 +39,16 @@ void frame_begin(struct buf *out, enum frame_type t)
 	buf_add_u8(out, (uint8_t)t);
 }
 
+/* Who accepts a connection need not know what carries it. */
+static bool bearer_ok(struct view bearer)
+{
+	return bearer.len == 0 || view_is_name(bearer);
+}
+
 void frame_hello(struct buf *out, enum frame_type hello_or_welcome, const struct hello *h)
 {
 	assert(hello_or_welcome == FRAME_HELLO || hello_or_welcome == FRAME_WELCOME);
-	assert(h->lane < LANE_COUNT && view_is_name(h->bearer));
+	assert(h->lane < LANE_COUNT && bearer_ok(h->bearer));
 	frame_begin(out, hello_or_welcome);
 	buf_add_u16(out, h->site);
 	buf_add_u8(out, h->protocol_min);
@@ -138,7 +144,7 @@ static void rd_hello(struct rd *r, struct hello *h)
 	h->bearer = rd_vec8(r, LIMIT_NAME_BYTES);
 	check(r, wall_ok(h->incarnation.born_us) && wall_ok(h->now.us), ERR_FORMAT);
 	check(r, h->site != 0 && h->protocol_min <= h->protocol_max, ERR_FORMAT);
-	check(r, h->lane < LANE_COUNT && h->recovering <= 1 && view_is_name(h->bearer), ERR_FORMAT);
+	check(r, h->lane < LANE_COUNT && h->recovering <= 1 && bearer_ok(h->bearer), ERR_FORMAT);
 }
 
 static void rd_digest(struct rd *r, struct frame *out)

@@ -43,7 +43,7 @@ struct hello {
 	struct wall now;
 	uint32_t roster_serial;
 	struct hash state;            /* hash of roster and orders */
-	struct view bearer;           /* name of the bearer dialled */
+	struct view bearer;           /* name of the bearer dialled; empty when the sender does not know it */
 };
 struct digest_line { uint16_t originator; struct hash hash; };
 

@@ -74,6 +74,10 @@ static void hello(void **state)
 	assert_int_equal(with(&b, 8, 0x80), ERR_FORMAT);  /* times that would overflow */
 	assert_int_equal(with(&b, 24, 0x7f), ERR_FORMAT);
 	assert_int_equal(with(&b, b.len - 1, 'E'), ERR_FORMAT);
+	buf_clear(&b);
+	h.bearer = view_of(NULL, 0); /* an acceptor does not know what carries the connection */
+	frame_hello(&b, FRAME_WELCOME, &h);
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
 	buf_release(&b);
 }
 
