@@ -220,13 +220,13 @@ static int one_message(struct taking *t, const struct estafette_message *m)
 	return rc;
 }
 
-/* Waits for the next message; first writes out the batch when none is here yet. */
+/* Waits for the next message; while none is here yet, the batch is written out, acknowledged and said. */
 static int next_message(struct taking *t, const struct estafette_message **m, int timeout_ms)
 {
 	int st = estafette_next(t->h, m, 0);
 	if (st != ESTAFETTE_TIMEOUT)
 		return st;
-	if (take_file_flush(t) != 0)
+	if (take_file_flush(t) != 0 || take_answers(t, 0) != 0)
 		return ESTAFETTE_CLOSED;
 	return estafette_next(t->h, m, timeout_ms);
 }

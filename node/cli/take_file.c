@@ -35,9 +35,12 @@ static void drop(struct taking *t, size_t i)
 {
 	char name[TEMPORARY_BYTES];
 	temporary(name, t->batch[i].id);
-	unlinkat(t->out_fd, name, 0);
-	if (t->batch[i].fd >= 0)
+	if (t->batch[i].fd >= 0) {
 		close(t->batch[i].fd);
+		unlinkat(t->out_fd, name, 0);
+	} else { /* renamed already, but nobody knows whether the name lasts */
+		unlinkat(t->out_fd, t->batch[i].id, 0);
+	}
 	free(t->batch[i].line);
 	t->batch[i].line = NULL;
 }
