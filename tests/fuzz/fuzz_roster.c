@@ -18,13 +18,13 @@ static const char template_text[] =
 	"groups = ( { number = 1; id = \"all\"; members = ( \"spoc-brussel\", \"cic-luik\" ); } );\n";
 
 /* libconfig 1.5 forgets what its scanner had read when a syntax error comes. What we allocate has no such frame. */
-const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) __attribute__((visibility("default")));
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:strbuf_append\nleak:libconfig_yylex\n";
 }
 
-const char *__lsan_default_options(void);
+const char *__lsan_default_options(void) __attribute__((visibility("default")));
 const char *__lsan_default_options(void)
 {
 	return "print_suppressions=0";
