@@ -29,16 +29,43 @@ static const char *nothing(const char *what)
 	return NULL;
 }
 
+static int count_row(void *arg, const struct estafette_member *members, size_t n)
+{
+	(void)members;
+	*(size_t *)arg += n > 0;
+	return 0;
+}
+
+/* An empty queue has no messages to list but is a queue all the same; the dead letters are one even when there are none. */
+static bool is_queue(estafette *h, const char *name)
+{
+	size_t rows = 0;
+	const char *dead = strstr(name, "dead-letters");
+	if (dead != NULL && (dead == name || dead[-1] == '/'))
+		return true;
+	return estafette_show(h, "queues", name, NULL, count_row, &rows, ANSWER_MS) == ESTAFETTE_OK && rows > 0;
+}
+
+/* Zero rows of something named: either it is empty or there is no such thing. Exit status, EXIT_OK when it is empty. */
+static int judge_nothing(struct cli *cli, estafette *h, const struct show *s)
+{
+	if (s->id != NULL)
+		return cli_fail(cli, ERR_NOT_FOUND, "%s: nothing is known of this message here", s->id);
+	if (s->queue != NULL && !is_queue(h, s->queue))
+		return cli_fail(cli, ERR_UNKNOWN_QUEUE, "%s: no such queue here (estafette queues lists them)", s->queue);
+	return EXIT_OK;
+}
+
 static int show_once(struct cli *cli, estafette *h, const struct show *s)
 {
 	struct output o;
 	output_begin(&o, cli);
 	o.upright = strcmp(s->what, "status") == 0;
 	int st = estafette_show(h, s->what, s->queue, s->id, output_row, &o, ANSWER_MS);
-	bool untraced = st == ESTAFETTE_OK && s->id != NULL && o.rows == 0;
-	int status = output_end(&o, st == ESTAFETTE_OK && !untraced ? nothing(s->what) : NULL);
-	if (untraced)
-		status = cli_fail(cli, ERR_NOT_FOUND, "%s: nothing is known of this message here", s->id);
+	int judged = st == ESTAFETTE_OK && o.rows == 0 ? judge_nothing(cli, h, s) : EXIT_OK;
+	int status = output_end(&o, st == ESTAFETTE_OK && judged == EXIT_OK ? nothing(s->what) : NULL);
+	if (judged != EXIT_OK)
+		status = judged;
 	if (st != ESTAFETTE_OK && status == EXIT_OK)
 		status = session_fail(cli, h, s->id ? s->id : s->what);
 	return status;

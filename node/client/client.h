@@ -56,7 +56,8 @@ struct message {
 
 /* A take is several counted requests, so that what lies unread here is bounded by the window. */
 struct take {
-	bool active, stopping;
+	bool active, stopping, refused;
+	char code[32], text[400];   /* why it was refused */
 	char queue[LIMIT_ADDRESS_BYTES + 1];
 	char exercise[LIMIT_NAME_BYTES + 1];
 	bool has_exercise, endless;

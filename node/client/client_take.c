@@ -67,7 +67,6 @@ int estafette_take(estafette *h, const struct estafette_take *in)
 	t->lease_us = in->lease_us;
 	t->window = in->window > 0 ? in->window : TAKE_WINDOW;
 	t->active = true;
-	h->code[0] = '\0';
 	return take_ask(h);
 }
 
@@ -93,10 +92,10 @@ int estafette_take_stop(estafette *h)
 int take_ended(struct estafette *h, struct call *c)
 {
 	struct take *t = &h->take;
-	bool refused = c->r.code[0] != '\0';
-	if (refused) {
-		client_fail(h, ESTAFETTE_REFUSED, c->r.code, "%s", c->r.text);
-		t->stopping = true;
+	if (c->r.code[0] != '\0') {
+		t->refused = t->stopping = true;
+		memcpy(t->code, c->r.code, sizeof t->code);
+		memcpy(t->text, c->r.text, sizeof t->text);
 	}
 	t->asked -= c->credit < t->asked ? c->credit : t->asked;
 	t->calls--;
@@ -221,7 +220,7 @@ int estafette_next(estafette *h, const struct estafette_message **out, int timeo
 	struct message *m = h->messages;
 	if (m == NULL) {
 		h->take.active = false;
-		return h->code[0] != '\0' ? ESTAFETTE_REFUSED : ESTAFETTE_END;
+		return h->take.refused ? client_fail(h, ESTAFETTE_REFUSED, h->take.code, "%s", h->take.text) : ESTAFETTE_END;
 	}
 	h->messages = m->next;
 	if (h->messages == NULL)
