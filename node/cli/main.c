@@ -34,13 +34,13 @@ static const struct command commands[] = {
 	{"streams", NULL, "[--watch]", cmd_show},
 	{"trace", NULL, "ID", cmd_trace},
 	{"check", NULL, "[alive|disk|clock|keys|links|deadlines|journal]", cmd_check},
-	{"journal", NULL, "verify|ls|show|stat DIR|node.conf", cmd_journal},
+	{"journal", NULL, "verify|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
 	{"network", "init", "DIR [--roster FILE] [--sites A,B,..] [--base-port N]", cmd_network_init},
 	{"network", "up", "DIR [--sites A,B,..]", cmd_network_up},
 	{"network", "down", "DIR [--sites A,B,..]", cmd_network_down},
 	{"network", "status", "DIR [--sites A,B,..]", cmd_network_status},
-	{"keygen", NULL, "...", cmd_keygen},
-	{"roster", NULL, "sign|verify|show|diff ...", cmd_roster},
+	{"keygen", NULL, "--site NAME [--network NAME] [--number N|--roster FILE] --out FILE  |  --authority --out PREFIX", cmd_keygen},
+	{"roster", NULL, "sign FILE --key KEY | verify FILE --pub PUB | show FILE | diff OLD NEW", cmd_roster},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

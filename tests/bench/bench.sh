@@ -22,7 +22,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 value() { awk -v key="$2" '$1 == key { print $2 }' "$1"; }
 socket() { sed -n 's/^ *socket *= *"\(.*\)";.*/\1/p' "$net/$1/node.conf"; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b > 0 ? a / b : 0 }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", (b > 0 ? a / b : 0) }'; }
 base=0
 
 # run NAME MESSAGES [OPTION...]: one producer and one consumer; results in $data/NAME.pub and .sub.
