@@ -67,6 +67,8 @@ MUST_USE enum err roster_parse(const char *file, struct view text, const struct 
 MUST_USE enum err roster_open(const char *file, struct view text, struct view minisig, const struct minisign_public *authority,
                               struct roster **out, struct errmsg *m);
 void roster_free(struct roster *r);
+/* What binds streams, vectors and journals to a network: its name and its authority's key (NULL: a template's). */
+struct hash roster_network_hash(const char *name, const struct minisign_public *authority);
 
 /* Lookups: NULL when there is none. Pointers live as long as the roster. */
 const struct site *roster_site(const struct roster *r, uint16_t number);

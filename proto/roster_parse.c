@@ -160,7 +160,7 @@ static const struct setting_spec roster_settings[] = {
 	{"groups", read_groups, 0, .min = 0, .max = LIMIT_GROUPS},
 };
 
-static struct hash network_hash(const char *name, const struct minisign_public *authority)
+struct hash roster_network_hash(const char *name, const struct minisign_public *authority)
 {
 	struct view key = authority ? view_of(authority->key.b, sizeof authority->key.b) : view_of(NULL, 0);
 	return crypt_hash2(HASH_NETWORK, view_str(name), key);
@@ -189,7 +189,7 @@ enum err roster_parse(const char *file, struct view text, const struct minisign_
 		goto out;
 	}
 	r->hash = crypt_hash(HASH_STATE, text);
-	r->network_hash = network_hash(r->network, authority);
+	r->network_hash = roster_network_hash(r->network, authority);
 	*out = r;
 	r = NULL; /* transferred */
 out:

@@ -324,6 +324,12 @@ void memkv_fail_with(struct kv *kv, enum err (*fail)(void *arg, uint64_t commit)
 	m->commits = 0;
 }
 
+void memkv_restart(struct kv *kv)
+{
+	struct memkv *m = (struct memkv *)kv;
+	m->dead = false;
+}
+
 size_t memkv_flip(struct kv *kv, struct view needle, unsigned bit)
 {
 	struct memkv *m = (struct memkv *)kv;

@@ -10,6 +10,8 @@
 MUST_USE enum err memkv_new(struct kv **out); /* ERR_NOMEM */
 /* From now on fail is called before each commit, as store_open_memory says, counting from 1. */
 void memkv_fail_with(struct kv *kv, enum err (*fail)(void *arg, uint64_t commit), void *arg);
+/* The process that used it has ended and another begins: what a failed sync left is what was committed before it. */
+void memkv_restart(struct kv *kv);
 /* For tests of damage: inverts bit of the first byte of each value that contains needle. How many there were. */
 size_t memkv_flip(struct kv *kv, struct view needle, unsigned bit);
 

@@ -193,6 +193,11 @@ enum err store_open_memory(const struct store_birth *birth, const struct store_o
 	return ERR_OK;
 }
 
+void store_restart_memory(struct store *s)
+{
+	memkv_restart(s->kv);
+}
+
 void store_space(struct store *s, struct store_space *out)
 {
 	struct kv_space space;

@@ -52,6 +52,8 @@ MUST_USE enum err store_open(const char *dir, const struct store_options *o, str
  * a result other than 0 makes that commit fail with it (ERR_FULL, ERR_IO, ERR_SYNC), leaving nothing of it. */
 MUST_USE enum err store_open_memory(const struct store_birth *birth, const struct store_options *o,
                                     enum err (*fail)(void *arg, uint64_t commit), void *arg, struct store **out);
+/* For a store in memory: as if the process had ended and another had opened it. */
+void store_restart_memory(struct store *s);
 void store_close(struct store *s); /* no transaction may be open; NULL is fine */
 const struct store_birth *store_birth(const struct store *s);
 /* Whether a process has the store in dir open for writing: its lock says so, never a pid file. False also when there is
@@ -158,7 +160,8 @@ MUST_USE enum err store_body_find(struct txn *t, uint8_t class, const struct has
 void store_body_put_part(struct txn *t, uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, struct view bytes);
 /* Appends the part to out. ERR_NOT_FOUND. The caller checks the bytes against the hash of entry or manifest. */
 MUST_USE enum err store_body_get_part(struct txn *t, uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, struct buf *out);
-/* Removes row, hash index and all parts, at most `max` parts a call; true when nothing is left. */
+/* Removes row, hash index and all parts, at most `max` records a call (a part is one for each 4080 bytes); true when nothing
+ * is left, and when an error stuck. */
 bool store_body_del(struct txn *t, uint8_t class, uint64_t body_no, size_t max);
 /* Rows of bodies that no entry refers to (left by a submission that broke off). */
 MUST_USE enum err store_body_each_orphan(struct txn *t, enum err (*fn)(void *arg, const struct body_row *row), void *arg);

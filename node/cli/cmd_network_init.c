@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "node/cli/aside.h"
@@ -13,6 +14,7 @@
 #include "node/cli/loopback.h"
 #include "node/cli/output.h"
 #include "proto/roster.h"
+#include "storage/store.h"
 
 struct init {
 	const char *dir, *roster_path, *sites; /* as given; NULL when not */
@@ -182,7 +184,13 @@ static enum err make_folder(struct init *in, const char *path)
 static enum err make_journal(struct init *in, const struct site *s)
 {
 	char *path = path_of(in->folder.building, "%s/journal", s->id);
-	enum err e = make_folder(in, path);
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	struct store_birth birth = {.site = s->number, .how = BIRTH_FRESH, .network = roster_network_hash(in->roster->network, &in->pub),
+	                            .born = {(int64_t)now.tv_sec * US_PER_S + now.tv_nsec / 1000}};
+	struct store_options options = {0};
+	memcpy(birth.site_id, s->id, sizeof birth.site_id);
+	enum err e = path ? store_create(path, &birth, &options, &in->m) : fail_nomem(in);
 	free(path);
 	return e;
 }

@@ -271,8 +271,12 @@ struct stream *stream_new(struct core *c, const struct stream_name *name)
 	store_stream_add(c->t, &row);
 	struct stream *s = stream_make(c, &row);
 
-	if (s)
-		stream_flows_build(c, s);
+	if (!s)
+		return NULL;
+	stream_flows_build(c, s);
+	/* New here: whoever has it already says so when it is offered. */
+	for (size_t i = 0; i < s->n_flows; i++)
+		s->flows[i].known = true;
 	return s;
 }
 
@@ -609,7 +613,7 @@ static void start(struct core *c)
 	submit_start(c);
 	c->n_leases = 0;
 	leases_load(c);
-	c->started = true;
+	c->started = c->last_id_dirty = true;
 	c->second_at = c->now;
 	hex_format(c->incarnation.random, 8, text);
 	effect_log(c->out, 6, "site %s begins incarnation %s with %zu streams", c->me->id, text, c->n_streams);
@@ -781,10 +785,12 @@ static void meta_finish(struct core *c)
 	}
 	if (c->last_id_dirty) {
 		store_meta_put(c->t, META_LAST_ID, view_of(c->last_id.b, MSGID_BYTES));
-		w = wr_init(bytes, sizeof bytes);
-		wr_i64(&w, c->wall.us);
-		store_meta_put(c->t, META_LAST_WALL, view_of(bytes, 8));
 		c->last_id_dirty = false;
+		if (!c->clock_unsure) {
+			w = wr_init(bytes, sizeof bytes);
+			wr_i64(&w, c->wall.us);
+			store_meta_put(c->t, META_LAST_WALL, view_of(bytes, 8));
+		}
 	}
 	for (size_t i = 0; i < c->n_queues; i++)
 		if (c->queues[i].dirty) {

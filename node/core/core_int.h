@@ -86,6 +86,8 @@ struct peer {
 	struct incarnation incarnation;
 	bool met;                    /* incarnation is valid */
 	bool digest_heard;           /* since our start */
+	bool digest_out;             /* our digest was sent and not answered */
+	struct mono digest_at;
 	struct digest_line *digest;  /* what we sent at connect */
 	size_t n_digest;
 	struct buf named;            /* (originator, stream hash) of complete lists, until the digest that ends them */

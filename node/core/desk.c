@@ -567,7 +567,7 @@ static enum err handling_fields(struct core *c, struct client *cl, const struct 
 void ack_request(struct core *c, struct client *cl, const struct request *rq)
 {
 	char by[LIMIT_USER_BYTES + 1] = "", why[LIMIT_REASON_BYTES + 1] = "";
-	struct handling how;
+	struct handling how = {0};
 	struct errmsg m = {0};
 	enum err e = cl->rights.may_take ? handling_fields(c, cl, rq, &how, by, why, &m)
 					 : err_set(&m, ERR_NOT_PERMITTED, "%s may not take, so not acknowledge (see `clients` in node.conf)", cl->rights.name);

@@ -4,6 +4,8 @@
 #include "node/core/core_int.h"
 
 #define HELLO_TIMEOUT_US (10 * US_PER_S)
+/* A digest that was not answered is sent again. */
+#define DIGEST_AGAIN_US (5 * US_PER_S)
 /* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
 #define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
 #define ACK_TIMEOUTS_BEFORE_RESET 3
@@ -116,8 +118,6 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	struct lane_state *l = &p->lane[lane];
 
 	replicate_rewind(c, p, lane);
-	if (lane == LANE_URGENT)
-		buf_release(&p->named);
 	l->dialled = true;
 	l->up = false;
 	l->timeouts = 0;
@@ -358,6 +358,8 @@ void peers_second(struct core *c)
 			p->probe_at = mono_add(c->now, c->config.probe_us);
 			probe(c, p);
 		}
+		if (p->lane[LANE_URGENT].up && p->digest_out && c->now.us - p->digest_at.us > DIGEST_AGAIN_US)
+			replicate_offer(c, p);
 		if (p->tell_due && peer_reachable(p) && !mono_before(c->now, p->tell_at)) {
 			p->tell_at = mono_add(c->now, TELL_US);
 			replicate_tell(c, p);

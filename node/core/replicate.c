@@ -176,6 +176,9 @@ void replicate_offer(struct core *c, struct peer *p)
 	}
 	frame_digest(effect_begin(c->out), p->digest, p->n_digest);
 	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
+	buf_release(&p->named);
+	p->digest_out = true;
+	p->digest_at = c->now;
 }
 
 /* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
@@ -275,6 +278,7 @@ void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, 
 		}
 		heard_absent(c, p);
 		p->digest_heard = true;
+		p->digest_out = false;
 	}
 	free(theirs);
 }

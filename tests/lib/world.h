@@ -1,0 +1,97 @@
+/* world.h - several cores in one process, with stores in memory, virtual time and a network that a test can spoil.
+ *
+ * The seed of the simulator, for unit tests of the core: deterministic, no socket, no clock. Every effect becomes an event
+ * of its receiver after a delay; frames can be lost, sites crash (what is not committed is gone), commits fail. */
+#ifndef TESTS_WORLD_H
+#define TESTS_WORLD_H
+
+#include "node/core/apply.h"
+#include "proto/request.h"
+
+#define WORLD_SITES 6
+#define WORLD_CLIENT 1
+
+struct world_msg {
+	bool used;
+	struct mono at;
+	uint64_t order;
+	uint16_t to;              /* site index that gets the event */
+	struct event ev;          /* bytes owned by bytes */
+	uint8_t *bytes;
+};
+
+struct world_node {
+	struct core *core;        /* NULL while it is down */
+	struct store *store;
+	bool up;
+	uint64_t fail_at;         /* the commit that fails, 0 for none */
+	uint64_t commits;
+	enum err fail_with;
+	bool cut[WORLD_SITES];    /* links cut to that site */
+	struct buf replies;       /* replies to the client, whole messages one after another */
+	size_t read;              /* how far a test has looked at them */
+	int64_t clock_offset_us;
+};
+
+struct world {
+	size_t n;
+	struct world_node node[WORLD_SITES];
+	struct site_keys keys[WORLD_SITES];
+	uint16_t number[WORLD_SITES];
+	struct minisign_secret authority;
+	struct minisign_public authority_public;
+	struct buf roster_text;
+	struct mono now;
+	uint64_t prng, order;
+	struct world_msg *queue;
+	size_t n_queue, cap_queue;
+	unsigned loss_percent;    /* of frames, each on its own */
+	int64_t delay_us, jitter_us;
+	uint64_t frames, lost, frame_bytes;
+	const struct crypt_suite *suite;
+	uint32_t tag;
+};
+
+/* A network of the Belgian template cut to the named sites ("cic-luik", ...), started and linked. Fails the test when
+ * something is wrong. */
+void world_init(struct world *w, const char *const *sites, size_t n, uint64_t seed);
+void world_release(struct world *w);
+/* Runs until nothing is due before `us` from now. */
+void world_run(struct world *w, int64_t us);
+/* Kills a node: its core and all that was under way are gone, its store stays. */
+void world_crash(struct world *w, size_t i);
+/* Starts it again on its store, or on a new one when lost. */
+void world_start(struct world *w, size_t i);
+void world_lose_journal(struct world *w, size_t i); /* while it is down */
+void world_link(struct world *w, size_t a, size_t b, bool up);
+uint64_t world_random(struct world *w, uint64_t below);
+size_t world_index(const struct world *w, const char *site);
+struct wall world_wall(const struct world *w, size_t i);
+
+/* ---- a client of site i ---- */
+
+/* The next reply that is not yet read; false when there is none. Views live until the world runs on. */
+bool world_reply(struct world *w, size_t i, struct request *out);
+/* The first field of that kind in a reply; empty when absent. */
+struct view reply_field(const struct request *r, uint8_t field);
+/* Sends one request (built by the caller with request_begin..end) to site i. */
+void world_request(struct world *w, size_t i, const struct buf *bytes);
+
+struct send_options { const char *key, *exercise; int64_t expires_us; const char *subject; };
+/* Submits and runs until it is answered. ERR_OK and the id, or the error's code. */
+enum err world_send(struct world *w, size_t i, const char *to, enum precedence p, struct view body, const struct send_options *o,
+                    struct msgid *id, bool *duplicate);
+/* Asks for up to count messages; answers come as replies. Returns the tag. */
+uint32_t world_take(struct world *w, size_t i, const char *queue, uint32_t count, int64_t lease_us);
+/* Takes one within run_us; false when none came. body may be NULL. */
+struct taken { struct msgid id; char subject[64]; char perhaps_seen[80]; char from[49]; struct buf body; uint64_t size; uint8_t precedence; bool chunked; };
+bool world_take_one(struct world *w, size_t i, const char *queue, int64_t run_us, struct taken *out);
+/* ACK, REFUSE, RETURN, EXTEND, CANCEL of one id. */
+enum err world_handle(struct world *w, size_t i, enum request_type type, const struct msgid *id);
+enum wait_state world_state(struct world *w, size_t i, const struct msgid *id);
+/* Value of a number member of the first row of `show what`; -1 when absent. */
+int64_t world_status(struct world *w, size_t i, const char *member);
+/* True when an alarm of that kind is out at site i. */
+bool world_alarm(struct world *w, size_t i, const char *kind);
+
+#endif
