@@ -64,7 +64,7 @@ enum err store_body_get_part(struct txn *t, uint8_t class, uint64_t body_no, uin
 	return buf_ok(out) ? ERR_OK : ERR_NOMEM;
 }
 
-/* At most max records; true when there are no more. */
+/* At most max records; true when there are no more, or when something stuck: a caller that loops must come to an end. */
 static bool del_parts(struct txn *t, uint8_t class, uint64_t body_no, size_t max)
 {
 	struct key all = key_body(class, body_no);
@@ -74,7 +74,11 @@ static bool del_parts(struct txn *t, uint8_t class, uint64_t body_no, size_t max
 		enum err e = kv_seek(t->k, all.db, key_view(&all), &key, &value);
 		if (e == ERR_NOT_FOUND || (!e && (key.len < all.len || memcmp(key.ptr, all.b, all.len) != 0)))
 			return true;
-		if (e || !max || !key_from(&k, all.db, key))
+		if (e || !key_from(&k, all.db, key)) {
+			txn_stick(t, e ? e : ERR_DAMAGED);
+			return true;
+		}
+		if (!max)
 			return false;
 		kv_del(t->k, k.db, key_view(&k));
 	}
