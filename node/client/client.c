@@ -31,6 +31,11 @@ int client_fail(struct estafette *h, int status, const char *code, const char *f
 	return status;
 }
 
+int client_nomem(struct estafette *h)
+{
+	return client_fail(h, ESTAFETTE_NOMEM, err_code(ERR_NOMEM), "out of memory");
+}
+
 int client_closed(struct estafette *h, const char *fmt, ...)
 {
 	va_list ap;

@@ -91,6 +91,7 @@ struct estafette {
 
 /* Remembers why a call fails; returns status. code: a stable word. */
 int client_fail(struct estafette *h, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+int client_nomem(struct estafette *h);
 int client_closed(struct estafette *h, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* A call with a free tag (in r.tag), in its slot; NULL when out of memory. */

@@ -218,6 +218,22 @@ static int garbled(struct estafette *h, uint8_t type)
 	return client_closed(h, "the node sent an answer of type %u that this version cannot read (is the node newer?)", type);
 }
 
+/* Whether a reply of this type can answer that request. */
+static bool fits(uint8_t request, uint8_t reply)
+{
+	switch (reply) {
+	case REPLY_ERROR: return true;
+	case REPLY_ACCEPTED:
+	case REPLY_NEXT: return request == REQ_SUBMIT;
+	case REPLY_STATE: return request == REQ_WAIT;
+	case REPLY_TAKEN: return request == REQ_TAKE;
+	case REPLY_BODY: return request == REQ_READ;
+	case REPLY_ROW: return request == REQ_SHOW;
+	case REPLY_DONE: return request != REQ_SUBMIT && request != REQ_WAIT && request != REQ_READ;
+	default: return false;
+	}
+}
+
 int client_dispatch(struct estafette *h, struct view message)
 {
 	struct request r;
@@ -230,6 +246,8 @@ int client_dispatch(struct estafette *h, struct view message)
 			return client_closed(h, "the node refused the connection: %s", lost.r.text);
 		return ESTAFETTE_OK;
 	}
+	if (!fits(c->type, r.type))
+		return garbled(h, r.type);
 	switch (r.type) {
 	case REPLY_TAKEN: return take_taken(h, c, r.fields, message.len);
 	case REPLY_BODY: return c->orphan ? (call_done(h, c, ESTAFETTE_OK), ESTAFETTE_OK) : read_body_piece(h, c, r.fields);
@@ -244,7 +262,6 @@ int client_dispatch(struct estafette *h, struct view message)
 	case REPLY_STATE: call_done(h, c, ESTAFETTE_OK); return ESTAFETTE_OK;
 	case REPLY_NEXT: return submit_next(h, c, c->r.count);
 	case REPLY_DONE: return on_done(h, c);
-	case REPLY_ERROR: return on_error(h, c);
-	default: return garbled(h, r.type);
+	default: return on_error(h, c);
 	}
 }

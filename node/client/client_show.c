@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 
-static int no_memory(struct estafette *h) { return client_fail(h, ESTAFETTE_NOMEM, err_code(ERR_NOMEM), "out of memory"); }
-
 /* ---- verdicts ------------------------------------------------------------------------------------------------ */
 
 static uint8_t type_of(int verdict)
@@ -50,7 +48,7 @@ static int apply_call(struct estafette *h, int verdict, const char *const *ids, 
 		return st;
 	struct call *c = call_new(h, type_of(verdict));
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	request_begin(&w, &h->out, c->type, c->r.tag);
 	put_ids(&w, verdict, ids, n);
 	request_str(&w, c->type == REQ_REFUSE ? F_REASON : F_BY, text);
@@ -97,7 +95,7 @@ int estafette_release(estafette *h, const char *what, const char *reason, int ti
 		return client_fail(h, ESTAFETTE_USAGE, "usage", "the handle is not connected");
 	struct call *c = call_new(h, REQ_RELEASE);
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	request_begin(&w, &h->out, REQ_RELEASE, c->r.tag);
 	request_str(&w, F_WHAT, what);
 	request_str(&w, F_REASON, reason);
@@ -116,7 +114,7 @@ int estafette_show(estafette *h, const char *what, const char *queue, const char
 		return client_fail(h, ESTAFETTE_USAGE, "usage", "%s: not the id of a message, or not connected", id ? id : what);
 	struct call *c = call_new(h, REQ_SHOW);
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	c->row = row;
 	c->row_arg = arg;
 	request_begin(&w, &h->out, REQ_SHOW, c->r.tag);

@@ -5,8 +5,6 @@
 
 #define AT_LEAST(s, type, member) ((s)->size >= offsetof(type, member) + sizeof((s)->member))
 
-static int no_memory(struct estafette *h) { return client_fail(h, ESTAFETTE_NOMEM, err_code(ERR_NOMEM), "out of memory"); }
-
 /* What is wrong with a submission before any byte of it goes out. */
 static int check(struct estafette *h, const struct estafette_submission *s)
 {
@@ -68,7 +66,7 @@ static int submit_call(struct estafette *h, const struct estafette_submission *s
 		return st;
 	struct call *c = call_new(h, REQ_SUBMIT);
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	size_t before = h->out.len;
 	bool whole = s->body_bytes <= LIMIT_CHUNK_BYTES;
 	request_begin(&w, &h->out, REQ_SUBMIT, c->r.tag);
@@ -197,7 +195,7 @@ static int wait_call(struct estafette *h, const char *id, int state, struct call
 		return client_fail(h, ESTAFETTE_USAGE, "usage", "%d: not a state to wait for", state);
 	struct call *c = call_new(h, REQ_WAIT);
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	request_begin(&w, &h->out, REQ_WAIT, c->r.tag);
 	request_id(&w, &m);
 	request_u8(&w, F_STATE, (uint8_t)state);

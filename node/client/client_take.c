@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int no_memory(struct estafette *h) { return client_fail(h, ESTAFETTE_NOMEM, err_code(ERR_NOMEM), "out of memory"); }
-
 /* ---- asking ------------------------------------------------------------------------------------------------ */
 
 static int ask(struct estafette *h, uint32_t n)
@@ -14,7 +12,7 @@ static int ask(struct estafette *h, uint32_t n)
 	struct request_writer w;
 	struct call *c = call_new(h, REQ_TAKE);
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	request_begin(&w, &h->out, REQ_TAKE, c->r.tag);
 	request_str(&w, F_QUEUE, t->queue);
 	request_u32(&w, F_COUNT, n);
@@ -85,7 +83,7 @@ int estafette_take_stop(estafette *h)
 		request_begin(&w, &h->out, REQ_TAKE_STOP, c->r.tag);
 		request_end(&w);
 	}
-	return buf_ok(&h->out) ? client_flush(h) : no_memory(h);
+	return buf_ok(&h->out) ? client_flush(h) : client_nomem(h);
 }
 
 /* A TAKE ended: all of it came, it was stopped, or it was refused. */
@@ -241,7 +239,7 @@ static int ask_piece(struct estafette *h, const struct estafette_message *m, uin
 		return client_fail(h, ESTAFETTE_USAGE, "usage", "%s: not the id of a message", m->id);
 	struct call *c = call_new(h, REQ_READ);
 	if (c == NULL)
-		return no_memory(h);
+		return client_nomem(h);
 	c->piece = p;
 	p->tag = c->r.tag;
 	request_begin(&w, &h->out, REQ_READ, c->r.tag);
