@@ -259,13 +259,23 @@ static void lm_abort(struct kv_txn *base)
 	txn_end(t);
 }
 
+/* After a failed write of a meta page LMDB refuses everything, and what is on the disk is not known. */
+static bool broken(struct lmdbkv *l)
+{
+	MDB_txn *txn = NULL;
+	int rc = mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn);
+	if (rc == 0)
+		mdb_txn_abort(txn);
+	return rc == MDB_PANIC;
+}
+
 static enum err lm_commit(struct kv_txn *base)
 {
 	struct lmdbtxn *t = (struct lmdbtxn *)base;
 	struct lmdbkv *l = kv_of(base);
 	close_cursors(t);
 	int rc = mdb_txn_commit(t->txn);
-	enum err e = error_of(l, rc, true);
+	enum err e = rc && broken(l) ? ERR_SYNC : error_of(l, rc, true);
 	l->map_was_full |= rc == MDB_MAP_FULL;
 	l->dead |= e == ERR_SYNC;
 	l->since_bytes += t->touched;
