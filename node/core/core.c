@@ -274,9 +274,10 @@ struct stream *stream_new(struct core *c, const struct stream_name *name)
 	if (!s)
 		return NULL;
 	stream_flows_build(c, s);
-	/* New here: whoever has it already says so when it is offered. */
+	/* New here: a custodian that has it already says so when it is offered. Its originator has it, unless its digest says
+	 * that it lost it. */
 	for (size_t i = 0; i < s->n_flows; i++)
-		s->flows[i].known = true;
+		s->flows[i].known = s->own || s->flows[i].peer->site != name->originator;
 	return s;
 }
 

@@ -602,15 +602,16 @@ static enum err body_along(struct core *c, const struct entry_row *row, struct b
 	return store_body_get_part(c->t, row->body_class, row->body_no, PART_WHOLE, 0, body);
 }
 
-/* Fills a segment from the flow's next entry on; the number of the last one put in, or sent when there was none. */
-static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writer *w, enum err *e)
+/* Fills a segment from the flow's next entry on, at most up to the entry upto that is signed next, so that what signs it is
+ * never far away. The number of the last one put in, or sent when there was none. */
+static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writer *w, uint64_t upto, enum err *e)
 {
 	struct stream *s = f->stream;
 	struct buf *body = &c->scratch;
 	uint64_t n = f->sent;
 
 	*e = ERR_OK;
-	while (n < s->row.held && w->entries < LIMIT_SEGMENT_ENTRIES) {
+	while (n < s->row.held && n < upto && w->entries < LIMIT_SEGMENT_ENTRIES) {
 		struct entry_row row;
 
 		buf_clear(body);
@@ -634,16 +635,16 @@ static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writ
 	return n;
 }
 
-/* The leaves from after number up to the head that signs them. */
-static enum err tail_leaves(struct core *c, const struct stream *s, uint64_t number, struct head *head, struct hash *tail, uint16_t *n)
+/* The leaves of the entries after number up to the head that signs them. */
+static enum err tail_leaves(struct core *c, const struct stream *s, uint64_t number, const struct head *head, struct hash tail[LIMIT_HEAD_SPACING], uint16_t *n)
 {
-	enum err e = store_head_from(c->t, s->row.local, number, head);
+	enum err e = ERR_OK;
 
 	*n = 0;
 	for (uint64_t k = number + 1; !e && k <= head->number; k++) {
 		struct entry_row row;
 
-		if (*n == LIMIT_SEGMENT_ENTRIES)
+		if (*n == LIMIT_HEAD_SPACING)
 			return ERR_TOO_LARGE;
 		e = store_entry_find(c->t, s->row.local, k, &row);
 		if (!e)
@@ -656,18 +657,19 @@ static enum err tail_leaves(struct core *c, const struct stream *s, uint64_t num
 static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
 {
 	struct lane_state *l = &p->lane[lane];
-	struct hash tail[LIMIT_SEGMENT_ENTRIES];
+	struct hash tail[LIMIT_HEAD_SPACING];
 	struct segment_writer w;
 	struct head head;
 	uint16_t n_tail;
-	enum err e;
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
+	uint64_t last = f->sent;
+	enum err e = store_head_from(c->t, f->stream->row.local, f->sent + 1, &head);
 
 	frame_begin(out, FRAME_SEGMENT);
 	segment_begin(&w, out, &f->stream->row.name, f->sent + 1);
-	uint64_t last = segment_fill(c, f, &w, &e);
-
+	if (!e)
+		last = segment_fill(c, f, &w, head.number, &e);
 	if (last == f->sent || tail_leaves(c, f->stream, last, &head, tail, &n_tail)) {
 		out->len = start;
 		flow_unlist(f); /* it comes back when something changes */

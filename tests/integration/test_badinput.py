@@ -110,7 +110,7 @@ def test_configuration(tap, net):
     bad, journal = os.path.join(site, "bad.conf"), os.path.join(site, "journal", "data.mdb")
     before = lib.read(journal)
     cases = (('\ncolour = "blue";\n', "an unknown setting", "colour"), ('\nlease = "soon";\n', "a duration that is none", "lease"),
-             ('\nmax_clients = "many";\n', "a setting of the wrong type", "max_clients"), ('\nlease = "5min";\nlease = "6min";\n', "a setting given twice", "lease"),
+             ('\nmax_clients = "many";\n', "a setting of the wrong type", "max_clients"), ('\nlease = "5min";\nlease = "6min";\n', "a setting given twice", "duplicate"),
              ("\nlease = ;\n", "a syntax error", "bad.conf"), ('\nquota = "5 bytes";\n', "a size that is none", "quota"))
     for text, name, word in cases:
         shutil.copy(conf, bad)

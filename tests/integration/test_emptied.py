@@ -4,6 +4,7 @@ only what was not read, knows its keys again, and uses no number twice."""
 
 import os
 import shutil
+import tempfile
 
 import lib
 from lib import Net, Tap, until
@@ -28,8 +29,7 @@ def empty(net, site):
 
 def everything(net, site, queue, count, seconds=20):
     """Takes and acknowledges, until nothing comes any more: id -> body; an id twice is remembered."""
-    folder = os.path.join(net.top, "out", site, queue, str(count), str(len(os.listdir(net.top))))
-    os.makedirs(folder)
+    folder = tempfile.mkdtemp(dir=net.top)
     rows = net.cli(site, "take", queue, "--count", count, "--timeout", f"{int(seconds * 1000 * lib.SLOW)}ms", "--out", folder, "--ack", "read",
                    "--json", timeout=seconds + 60).rows
     extra = net.cli(site, "take", queue, "--count", 99, "--timeout", f"{700 * lib.SLOW}ms", "--out", folder, "--ack", "read", "--json").rows

@@ -10,6 +10,11 @@ from lib import Net, Tap, until
 LUIK, NAMEN, LEUVEN = "cic-luik", "cic-namen", "cic-vlaams-brabant"
 
 
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
 def log_since(net, site, size):
     return open(net.log(site), errors="replace").read()[size:]
 
@@ -40,38 +45,40 @@ def new_roster(tap, net):
 def bad_settings(tap, net):
     good = open(net.conf(LUIK)).read()
     size = os.path.getsize(net.log(LUIK))
-    with open(net.conf(LUIK), "w") as f:
-        f.write(good + '\ncolour = "blue";\n')
+    write(net.conf(LUIK), good + '\ncolour = "blue";\n')
     net.hup(LUIK)
     until(lambda: "colour" in log_since(net, LUIK, size), 10, "the mistake is said in the log")
     tap.ok("node.conf:" in log_since(net, LUIK, size), "a wrong setting at SIGHUP is said with its line", log_since(net, LUIK, size))
+    write(net.conf(LUIK), good)  # the command reads it too
     tap.ok(net.status(LUIK)["site"] == LUIK, "and the node goes on")
-    size = os.path.getsize(net.log(LUIK))
-    with open(net.conf(LUIK), "w") as f:
-        f.write(good + '\nlog_level = "debug";\n')
+    write(net.conf(LUIK), good + '\nlog_level = "debug";\n')
     net.hup(LUIK)
     net.send(NAMEN, f"{LUIK}/dispatch", b"still working", "--wait", "delivered")
     tap.eq(net.take(LUIK, "dispatch", "--ack", "read")[0]["body"], b"still working", "with a good setting again it goes on")
 
 
 def client_rights(tap, net):
-    """Who may do what is taken over too: here nobody but another user may anything."""
+    """Who may do what is taken over too."""
     good = open(net.conf(LUIK)).read()
-    with open(net.conf(LUIK), "w") as f:
-        f.write(good + '\nclients = ( { uid = "%s"; name = "desk"; may = ( "take" ); } );\n' % ("0" if os.getuid() == 0 else os.getuid()))
-    net.hup(LUIK)
-    until(lambda: net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "--json", "-", stdin=b"x").error.get("code") == "not_permitted", 10,
-          "who may only take cannot send")
+
+    def allow(what):
+        clients = 'clients = ( { uid = "%d"; name = "desk"; %s } );' % (os.getuid(), what)
+        write(net.conf(LUIK), re.sub(r"^clients = .*;$", "", good, flags=re.M) + clients + "\n")
+        net.hup(LUIK)
+
+    def send(precedence):
+        return net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "--precedence", precedence, "--json", "-", stdin=b"x")
+
+    allow('may = ( "take" );')
+    until(lambda: send("routine").error.get("code") == "not_permitted", 10, "who may only take cannot send")
     tap.ok(True, "after SIGHUP a desk that may only take cannot send")
-    with open(net.conf(LUIK), "w") as f:
-        f.write(good + '\nclients = ( { uid = "%s"; name = "desk"; may = ( "send", "take", "operate" ); precedence = "priority"; } );\n' % os.getuid())
+    allow('may = ( "send", "take", "operate" ); precedence = "priority";')
+    until(lambda: send("routine").code == 0, 10, "it may send again")
+    flash = send("flash")
+    tap.ok(flash.code == 1 and flash.error.get("code") == "not_permitted", "but not above its precedence", flash)
+    write(net.conf(LUIK), good)
     net.hup(LUIK)
-    until(lambda: net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "-", stdin=b"x").code == 0, 10, "and can again")
-    flash = net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "--precedence", "flash", "--json", "-", stdin=b"x")
-    tap.ok(flash.code == 1 and flash.error.get("code") == "not_permitted", "nor above its precedence", flash)
-    with open(net.conf(LUIK), "w") as f:
-        f.write(good)
-    net.hup(LUIK)
+    until(lambda: send("flash").code == 0, 10, "all is as it was")
 
 
 def main():

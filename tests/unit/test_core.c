@@ -244,6 +244,42 @@ static void a_standby_helps(void **state)
 	world_release(&w);
 }
 
+/* Many entries of one commit, handed on by a standby: every run is under a signature near by, and none goes back to the
+ * site that wrote it. */
+static void a_burst_by_a_standby(void **state)
+{
+	struct world w;
+	struct taken t = {.body = BUF_EMPTY};
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 10);
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, US_PER_S);
+	for (int i = 0; i < 300; i++) {
+		struct request_writer rw;
+
+		buf_clear(&b);
+		request_begin(&rw, &b, REQ_SUBMIT, 5000 + (uint32_t)i);
+		request_str(&rw, F_TO, "cic-luik/dispatch");
+		request_field(&rw, F_BODY, view_of(&i, sizeof i));
+		request_end(&rw);
+		world_request(&w, NAMEN, &b);
+	}
+	world_run(&w, 20 * US_PER_S);
+	uint64_t bytes = w.frame_bytes;
+
+	assert_true(bytes < 3 * 300 * 700);
+	for (int i = 0; i < 300; i++) {
+		assert_true(world_take_one(&w, LUIK, "cic-luik/dispatch", US_PER_S, &t));
+		assert_memory_equal(t.body.ptr, &i, sizeof i);
+		assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &t.id), ERR_OK);
+	}
+	buf_release(&b);
+	buf_release(&t.body);
+	world_release(&w);
+}
+
 /* Lost frames, reordered frames, restarts of either side: everything arrives, each once. */
 static void a_bad_network(void **state)
 {
@@ -560,6 +596,7 @@ int main(void)
 		cmocka_unit_test(groups_and_areas),
 		cmocka_unit_test(held_by_standby_only),
 		cmocka_unit_test(a_standby_helps),
+		cmocka_unit_test(a_burst_by_a_standby),
 		cmocka_unit_test(a_bad_network),
 		cmocka_unit_test(failed_commits),
 		cmocka_unit_test(a_large_body),
