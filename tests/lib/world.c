@@ -99,7 +99,12 @@ static void send_frame(struct world *w, size_t from, const struct effect *f, str
 		return;
 	}
 	int64_t jitter = w->jitter_us ? (int64_t)world_random(w, (uint64_t)w->jitter_us) : 0;
-	struct world_msg *m = post(w, to, w->delay_us + jitter, bytes);
+	struct mono *last = &w->node[from].last_at[to][f->lane][f->side], at = mono_add(w->now, w->delay_us + jitter);
+
+	if (mono_before(at, *last))
+		at = *last; /* a connection keeps its order */
+	*last = at;
+	struct world_msg *m = post(w, to, at.us - w->now.us, bytes);
 
 	m->ev.type = EVENT_FRAME;
 	m->ev.u.frame.peer = w->number[from];

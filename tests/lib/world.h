@@ -31,6 +31,7 @@ struct world_node {
 	struct buf replies;       /* replies to the client, whole messages one after another */
 	size_t read;              /* how far a test has looked at them */
 	int64_t clock_offset_us;
+	struct mono last_at[WORLD_SITES][LANE_COUNT][SIDE_COUNT]; /* of the latest frame on its way there */
 };
 
 struct world {
