@@ -85,10 +85,10 @@ static void move(struct dialled *d, enum dial_state to)
 	if (to == DIAL_UP)
 		d->pause_us = FIRST_PAUSE_US;
 	if (to == DIAL_UP && from != DIAL_UP) {
-		log_line(LEVEL_INFO, "link %s %s: up over %s", d->peer_id, lane_name(d->lane), d->bearers[d->bearer].name);
+		log_line(LEVEL_DEBUG, "link %s %s: connected over %s", d->peer_id, lane_name(d->lane), d->bearers[d->bearer].name);
 		tell(d, EVENT_LINK_UP);
 	} else if (from == DIAL_UP && to != DIAL_UP) {
-		log_line(LEVEL_INFO, "link %s %s: down", d->peer_id, lane_name(d->lane));
+		log_line(LEVEL_DEBUG, "link %s %s: disconnected", d->peer_id, lane_name(d->lane));
 		tell(d, EVENT_LINK_DOWN);
 	}
 }

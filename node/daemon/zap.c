@@ -83,7 +83,7 @@ static bool serve_one(struct zap *z)
 	if (n) {
 		s = admitted(z, parts, n);
 		answer(z, &parts[PART_REQUEST], s);
-		if (!s && !z->quiet && z->refused++ % 1000 == 0)
+		if (!s && z->refused++ % 1000 == 0 && !z->quiet)
 			log_line(LEVEL_WARNING, "link: a key that is not in the roster was refused, from %.*s (%llu so far)",
 			         n > PART_ADDRESS ? (int)zmq_msg_size(&parts[PART_ADDRESS]) : 0,
 			         n > PART_ADDRESS ? (const char *)zmq_msg_data(&parts[PART_ADDRESS]) : "", (unsigned long long)z->refused);
