@@ -58,9 +58,12 @@ static_assert(LIMIT_CHUNKS <= (long long)LIMIT_LEAVES_PER_PAGE * LIMIT_MANIFEST_
 static_assert(LIMIT_SEALED_CHUNK_BYTES + 512 <= LIMIT_FRAME_BYTES, "a sealed chunk travels in one frame");
 /* Entries, headers, envelopes and bodies of one segment. */
 #define LIMIT_SEGMENT_BYTES (64 * 1024)
+/* An entry with the largest body of one chunk: over LIMIT_SEGMENT_BYTES, so it is a segment by itself. */
+#define LIMIT_ENTRY_BYTES (LIMIT_HEADER_BYTES + LIMIT_ENVELOPE_BYTES + LIMIT_SEALED_CHUNK_BYTES + 64)
 #define LIMIT_SEGMENT_ENTRIES 256
 /* A signed head at least every so many entries, so that a segment's tail of hashes is bounded. */
 #define LIMIT_HEAD_SPACING 32
+static_assert(LIMIT_ENTRY_BYTES + LIMIT_HEAD_SPACING * 32 + 512 <= LIMIT_FRAME_BYTES, "a largest entry travels in one frame");
 /* Entries below a frontier that may be not whole; at the limit a stream takes no more until one is whole. */
 #define LIMIT_NOT_WHOLE 64
 /* Custodians of one stream: addressee, standbys, successors, originator. */

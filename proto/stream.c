@@ -195,7 +195,7 @@ static void rd_entry(struct rd *r, struct entry *out)
 		if (!r->err && out->body_len == 0)
 			rd_fail(r, ERR_FORMAT);
 	} else {
-		out->body = rd_vec32(r, LIMIT_SEGMENT_BYTES);
+		out->body = rd_vec32(r, LIMIT_SEALED_CHUNK_BYTES);
 		out->body_len = out->body.len;
 	}
 }
@@ -225,7 +225,7 @@ static void rd_entries(struct rd *r, struct segment *out)
 			rd_fail(r, check_header(&e, &out->name));
 	}
 	out->entry_bytes = view_of(start, (size_t)(r->pos - start));
-	if (out->entry_bytes.len > LIMIT_SEGMENT_BYTES)
+	if (out->entry_bytes.len > (out->entries > 1 ? LIMIT_SEGMENT_BYTES : LIMIT_ENTRY_BYTES))
 		rd_fail(r, ERR_TOO_LARGE);
 }
 

@@ -222,7 +222,8 @@ static void check_head(struct pass *p, struct stream_state *s, const struct head
 {
 	struct entry_row row;
 	enum err e = store_entry_find(p->t, s->row.local, h->number, &row);
-	bool fits = e == ERR_OK ? hash_equal(&row.chain, &h->chain) : e == ERR_DAMAGED || h->number <= s->row.floor;
+	/* A head may sign entries that are still to come. */
+	bool fits = e == ERR_OK ? hash_equal(&row.chain, &h->chain) : e == ERR_DAMAGED || h->number <= s->row.floor || h->number > s->row.held;
 	if (!fits)
 		wrong(p, WRONG_HEAD, "stream %u: the head at %llu is not that of the chain", s->row.local, (unsigned long long)h->number);
 	else if (p->o->verify_head && !p->o->verify_head(p->o->arg, &s->row.name, h))

@@ -38,7 +38,11 @@ void *array_grow(void *array_ptr, size_t *n, size_t size)
 
 const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME_BYTES + 1])
 {
-	return roster_site_name(c->roster, number, out);
+	const char *name = roster_site_name(c->roster, number, out);
+
+	if (name != out)
+		snprintf(out, LIMIT_NAME_BYTES + 1, "%s", name);
+	return out;
 }
 
 bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee)
