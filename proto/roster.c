@@ -177,7 +177,9 @@ static enum err resolve_name(const struct roster *r, struct view name, struct ad
 
 enum err roster_resolve(const struct roster *r, struct view text, struct address *out, struct errmsg *m)
 {
-	*out = (struct address){0};
+	out->area = out->group = 0;
+	out->n_sites = 0;
+	out->queue[0] = '\0';
 	struct view name, queue;
 	enum err e = split(text, &name, &queue, m);
 	if (e == ERR_OK)

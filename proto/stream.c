@@ -277,7 +277,7 @@ enum err segment_next(struct view *rest, struct entry *out)
 }
 
 enum err segment_verify(const struct crypt_suite *suite, const struct sign_public *key, const struct hash *stream,
-                        const struct hash *chain_before, struct segment *s, struct hash *after)
+                        const struct hash *chain_before, struct segment *s, struct hash *after, struct entry *entries)
 {
 	struct view rest = s->entry_bytes;
 	struct hash chain = *chain_before, leaf;
@@ -292,6 +292,8 @@ enum err segment_verify(const struct crypt_suite *suite, const struct sign_publi
 		leaf = entry_leaf(&e);
 		chain = chain_next(&chain, number++, &leaf);
 		after[i] = chain;
+		if (entries)
+			entries[i] = e;
 	}
 	for (unsigned i = 0; i < s->tail; i++) {
 		memcpy(leaf.b, s->tail_bytes.ptr + (size_t)i * HASH_BYTES, HASH_BYTES);

@@ -52,9 +52,10 @@ MUST_USE enum err segment_decode(struct view v, struct segment *out);
 /* Takes the next entry off *rest (begin with s->entry_bytes) and fills its hashes. ERR_*. */
 MUST_USE enum err segment_next(struct view *rest, struct entry *out);
 /* From the chain before `first`: computes the chain over all entries and the tail and verifies the head.
- * after[i] (room for s->entries) gets the chain after entry i. ERR_AUTH. */
+ * after[i] (room for s->entries) gets the chain after entry i, entries[i] (may be NULL) the entry, so that nothing is
+ * hashed twice. ERR_AUTH. */
 MUST_USE enum err segment_verify(const struct crypt_suite *suite, const struct sign_public *key, const struct hash *stream,
-                                 const struct hash *chain_before, struct segment *s, struct hash *after);
+                                 const struct hash *chain_before, struct segment *s, struct hash *after, struct entry *entries);
 
 /* ---- floors ------------------------------------------------------------------------------------------- */
 

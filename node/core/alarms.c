@@ -83,7 +83,7 @@ struct due { int64_t by; struct msgid id; bool any; };
 
 static void due_min(struct due *d, int64_t by, const struct msgid *id)
 {
-	if (by == 0 || (d->any && d->by <= by))
+	if (by == INT64_MAX || (d->any && d->by <= by))
 		return;
 	*d = (struct due){.by = by, .id = *id, .any = true};
 }

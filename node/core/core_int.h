@@ -332,7 +332,7 @@ void deliver_forget_client(struct core *c, uint64_t client);
 void leases_load(struct core *c);
 void damage_found(struct core *c, uint64_t arrival, const char *what);
 /* Appends the plain body of a message of one chunk to out. */
-MUST_USE enum err open_body(struct core *c, const struct entry_row *row, const struct header *h, const struct envelope *env, struct buf *out);
+MUST_USE enum err open_body(struct core *c, const struct entry_row *row, const struct envelope *env, struct buf *out);
 /* The message row of an id that this site's desks may handle: the addressee is served here. */
 MUST_USE enum err msg_served(struct core *c, const struct msgid *id, struct msg_row *out);
 

@@ -67,7 +67,7 @@ static void place_message(struct core *c, struct msg_row *row, struct buf *event
 	}
 	struct place p = {
 		.queue = q->row.local, .exercise = (h->flags & HEADER_EXERCISE) != 0, .precedence = h->precedence,
-		.fresh = !events_find(buf_view(events), EVENT_HANDED_OUT, &seen), .handle_by_us = h->handle_by.us, .arrival = row->arrival,
+		.fresh = !events_find(buf_view(events), EVENT_HANDED_OUT, &seen), .handle_by_us = h->handle_by.us ? h->handle_by.us : INT64_MAX, .arrival = row->arrival,
 	};
 	place_put(c, row, &p);
 }

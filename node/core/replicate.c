@@ -504,22 +504,26 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, struc
 {
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
-	struct view rest = seg->entry_bytes;
-	struct entry e;
+	struct entry *e = calloc(seg->entries ? seg->entries : 1, sizeof *e);
 	bool go = true;
 
-	if (!after || segment_verify(c->config.suite, &o->identity, &s->hash, before, seg, after)) {
-		peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
-		free(after);
-		return;
+	if (!after || !e) {
+		txn_fail(c->t, ERR_NOMEM);
+		goto out;
 	}
-	for (uint16_t i = 0; go && i < seg->entries && segment_next(&rest, &e) == ERR_OK; i++)
+	if (segment_verify(c->config.suite, &o->identity, &s->hash, before, seg, after, e)) {
+		peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
+		goto out;
+	}
+	for (uint16_t i = 0; go && i < seg->entries; i++)
 		if (seg->first + i == s->row.held + 1)
-			go = take_entry(c, p, s, &e, &after[i]);
+			go = take_entry(c, p, s, &e[i], &after[i]);
 	if (seg->head.number > s->row.head)
 		store_head_put(c->t, &s->row, &seg->head);
 	stream_advanced(c, s);
+out:
 	free(after);
+	free(e);
 }
 
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg)

@@ -117,7 +117,7 @@ static void queue_line(struct rows *r, const struct queue *q, uint8_t exercise, 
 		int64_t sent = msgid_time(&id).us;
 
 		oldest = sent < oldest ? sent : oldest;
-		due = p.handle_by_us && p.handle_by_us < due ? p.handle_by_us : due;
+		due = p.handle_by_us < due ? p.handle_by_us : due;
 	}
 	snprintf(text, sizeof text, "%s/%s", site_name(c, q->row.site, site), q->row.name);
 	row_begin(r);

@@ -112,7 +112,8 @@ static enum err read_submission(struct core *c, struct view fields, struct submi
 	struct request_item f;
 	enum err e = ERR_OK;
 
-	*s = (struct submission){.precedence = PREC_ROUTINE};
+	memset(s, 0, offsetof(struct submission, to)); /* `to` is large, and n_to says what of it is valid */
+	s->precedence = PREC_ROUTINE;
 	while (!e) {
 		e = request_next(&fields, &f);
 		if (e == ERR_NOT_FOUND)

@@ -103,9 +103,9 @@ static void verify_segment(struct segment *s)
 	struct sign_secret sec;
 
 	sign_keypair(seed, &pub, &sec);
-	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after) == ERR_AUTH);
+	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after, NULL) == ERR_AUTH);
 	head_sign(&crypt_suite_fast, &sec, &stream, &s->head);
-	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after) == ERR_OK);
+	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after, NULL) == ERR_OK);
 }
 
 static void write_segment(struct segment *s, struct buf *out)
