@@ -107,6 +107,14 @@ static int fail_node(struct taking *t, const char *what)
 	return -1;
 }
 
+/* The node stopped. What it handed out before is here, leased to us for minutes to come: with --out it is written all the
+ * same, but not said, as nobody confirms it. */
+static int lose_node(struct taking *t, const char *what)
+{
+	t->lost = true;
+	return fail_node(t, what);
+}
+
 /* What the node confirmed is said. */
 static void say_file(struct taking *t, struct taken_file *f, bool confirmed)
 {
@@ -161,7 +169,7 @@ static int take_answers(struct taking *t, size_t left)
 			batch_answered(t, &r);
 	}
 	estafette_interrupt(t->h, t->stop);
-	return st == ESTAFETTE_OK ? 0 : fail_node(t, "take: acknowledging");
+	return st == ESTAFETTE_OK ? 0 : lose_node(t, "take: acknowledging");
 }
 
 int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t n)
@@ -169,23 +177,24 @@ int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t
 	uint32_t tag;
 	if (n == 0)
 		return 0;
+	if (t->lost)
+		return -1;
 	if (estafette_apply_begin(t->h, verdict, ids, n, NULL, t->lease_us, &tag) != ESTAFETTE_OK)
-		return fail_node(t, "take: acknowledging");
+		return lose_node(t, "take: acknowledging");
 	return take_answers(t, TAKE_ACKS - 1);
 }
 
-int taking_ack_files(struct taking *t, const struct taken_file *files, size_t n)
+void taking_ack_files(struct taking *t, const struct taken_file *files, size_t n)
 {
 	const char *ids[TAKE_BATCH];
 	size_t k = 0;
-	struct taken_batch *b = malloc(sizeof *b);
-	if (b == NULL || take_answers(t, TAKE_ACKS - 1) != 0) {
+	struct taken_batch *b = t->lost || take_answers(t, TAKE_ACKS - 1) != 0 ? NULL : malloc(sizeof *b);
+	if (b == NULL) {
 		for (size_t i = 0; i < n; i++)
 			free(files[i].line);
-		if (b == NULL && t->status == EXIT_OK)
+		if (!t->lost && t->status == EXIT_OK)
 			t->status = cli_fail(t->cli, ERR_NOMEM, "take: out of memory");
-		free(b);
-		return -1;
+		return;
 	}
 	while (t->acks[k] != NULL)
 		k++;
@@ -195,8 +204,7 @@ int taking_ack_files(struct taking *t, const struct taken_file *files, size_t n)
 		ids[i] = b->file[i].id;
 	t->acks[k] = b;
 	if (estafette_apply_begin(t->h, ESTAFETTE_DO_ACK, ids, n, NULL, 0, &b->tag) != ESTAFETTE_OK)
-		return fail_node(t, "take: acknowledging");
-	return 0;
+		lose_node(t, "take: acknowledging");
 }
 
 static int give_back(struct taking *t, const char *id)
@@ -213,6 +221,8 @@ static int one_message(struct taking *t, const struct estafette_message *m)
 		rc = take_file_add(t, m);
 		return rc == 0 && t->n_batch == TAKE_BATCH ? take_file_flush(t) : rc;
 	}
+	if (t->lost)
+		return -1;
 	rc = t->exec != NULL ? take_exec(t, m) : t->cli->json ? take_json(t, m) : take_plain(t, m);
 	if (rc == 0 && t->ack && t->exec == NULL)
 		rc = taking_verdict(t, ESTAFETTE_DO_ACK, &m->id, 1);
@@ -226,9 +236,11 @@ static int next_message(struct taking *t, const struct estafette_message **m, in
 	int st = estafette_next(t->h, m, 0);
 	if (st != ESTAFETTE_TIMEOUT)
 		return st;
-	if (take_file_flush(t) != 0 || take_answers(t, 0) != 0)
+	if (take_file_flush(t) != 0)
 		return ESTAFETTE_CLOSED;
-	return estafette_next(t->h, m, timeout_ms);
+	if (!t->lost)
+		(void)take_answers(t, 0);
+	return estafette_next(t->h, m, t->lost ? 0 : timeout_ms);
 }
 
 /* Milliseconds to the deadline of the whole take; forever when it has none. */
@@ -271,10 +283,10 @@ static void take_loop(struct taking *t)
 		else if (give_back(t, m->id) != 0 || !may_go_on(t, rc))
 			break;
 	}
-	if (st == ESTAFETTE_REFUSED || st == ESTAFETTE_CLOSED || st == ESTAFETTE_NOMEM)
+	if (st == ESTAFETTE_CLOSED)
+		lose_node(t, t->queue);
+	else if (st == ESTAFETTE_REFUSED || st == ESTAFETTE_NOMEM)
 		fail_node(t, t->queue);
-	if (strcmp(estafette_error_code(t->h), err_code(ERR_CLOSED)) == 0)
-		return; /* nothing more can be said to the node; leases end by themselves */
 	take_file_flush(t);
 }
 
@@ -283,7 +295,7 @@ static void end_take(struct taking *t)
 {
 	const struct estafette_message *m;
 	estafette_interrupt(t->h, NULL);
-	if (estafette_take_stop(t->h) != ESTAFETTE_OK)
+	if (t->lost || estafette_take_stop(t->h) != ESTAFETTE_OK)
 		return;
 	while (estafette_next(t->h, &m, DRAIN_MS) == ESTAFETTE_OK)
 		give_back(t, m->id);

@@ -29,6 +29,7 @@ struct taking {
 	int64_t lease_us;
 	int timeout_ms;
 	bool follow, ack;
+	bool lost;                   /* the node answers no more */
 	const volatile int *stop;    /* set by SIGTERM and SIGINT */
 	estafette *h;
 	uint64_t taken;              /* safe where they go */
@@ -43,9 +44,8 @@ struct taking {
 
 /* ack, return or extend, answered in the background. 0, or -1 when the connection is of no more use: said already. */
 int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t n);
-/* Acknowledges n files in the background and says their lines once the node has confirmed it; takes the lines over.
- * 0, or -1 as above. */
-int taking_ack_files(struct taking *t, const struct taken_file *files, size_t n);
+/* Acknowledges n files in the background and says their lines once the node has confirmed it; takes the lines over. */
+void taking_ack_files(struct taking *t, const struct taken_file *files, size_t n);
 
 /* Each puts one message somewhere; 0 when it is safe there. Otherwise it said why (t->status) and the message goes back. */
 enum { TAKE_COMMAND_FAILED = 1 };

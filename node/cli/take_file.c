@@ -103,17 +103,18 @@ static int settle(struct taking *t, size_t i)
 }
 
 /* Those before n are files now. What is to be acknowledged is said only when it was. */
-static int batch_done(struct taking *t, size_t n)
+static void batch_done(struct taking *t, size_t n)
 {
-	if (t->ack)
-		return taking_ack_files(t, t->batch, n);
+	if (t->ack) {
+		taking_ack_files(t, t->batch, n);
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		puts(t->batch[i].line);
 		free(t->batch[i].line);
 	}
 	fflush(stdout);
 	t->taken += n;
-	return 0;
 }
 
 int take_file_flush(struct taking *t)
@@ -136,8 +137,8 @@ int take_file_flush(struct taking *t)
 		rest[i - settled] = t->batch[i].id;
 		drop(t, i);
 	}
-	if (settled > 0 && batch_done(t, settled) != 0)
-		return -1;
+	if (settled > 0)
+		batch_done(t, settled);
 	if (settled < n && taking_verdict(t, ESTAFETTE_DO_RETURN, rest, n - settled) != 0)
 		return -1;
 	return rc;

@@ -137,15 +137,17 @@ short estafette_events(const estafette *h)
 
 int client_flush(struct estafette *h)
 {
-	while (h->out_at < h->out.len && !h->broken) {
+	while (h->out_at < h->out.len && !h->broken && !h->unheard) {
 		ssize_t n = send(h->fd, h->out.ptr + h->out_at, h->out.len - h->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n > 0)
 			h->out_at += (size_t)n;
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
 			break;
 		else if (errno != EINTR)
-			return client_closed(h, "the node ended the connection: %s (is the daemon running?)", strerror(errno));
+			h->unheard = true; /* it is gone; what it said before may still lie in the socket, and reading finds the end */
 	}
+	if (h->unheard)
+		h->out_at = h->out.len;
 	if (h->out_at == h->out.len) {
 		buf_clear(&h->out);
 		h->out_at = 0;

@@ -71,6 +71,7 @@ struct take {
 struct estafette {
 	int fd;
 	bool broken;                /* no more bytes will pass */
+	bool unheard;               /* none of ours will; what the node said before is still read */
 	const volatile int *interrupted;
 	uint32_t last_tag;
 	struct call **slot;         /* by tag & (slots - 1) */
