@@ -50,8 +50,8 @@ static int apply_call(struct estafette *h, int verdict, const char *const *ids, 
 	if (c == NULL)
 		return client_nomem(h);
 	request_begin(&w, &h->out, c->type, c->r.tag);
+	request_str(&w, c->type == REQ_REFUSE ? F_REASON : F_BY, text); /* before what it is about */
 	put_ids(&w, verdict, ids, n);
-	request_str(&w, c->type == REQ_REFUSE ? F_REASON : F_BY, text);
 	if (verdict == ESTAFETTE_DO_EXTEND)
 		request_u64(&w, F_LEASE_US, (uint64_t)lease_us);
 	*out = c;
