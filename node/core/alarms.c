@@ -185,11 +185,12 @@ static void space_second(struct core *c)
 	struct store_space s;
 
 	store_space(c->store, &s);
-	int64_t percent = s.quota_bytes > 0 ? s.used_bytes / (s.quota_bytes / 100 + 1) : 0;
+	int percent = space_percent(c);
 
-	if (percent >= 80 || s.disk_free_bytes < 64 * 1024 * 1024)
+	if (percent >= 80)
 		alarm_raise(c, "space", NULL, "raise `quota` in node.conf or free space on the disk of the journal",
-			    "the journal has used more than %s of its room", percent >= 95 ? "95 %" : percent >= 80 ? "80 %" : "what its disk has left");
+			    "the journal has used more than %s of its room%s", percent >= 95 ? "95 %" : "80 %",
+			    s.used_bytes < s.quota_bytes / 2 ? "; its disk is nearly full" : "");
 	else
 		alarm_clear(c, "space", NULL);
 }

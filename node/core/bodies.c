@@ -155,11 +155,15 @@ static void fetch_ask(struct core *c, struct fetch *f, bool again)
 
 void bodies_ask(struct core *c)
 {
-	for (size_t i = 0; i < c->n_fetches && i < FETCH_AT_ONCE; i++) {
+	size_t busy = 0;
+
+	/* One that nobody can give is asked for less and less often, and does not keep the others waiting. */
+	for (size_t i = 0; i < c->n_fetches && busy < FETCH_AT_ONCE; i++) {
 		struct fetch *f = &c->fetches[i];
 		struct peer *p = peer_find(c, f->from);
-		int64_t patience = p && 4 * p->rtt_us > ASK_AGAIN_US ? 4 * p->rtt_us : ASK_AGAIN_US;
+		int64_t patience = (p && 4 * p->rtt_us > ASK_AGAIN_US ? 4 * p->rtt_us : ASK_AGAIN_US) * (1 + (f->tries < 80 ? f->tries : 80) / 4);
 
+		busy += f->tries < 8;
 		if (c->now.us - f->asked_at.us < patience)
 			continue;
 		f->tries++;

@@ -83,400 +83,23 @@ void deadline_at(struct core *c, struct mono at)
 	c->deadline = mono_min(c->deadline, at);
 }
 
-bool space_admits(struct core *c, uint8_t precedence)
+/* The room is the quota, or what the file has and its disk still gives, whichever is less. */
+int space_percent(struct core *c)
 {
 	struct store_space s;
 
 	store_space(c->store, &s);
-	if (s.quota_bytes <= 0)
-		return true;
-	return s.used_bytes / (s.quota_bytes / 100 + 1) < SPACE_LIMIT[precedence < PREC_COUNT ? precedence : PREC_ROUTINE];
+	int64_t has = s.file_bytes > s.used_bytes ? s.file_bytes : s.used_bytes;
+	int64_t room = s.disk_free_bytes > INT64_MAX - has ? INT64_MAX : has + s.disk_free_bytes;
+
+	if (s.quota_bytes > 0 && s.quota_bytes < room)
+		room = s.quota_bytes;
+	return (int)(s.used_bytes / (room / 100 + 1));
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------- */
-
-static size_t hash_slot(const struct core *c, const struct hash *h)
+bool space_admits(struct core *c, uint8_t precedence)
 {
-	uint64_t x;
-
-	memcpy(&x, h->b, sizeof x);
-	return (size_t)x & (c->cap_hash - 1);
-}
-
-struct stream *stream_by_hash(struct core *c, const struct hash *h)
-{
-	if (!c->cap_hash)
-		return NULL;
-	for (size_t i = hash_slot(c, h); c->by_hash[i]; i = (i + 1) & (c->cap_hash - 1))
-		if (hash_equal(&c->by_hash[i]->hash, h))
-			return c->by_hash[i];
-	return NULL;
-}
-
-struct stream *stream_by_name(struct core *c, const struct stream_name *name)
-{
-	struct hash h = stream_hash(&c->roster->network_hash, name);
-
-	return stream_by_hash(c, &h);
-}
-
-struct stream *stream_by_local(struct core *c, uint32_t local)
-{
-	return local < c->cap_local ? c->by_local[local] : NULL;
-}
-
-static void hash_insert(struct core *c, struct stream *s)
-{
-	size_t i = hash_slot(c, &s->hash);
-
-	while (c->by_hash[i])
-		i = (i + 1) & (c->cap_hash - 1);
-	c->by_hash[i] = s;
-}
-
-static bool hash_room(struct core *c)
-{
-	if (2 * (c->n_streams + 1) <= c->cap_hash)
-		return true;
-	size_t cap = c->cap_hash ? 2 * c->cap_hash : 64;
-	struct stream **table = calloc(cap, sizeof *table);
-
-	if (!table)
-		return false;
-	free(c->by_hash);
-	c->by_hash = table;
-	c->cap_hash = cap;
-	for (size_t i = 0; i < c->n_streams; i++)
-		hash_insert(c, c->streams[i]);
-	return true;
-}
-
-static bool local_room(struct core *c, uint32_t local)
-{
-	if (local < c->cap_local)
-		return true;
-	size_t cap = c->cap_local ? c->cap_local : 64;
-
-	while (cap <= local)
-		cap *= 2;
-	struct stream **p = realloc(c->by_local, cap * sizeof *p);
-
-	if (!p)
-		return false;
-	memset(p + c->cap_local, 0, (cap - c->cap_local) * sizeof *p);
-	c->by_local = p;
-	c->cap_local = cap;
-	return true;
-}
-
-static bool stream_index(struct core *c, struct stream *s)
-{
-	struct stream **slot;
-
-	if (!hash_room(c) || !local_room(c, s->row.local))
-		return false;
-	slot = array_grow(&c->streams, &c->n_streams, sizeof *slot);
-	if (!slot)
-		return false;
-	*slot = s;
-	hash_insert(c, s);
-	c->by_local[s->row.local] = s;
-	return true;
-}
-
-static void flows_drop(struct stream *s)
-{
-	for (size_t i = 0; i < s->n_flows; i++) {
-		struct flow *f = &s->flows[i];
-
-		if (!f->behind)
-			continue;
-		if (f->next)
-			f->next->prev = f->prev;
-		if (f->prev)
-			f->prev->next = f->next;
-		else
-			for (unsigned l = 0; l < LANE_COUNT; l++)
-				for (unsigned p = 0; p < PREC_COUNT; p++)
-					if (f->peer->lane[l].behind[p] == f)
-						f->peer->lane[l].behind[p] = f->next;
-	}
-	free(s->flows);
-	s->flows = NULL;
-	s->n_flows = 0;
-}
-
-static void stream_free(struct stream *s)
-{
-	if (!s)
-		return;
-	flows_drop(s);
-	crypt_wipe(&s->epoch, sizeof s->epoch);
-	free(s);
-}
-
-/* One flow for each other site that the stream concerns. What was heard before is kept when the site stays. */
-void stream_flows_build(struct core *c, struct stream *s)
-{
-	struct flow *old = s->flows;
-	size_t n_old = s->n_flows, n = 0;
-	uint16_t sites[LIMIT_CUSTODIANS + 1];
-	size_t n_sites = roster_custodians(c->roster, s->row.name.addressee, sites);
-	struct flow *flows = calloc(LIMIT_CUSTODIANS + 1, sizeof *flows);
-
-	sites[n_sites++] = s->row.name.originator;
-	for (size_t i = 0; flows && i < n_sites && concerns(c, c->self, &s->row.name); i++) {
-		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
-		bool twice = i + 1 == n_sites && is_custodian(c, sites[i], s->row.name.addressee);
-
-		if (!p || twice)
-			continue;
-		struct flow *f = &flows[n++];
-
-		*f = (struct flow){.stream = s, .peer = p, .known = s->own, .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
-		for (size_t k = 0; k < n_old; k++)
-			if (old[k].peer == p) {
-				f->acked = f->sent = old[k].acked;
-				f->known = old[k].known;
-				f->n_missing = old[k].n_missing;
-				memcpy(f->missing, old[k].missing, sizeof f->missing);
-			}
-	}
-	flows_drop(s);
-	s->flows = flows;
-	s->n_flows = n;
-	for (size_t i = 0; i < n; i++)
-		flow_update(c, &s->flows[i]);
-}
-
-static struct stream *stream_make(struct core *c, const struct stream_row *row)
-{
-	struct stream *s = calloc(1, sizeof *s);
-
-	if (!s)
-		return NULL;
-	s->row = *row;
-	s->hash = stream_hash(&c->roster->network_hash, &row->name);
-	s->own = row->name.originator == c->self && incarnation_equal(&row->name.incarnation, &c->incarnation);
-	s->signed_to = row->held;
-	if (!stream_index(c, s)) {
-		free(s);
-		return NULL;
-	}
-	return s;
-}
-
-struct stream *stream_new(struct core *c, const struct stream_name *name)
-{
-	struct stream_row row = {.name = *name};
-	struct hash h = stream_hash(&c->roster->network_hash, name);
-
-	row.chain = row.floor_chain = h;
-	store_stream_add(c->t, &row);
-	struct stream *s = stream_make(c, &row);
-
-	if (!s)
-		return NULL;
-	stream_flows_build(c, s);
-	/* New here: a custodian that has it already says so when it is offered. Its originator has it, unless its digest says
-	 * that it lost it. */
-	for (size_t i = 0; i < s->n_flows; i++)
-		s->flows[i].known = s->own || s->flows[i].peer->site != name->originator;
-	return s;
-}
-
-/* ---- queues --------------------------------------------------------------------------------------------------- */
-
-struct queue *queue_by_local(struct core *c, uint32_t local)
-{
-	for (size_t i = 0; i < c->n_queues; i++)
-		if (c->queues[i].row.local == local)
-			return &c->queues[i];
-	return NULL;
-}
-
-struct queue *queue_find(struct core *c, uint16_t site, struct view name)
-{
-	for (size_t i = 0; i < c->n_queues; i++)
-		if (c->queues[i].row.site == site && view_equal(view_str(c->queues[i].row.name), name))
-			return &c->queues[i];
-	return NULL;
-}
-
-struct queue *queue_get(struct core *c, uint16_t site, struct view name)
-{
-	struct queue *q = queue_find(c, site, name);
-
-	if (q)
-		return q;
-	q = array_grow(&c->queues, &c->n_queues, sizeof *q);
-	if (!q)
-		return NULL;
-	q->row.site = site;
-	view_to_str(name, q->row.name, sizeof q->row.name);
-	q->served = site == c->self;
-	q->unattended_since = MONO_NEVER;
-	store_queue_add(c->t, &q->row);
-	return q;
-}
-
-/* ---- the mirror: read from the journal --------------------------------------------------------------------------- */
-
-static enum err load_stream(void *arg, const struct stream_row *row)
-{
-	return stream_make(arg, row) ? ERR_OK : ERR_NOMEM;
-}
-
-static enum err load_queue(void *arg, const struct queue_row *row)
-{
-	struct core *c = arg;
-	struct queue *q = array_grow(&c->queues, &c->n_queues, sizeof *q);
-
-	if (!q)
-		return ERR_NOMEM;
-	q->row = *row;
-	q->served = row->site == c->self;
-	q->changed = true;
-	q->unattended_since = MONO_NEVER;
-	return ERR_OK;
-}
-
-static enum err load_missing(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
-{
-	struct stream *s = stream_by_local(arg, stream);
-
-	(void)body;
-	if (s && s->n_missing < LIMIT_NOT_WHOLE)
-		s->missing[s->n_missing++] = number;
-	return ERR_OK;
-}
-
-static void load_meta(struct core *c, struct txn *t)
-{
-	struct view v;
-
-	c->counters = (struct counters){0};
-	if (store_meta_get(t, META_COUNTERS, &v) == ERR_OK) {
-		struct rd r = rd_init(v);
-		uint64_t *slot = (uint64_t *)&c->counters;
-
-		for (size_t i = 0; i < sizeof c->counters / sizeof *slot && rd_left(&r) >= 8; i++)
-			slot[i] = rd_u64(&r);
-	}
-	if (store_meta_get(t, META_LAST_ID, &v) == ERR_OK && v.len == MSGID_BYTES)
-		memcpy(c->last_id.b, v.ptr, MSGID_BYTES);
-	if (store_meta_get(t, META_LAST_WALL, &v) == ERR_OK && v.len == 8) {
-		struct rd r = rd_init(v);
-
-		c->last_wall.us = rd_i64(&r);
-	}
-	if (store_meta_get(t, META_RECOVERING, &v) == ERR_OK)
-		c->recovering = v.len == 1 && v.ptr[0];
-	else
-		c->recovering = store_birth(c->store)->how == BIRTH_LOST;
-}
-
-static void mirror_drop(struct core *c)
-{
-	for (size_t i = 0; i < c->n_streams; i++)
-		stream_free(c->streams[i]);
-	free(c->streams);
-	free(c->by_hash);
-	free(c->by_local);
-	c->streams = c->by_hash = c->by_local = NULL;
-	c->n_streams = c->cap_hash = c->cap_local = 0;
-	free(c->queues);
-	c->queues = NULL;
-	c->n_queues = 0;
-	free(c->leases);
-	c->leases = NULL;
-	c->n_leases = c->cap_leases = 0;
-	for (size_t i = 0; i < c->n_fetches; i++)
-		buf_release(&c->fetches[i].page);
-	free(c->fetches);
-	c->fetches = NULL;
-	c->n_fetches = 0;
-	reports_drop(c);
-}
-
-static enum err mirror_load(struct core *c)
-{
-	struct txn *t = NULL;
-	enum err e = txn_begin(c->store, false, &t);
-
-	if (e)
-		return e;
-	c->t = t;
-	load_meta(c, t);
-	e = store_stream_each(t, load_stream, c);
-	if (!e)
-		e = store_queue_each(t, load_queue, c);
-	if (!e)
-		e = store_missing_each(t, load_missing, c);
-	for (size_t i = 0; !e && i < c->n_streams; i++)
-		stream_flows_build(c, c->streams[i]);
-	if (!e) {
-		leases_load(c);
-		bodies_load(c);
-	}
-	txn_abort(t);
-	c->t = NULL;
-	return e;
-}
-
-enum err core_reload(struct core *c)
-{
-	/* What peers had acknowledged stays true; only what was sent and dropped must be sent again. */
-	struct { struct hash h; uint16_t site; uint64_t acked; bool known; } *heard = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n_streams; i++)
-		n += c->streams[i]->n_flows;
-	heard = calloc(n ? n : 1, sizeof *heard);
-	if (!heard)
-		return ERR_NOMEM;
-	n = 0;
-	for (size_t i = 0; i < c->n_streams; i++)
-		for (size_t k = 0; k < c->streams[i]->n_flows; k++) {
-			heard[n].h = c->streams[i]->hash;
-			heard[n].site = c->streams[i]->flows[k].peer->site;
-			heard[n].acked = c->streams[i]->flows[k].acked;
-			heard[n++].known = c->streams[i]->flows[k].known;
-		}
-	mirror_drop(c);
-	for (size_t i = 0; i < c->n_peers; i++)
-		for (unsigned l = 0; l < LANE_COUNT; l++) {
-			struct lane_state *ls = &c->peers[i]->lane[l];
-
-			ls->flying = 0;
-			ls->ring_n = 0;
-			ls->ack_due = false;
-			memset(ls->behind, 0, sizeof ls->behind);
-		}
-	enum err e = mirror_load(c);
-
-	for (size_t i = 0; !e && i < n; i++) {
-		struct stream *s = stream_by_hash(c, &heard[i].h);
-		struct peer *p = peer_find(c, heard[i].site);
-		struct flow *f = s && p ? flow_of(s, p) : NULL;
-
-		if (!f || heard[i].acked > s->row.held)
-			continue;
-		f->acked = f->sent = heard[i].acked;
-		f->known = heard[i].known;
-		flow_update(c, f);
-	}
-	free(heard);
-	for (size_t i = 0; i < c->n_takes; i++) {
-		c->takes[i].left = c->takes[i].left_committed;
-		c->takes[i].done = false;
-	}
-	for (size_t i = 0; i < c->n_waits; i++)
-		c->waits[i].done = false;
-	for (size_t i = 0; i < c->n_uploads; i++)
-		c->uploads[i].failed = true;
-	c->counters_dirty = c->last_id_dirty = false;
-	return e;
+	return space_percent(c) < SPACE_LIMIT[precedence < PREC_COUNT ? precedence : PREC_ROUTINE];
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------------- */
@@ -743,6 +366,18 @@ static void stop(struct core *c)
 	c->n_takes = c->n_waits = 0;
 }
 
+/* An entry of our own present streams cannot be read any more. What follows it could not be verified by anybody, so new
+ * messages go into the streams of another incarnation; the standbys give what they hold of the old ones. */
+static void rebirth(struct core *c)
+{
+	c->incarnation.born_us = c->wall.us > c->incarnation.born_us ? c->wall.us : c->incarnation.born_us + 1;
+	rng_bytes(&c->rng, c->incarnation.random, sizeof c->incarnation.random);
+	for (size_t i = 0; i < c->n_streams; i++)
+		c->streams[i]->own = false;
+	c->rebirth = false;
+	effect_log(c->out, 4, "a damaged entry stands in this node's own streams: another incarnation begins");
+}
+
 static void each_second(struct core *c)
 {
 	if (mono_before(c->now, c->second_at))
@@ -828,6 +463,8 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 		reports_finish(c);
 		own_finish(c);
 		replicate_pump(c);
+		if (c->rebirth)
+			rebirth(c);
 	}
 	meta_finish(c);
 	deadlines_collect(c);

@@ -9,10 +9,13 @@
  * entries of its own streams, and the new frontiers go back as the acknowledgement. The daemon and the simulator run this
  * same object code through apply.h.
  *
- *   core.c      life, dispatch, deadlines       submit.c    requests that send, cancel, idempotency
- *   peer.c      links, hello, digests, probes   replicate.c segments out and in, frontiers, resume
- *   bodies.c    bodies that travel apart        deliver.c   opening, queues, hand-out, leases
- *   reports.c   what happened: made and merged  keys.c      epoch keys and grants
+ *   core.c      life, dispatch, deadlines       mirror.c    what is remembered of the journal
+ *   submit.c    send, cancel, idempotency       reply.c     replies to clients
+ *   own.c       entries of our own, signatures  keys.c      epoch keys and grants
+ *   peer.c      links, hello, probes            frontiers.c digests, frontiers, after a loss
+ *   replicate.c segments out and in, resume     bodies.c    bodies that travel apart
+ *   deliver.c   arrivals opened and queued      desk.c      take, leases, acknowledgements
+ *   reports.c   what happened: made and merged  waits.c     what became of a message, and who waits
  *   alarms.c    alarms, handling deadlines      show.c      rows for status, queues, links, ...
  */
 #ifndef CORE_CORE_H

@@ -230,9 +230,13 @@ struct core {
 	struct mono deadline;
 	struct mono store_full_since;
 	uint64_t refused_full, damaged;
+	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- mirror.c ---- */
+void mirror_drop(struct core *c);
+MUST_USE enum err mirror_load(struct core *c);
 struct stream *stream_by_name(struct core *c, const struct stream_name *name);
 struct stream *stream_by_hash(struct core *c, const struct hash *h);
 struct stream *stream_by_local(struct core *c, uint32_t local);
@@ -300,6 +304,11 @@ void flow_update(struct core *c, struct flow *f);       /* (un)lists it after he
 void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
 struct flow *flow_of(struct stream *s, const struct peer *p);
 void stream_ack(struct stream *s);                      /* our frontier goes to all whom it concerns with this commit */
+/* ---- frontiers.c ---- */
+/* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
+void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, uint16_t complete, struct stream *const *list, size_t n);
+/* Our chain hash at a number, for comparison with what a peer says. ERR_NOT_FOUND below the floor or beyond what we hold. */
+MUST_USE enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struct hash *out);
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
 void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines);
@@ -379,6 +388,7 @@ void reply_end(struct core *c, struct request_writer *w, uint64_t client);
 
 /* Space: may something of that precedence still be admitted? */
 bool space_admits(struct core *c, uint8_t precedence);
+int space_percent(struct core *c); /* used share of the room there is */
 /* A refusal of an event that did not fit into the journal (apply.c). */
 void core_refuse(struct core *c, const struct event *ev, enum err why, struct effects *out);
 void core_committed(struct core *c);

@@ -244,6 +244,9 @@ static void heard_probe(struct core *c, struct peer *p, uint8_t lane, uint64_t t
 		return;
 	p->probe_out = false;
 	p->rtt_us = c->now.us - p->probe_sent.us;
+	/* While something is due only its acknowledgement says that the link is good. */
+	if (p->lane[LANE_URGENT].ring_n || p->lane[LANE_BULK].ring_n)
+		return;
 	p->last_ack = c->now;
 	p->last_ack_wall = c->wall;
 }

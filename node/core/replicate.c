@@ -4,9 +4,6 @@
 
 #include "node/core/core_int.h"
 
-static void loss_alarm(struct core *c, struct peer *p);
-static void heard_absent(struct core *c, struct peer *p);
-
 /* ---- flows: which streams have something to send to whom -------------------------------------------------------------- */
 
 static uint8_t lane_of(const struct stream *s)
@@ -99,373 +96,6 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 	l->flying = 0;
 }
 
-/* ---- what we hold, told ------------------------------------------------------------------------------------------------- */
-
-static struct frontier frontier_of(const struct stream *s)
-{
-	struct frontier f = {.stream = s->row.name, .number = s->row.held, .chain = s->row.chain, .not_whole = s->n_missing};
-
-	memcpy(f.missing, s->missing, s->n_missing * sizeof s->missing[0]);
-	return f;
-}
-
-static int by_name(const void *a, const void *b)
-{
-	const struct stream *const *x = a, *const *y = b;
-
-	return memcmp((*x)->hash.b, (*y)->hash.b, HASH_BYTES);
-}
-
-/* Streams of one originator that we hold something of and that concern the peer, sorted by hash. */
-static size_t shared_streams(struct core *c, const struct peer *p, uint16_t originator, struct stream **out)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n_streams; i++) {
-		struct stream *s = c->streams[i];
-
-		if (s->row.name.originator == originator && s->row.held && concerns(c, c->self, &s->row.name) && concerns(c, p->site, &s->row.name))
-			out[n++] = s;
-	}
-	qsort(out, n, sizeof *out, by_name);
-	return n;
-}
-
-static struct hash digest_of(struct stream *const *list, size_t n)
-{
-	struct buf b = BUF_EMPTY;
-
-	for (size_t i = 0; i < n; i++) {
-		struct frontier f = frontier_of(list[i]);
-
-		frontier_add(&b, &f);
-	}
-	struct hash h = crypt_hash(HASH_FRONTIERS, buf_view(&b));
-
-	buf_release(&b);
-	return h;
-}
-
-/* One line an originator of whom we share something. Returned array is the caller's. */
-static struct digest_line *digest_make(struct core *c, struct peer *p, size_t *n)
-{
-	struct stream **list = calloc(c->n_streams ? c->n_streams : 1, sizeof *list);
-	struct digest_line *lines = calloc(c->roster->n_sites ? c->roster->n_sites : 1, sizeof *lines);
-
-	*n = 0;
-	for (size_t i = 0; list && lines && i < c->roster->n_sites; i++) {
-		uint16_t originator = c->roster->sites[i].number;
-		size_t k = shared_streams(c, p, originator, list);
-
-		if (k)
-			lines[(*n)++] = (struct digest_line){.originator = originator, .hash = digest_of(list, k)};
-	}
-	free(list);
-	return lines;
-}
-
-void replicate_offer(struct core *c, struct peer *p)
-{
-	free(p->digest);
-	p->digest = digest_make(c, p, &p->n_digest);
-	for (size_t i = 0; i < c->n_streams; i++) {
-		struct flow *f = flow_of(c->streams[i], p);
-
-		if (f)
-			f->offered = c->streams[i]->row.held;
-	}
-	frame_digest(effect_begin(c->out), p->digest, p->n_digest);
-	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
-	buf_release(&p->named);
-	p->digest_out = true;
-	p->digest_at = c->now;
-}
-
-/* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
-static void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, uint16_t complete, struct stream *const *list, size_t n)
-{
-	size_t at = 0;
-
-	do {
-		struct buf *out = effect_begin(c->out);
-		size_t start = out->len;
-
-		frame_frontiers_begin(out, complete);
-		for (; at < n && out->len - start < LIMIT_SEGMENT_BYTES - 1024; at++) {
-			struct frontier f = frontier_of(list[at]);
-
-			frontier_add(out, &f);
-		}
-		effect_end_frame(c->out, p->site, lane, side);
-	} while (at < n);
-}
-
-static const struct digest_line *line_of(const struct digest_line *lines, size_t n, uint16_t originator)
-{
-	for (size_t i = 0; i < n; i++)
-		if (lines[i].originator == originator)
-			return &lines[i];
-	return NULL;
-}
-
-/* The dialler's digest came in: all frontiers of each originator where ours differ, then our own digest, which says
- * that the other lines were equal. */
-static void answer_digest(struct core *c, struct peer *p, const struct digest_line *theirs, size_t n_theirs)
-{
-	struct stream **list = calloc(c->n_streams ? c->n_streams : 1, sizeof *list);
-	size_t n;
-	struct digest_line *ours = digest_make(c, p, &n);
-
-	for (size_t i = 0; list && ours && i < c->roster->n_sites; i++) {
-		uint16_t o = c->roster->sites[i].number;
-		const struct digest_line *a = line_of(ours, n, o), *b = line_of(theirs, n_theirs, o);
-
-		if (a && b && hash_equal(&a->hash, &b->hash))
-			continue;
-		if (a || b)
-			send_frontiers(c, p, LANE_URGENT, SIDE_ACCEPTED, o, list, shared_streams(c, p, o, list));
-	}
-	frame_digest(effect_begin(c->out), ours, n);
-	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_ACCEPTED);
-	free(ours);
-	free(list);
-}
-
-static void flow_learnt(struct core *c, struct flow *f, uint64_t number)
-{
-	bool first = !f->known;
-
-	f->known = true;
-	if (number != f->acked || first)
-		f->stalled_since = MONO_NEVER;
-	f->acked = number;
-	if (f->sent < number || first)
-		f->sent = number;
-	if (f->acked >= f->stream->row.held)
-		f->helping = false;
-	flow_update(c, f);
-}
-
-static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
-{
-	for (size_t i = 0; i < c->n_streams; i++) {
-		struct stream *s = c->streams[i];
-		struct flow *f = s->row.name.originator == originator ? flow_of(s, p) : NULL;
-
-		if (f && (!f->known || f->acked < f->offered)) {
-			flow_learnt(c, f, f->offered);
-			f->n_missing = s->n_missing;
-			memcpy(f->missing, s->missing, sizeof f->missing);
-		}
-	}
-}
-
-void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines)
-{
-	struct digest_line *theirs = calloc(n ? n : 1, sizeof *theirs);
-	size_t got = 0;
-
-	while (theirs && got < n && digest_line_next(&lines, &theirs[got]) == ERR_OK)
-		got++;
-	if (theirs && side == SIDE_ACCEPTED) {
-		answer_digest(c, p, theirs, got);
-	} else if (theirs) {
-		for (size_t i = 0; i < got; i++) {
-			const struct digest_line *mine = line_of(p->digest, p->n_digest, theirs[i].originator);
-
-			if (mine && hash_equal(&mine->hash, &theirs[i].hash))
-				digest_equal(c, p, mine->originator);
-		}
-		heard_absent(c, p);
-		p->digest_heard = true;
-		p->digest_out = false;
-	}
-	free(theirs);
-}
-
-void replicate_tell(struct core *c, struct peer *p)
-{
-	struct stream **list = calloc(c->n_streams ? c->n_streams : 1, sizeof *list);
-	size_t n = 0;
-
-	for (size_t i = 0; list && i < c->n_streams; i++) {
-		struct flow *f = flow_of(c->streams[i], p);
-
-		if (!f || !f->tell)
-			continue;
-		f->tell = false;
-		list[n++] = c->streams[i];
-	}
-	p->tell_due = false;
-	if (n)
-		send_frontiers(c, p, LANE_URGENT, p->lane[LANE_URGENT].up ? SIDE_DIALLED : SIDE_ACCEPTED, 0, list, n);
-	free(list);
-}
-
-/* ---- what they hold, heard -------------------------------------------------------------------------------------------------- */
-
-/* Takes what an acknowledgement covers out of the air and measures the link by it. */
-static void ring_acked(struct core *c, struct peer *p)
-{
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
-		struct lane_state *l = &p->lane[lane];
-
-		while (l->ring_n) {
-			struct in_flight *i = &l->ring[l->ring_at];
-
-			if (i->flow->acked < i->upto)
-				break;
-			l->flying -= i->bytes;
-			p->acked_bytes += i->bytes;
-			p->rtt_us = p->rtt_us ? (7 * p->rtt_us + (c->now.us - i->at.us)) / 8 : c->now.us - i->at.us;
-			l->ring_at = (l->ring_at + 1) % LANE_RING;
-			l->ring_n--;
-			l->timeouts = 0;
-			p->last_ack = c->now;
-			p->last_ack_wall = c->wall;
-		}
-	}
-	int64_t span = c->now.us - p->rate_from.us;
-
-	if (span > US_PER_S) {
-		p->rate_bps = span < 10 * US_PER_S ? p->acked_bytes * 8 * US_PER_S / span : 0;
-		p->acked_bytes = 0;
-		p->rate_from = c->now;
-	}
-}
-
-/* Our chain hash at a number, for comparison with what a peer says. ERR_NOT_FOUND below the floor or beyond what we hold. */
-static enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struct hash *out)
-{
-	struct entry_row row;
-
-	if (number == 0)
-		*out = s->hash;
-	else if (number == s->row.held)
-		*out = s->row.chain;
-	else if (number == s->row.floor)
-		*out = s->row.floor_chain;
-	else {
-		enum err e = number < s->row.held ? store_entry_find(c->t, s->row.local, number, &row) : ERR_NOT_FOUND;
-
-		if (e)
-			return e;
-		*out = row.chain;
-	}
-	return ERR_OK;
-}
-
-static void heard_frontier(struct core *c, struct peer *p, const struct frontier *fr, bool complete)
-{
-	struct stream *s = stream_by_name(c, &fr->stream);
-
-	/* After a loss, what peers show of streams unknown here is what has to come back first. */
-	if (!s && complete && c->recovering && fr->number && concerns(c, c->self, &fr->stream) && roster_site(c->roster, fr->stream.originator))
-		s = stream_new(c, &fr->stream);
-	struct flow *f = s ? flow_of(s, p) : NULL;
-	struct hash chain;
-	char name[LIMIT_NAME_BYTES + 1];
-
-	if (!f)
-		return;
-	site_name(c, p->site, name);
-	if (fr->number > s->row.held) {
-		f->ahead = fr->number;
-		/* It has more than we do. Of a stream that we write that cannot be; of others we may still get it. */
-		if (s->own)
-			peer_bad(c, p, "it claims entries that this node never wrote");
-		else if (!f->known || f->acked < s->row.held)
-			flow_learnt(c, f, s->row.held);
-		return;
-	}
-	if (chain_at(c, s, fr->number, &chain))
-		return;
-	if (!hash_equal(&chain, &fr->chain)) {
-		alarm_raise(c, "fork", name, "two copies of one site may have run; keep both journals for examination",
-			    "%s holds other entries under numbers that this node holds too", name);
-		return;
-	}
-	if (fr->number < f->acked && f->known) {
-		if (!complete)
-			return; /* an older acknowledgement that was overtaken */
-		loss_alarm(c, p);
-		f->sent = fr->number;
-	}
-	flow_learnt(c, f, fr->number);
-	f->n_missing = fr->not_whole;
-	memcpy(f->missing, fr->missing, fr->not_whole * sizeof fr->missing[0]);
-	waits_stream(c, s);
-}
-
-static void loss_alarm(struct core *c, struct peer *p)
-{
-	char name[LIMIT_NAME_BYTES + 1];
-
-	alarm_raise(c, "loss", site_name(c, p->site, name), "find out what happened to that site's journal; what is here is sent to it again",
-		    "%s lost entries that it had acknowledged", name);
-}
-
-static bool was_named(const struct buf *named, uint16_t originator, const struct hash *h, bool *listed)
-{
-	for (size_t k = 0; k + 2 + HASH_BYTES <= named->len; k += 2 + HASH_BYTES) {
-		uint16_t o = (uint16_t)(named->ptr[k] << 8 | named->ptr[k + 1]);
-
-		*listed = *listed || o == originator;
-		if (o == originator && memcmp(named->ptr + k + 2, h->b, HASH_BYTES) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The complete lists have ended: what they do not name, the peer does not have. */
-static void heard_absent(struct core *c, struct peer *p)
-{
-	for (size_t i = 0; i < c->n_streams; i++) {
-		struct stream *s = c->streams[i];
-		struct flow *f = flow_of(s, p);
-		bool listed = false;
-
-		if (!f || was_named(&p->named, s->row.name.originator, &s->hash, &listed) || !listed)
-			continue;
-		if (f->known && f->acked)
-			loss_alarm(c, p);
-		f->sent = 0;
-		f->n_missing = 0;
-		flow_learnt(c, f, 0);
-	}
-	buf_release(&p->named);
-}
-
-static void note_named(struct core *c, struct peer *p, uint16_t originator, const struct stream_name *name)
-{
-	/* A list of no streams still says that its originator was listed: the zero hash stands for that. */
-	struct hash h = {{0}};
-
-	if (name)
-		h = stream_hash(&c->roster->network_hash, name);
-	buf_add_u16(&p->named, originator);
-	buf_add(&p->named, view_of(h.b, HASH_BYTES));
-}
-
-void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest)
-{
-	struct frontier *fr = malloc(sizeof *fr);
-
-	if (complete)
-		note_named(c, p, complete, NULL);
-	while (fr && rest.len) {
-		if (frontier_next(&rest, fr)) {
-			peer_bad(c, p, "a malformed frontier");
-			break;
-		}
-		if (complete)
-			note_named(c, p, complete, &fr->stream);
-		heard_frontier(c, p, fr, complete != 0);
-	}
-	ring_acked(c, p);
-	free(fr);
-}
-
 /* ---- segments in ----------------------------------------------------------------------------------------------------------------- */
 
 /* Appends one verified entry. False when it has to stop here. */
@@ -548,8 +178,11 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 
 	if (!s && seg->first == 1)
 		s = stream_new(c, &seg->name);
-	if (!s)
+	if (!s) {
+		if (seg->first == 1)
+			peer_bad(c, p, "more streams than a site may have");
 		return;
+	}
 	l->ack_due = true;
 	struct flow *f = flow_of(s, p);
 
@@ -596,14 +229,32 @@ static struct flow *flow_next(struct core *c, struct lane_state *l)
 	return NULL;
 }
 
-/* The body of an entry that travels inside the segment; nothing when it travels apart. */
-static enum err body_along(struct core *c, const struct entry_row *row, struct buf *body)
+/* The body of an entry that travels inside the segment; nothing when it travels apart. A damaged one stays here, so that the
+ * entry goes on without it and the receiver asks elsewhere. */
+static bool body_along(struct core *c, const struct entry_row *row, struct buf *body)
 {
 	struct header h;
 
 	if (!row->e.body_len || header_decode(row->e.header, &h) || (h.flags & HEADER_CHUNKED) || !row->body_no)
-		return ERR_OK;
-	return store_body_get_part(c->t, row->body_class, row->body_no, PART_WHOLE, 0, body);
+		return true;
+	enum err e = store_body_get_part(c->t, row->body_class, row->body_no, PART_WHOLE, 0, body);
+	struct hash hash = body_hash(buf_view(body));
+
+	if (!e && hash_equal(&hash, &row->e.body_hash))
+		return true;
+	buf_clear(body);
+	damage_found(c, row->arrival, "its body does not fit its hash");
+	return false;
+}
+
+static void segment_damage(struct core *c, struct stream *s, uint64_t number)
+{
+	char subject[LIMIT_NAME_BYTES + 32], name[LIMIT_NAME_BYTES + 1];
+
+	snprintf(subject, sizeof subject, "%u.%llu", s->row.local, (unsigned long long)number);
+	alarm_raise(c, "damage", subject, "run `estafette journal verify`; sites that hold the entry go on giving it",
+		    "entry %llu of a stream to %s is damaged; it is set aside and not sent", (unsigned long long)number, site_name(c, s->row.name.addressee, name));
+	c->rebirth = c->rebirth || s->own;
 }
 
 /* Fills a segment from the flow's next entry on, at most up to the entry upto that is signed next, so that what signs it is
@@ -620,13 +271,14 @@ static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writ
 
 		buf_clear(body);
 		*e = store_entry_find(c->t, s->row.local, n + 1, &row);
-		if (!*e)
-			*e = body_along(c, &row, body);
 		if (*e) {
-			if (*e == ERR_DAMAGED)
-				damage_found(c, row.arrival, "unreadable when it was to be sent");
+			segment_damage(c, s, n + 1);
 			break;
 		}
+		if (!body_along(c, &row, body)) /* what it wrote ended the views of row */
+			*e = store_entry_find(c->t, s->row.local, n + 1, &row);
+		if (*e)
+			break;
 		row.e.body = buf_view(body);
 		row.e.flags = (uint8_t)(row.e.flags & ~ENTRY_BODY_APART);
 		if (row.e.body_len && !body->len)
@@ -726,30 +378,4 @@ void replicate_pump(struct core *c)
 				send_acks(c, c->peers[i], lane);
 			pump_lane(c, c->peers[i], lane);
 		}
-}
-
-/* ---- after a loss ------------------------------------------------------------------------------------------------------------------------ */
-
-/* Every custodian of our queues' reports has shown what it holds, and we hold as much. */
-bool recovery_done(struct core *c, uint16_t *waits_for)
-{
-	uint16_t sites[LIMIT_CUSTODIANS];
-	size_t n = roster_custodians(c->roster, c->self, sites);
-
-	for (size_t i = 0; i < n; i++) {
-		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
-
-		if (!p)
-			continue;
-		*waits_for = p->site;
-		if (!p->digest_heard)
-			return false;
-		for (size_t k = 0; k < c->n_streams; k++) {
-			struct flow *f = flow_of(c->streams[k], p);
-
-			if (f && f->ahead > c->streams[k]->row.held)
-				return false;
-		}
-	}
-	return true;
 }

@@ -468,10 +468,9 @@ static void show_check(struct rows *r)
 
 	check_line(r, "alive", c->recovering ? 1 : 0, c->recovering ? "it runs, but hands out nothing until its lost journal is back" : "it runs");
 	store_space(c->store, &s);
-	int percent = s.quota_bytes > 0 ? (int)(s.used_bytes / (s.quota_bytes / 100 + 1)) : 0;
-	bool tight = s.disk_free_bytes < s.quota_bytes - s.file_bytes && s.disk_free_bytes < 256 * 1024 * 1024;
-	snprintf(text, sizeof text, "journal uses %d %% of its quota, %lld MiB free on its disk", percent, (long long)(s.disk_free_bytes / 1048576));
-	check_line(r, "disk", percent >= 95 ? 2 : percent >= 80 || tight ? 1 : 0, text);
+	int percent = space_percent(c);
+	snprintf(text, sizeof text, "journal uses %d %% of its room, %lld MiB free on its disk", percent, (long long)(s.disk_free_bytes / 1048576));
+	check_line(r, "disk", percent >= 95 ? 2 : percent >= 80 ? 1 : 0, text);
 	check_by_alarm(r, "clock", clock, 1, "within the limit of every peer");
 	check_by_alarm(r, "keys", keys, 2, "every message can be opened");
 	for (size_t i = 0; i < c->n_peers; i++) {
