@@ -28,6 +28,7 @@ struct client {
 	bool known;              /* the core was told of it */
 	bool ending;             /* close when out is empty; no more requests */
 	bool closed;             /* waits for clients_settle */
+	bool stalled;            /* a request found no room in the inbox; it and what follows wait in `in` */
 	bool dirty;              /* in the list to flush */
 	struct buf in;           /* the begin of a request */
 	struct buf out;
@@ -42,7 +43,7 @@ struct clients {
 	struct watch watch;      /* the listening socket */
 	char path[CONFIG_SOCKET_PATH_BYTES + 1];
 	bool listening, stopped;
-	bool starved;            /* some are not read for lack of room */
+	size_t turn;             /* whose stalled requests go first when there is room */
 	size_t n, cap;
 	struct client **at;
 	uint64_t last_id;
@@ -179,7 +180,7 @@ static size_t unsent(const struct client *k)
 /* Asks the poller for what this client can be given now. */
 static void repoll(struct client *k)
 {
-	bool read = !k->ending && !k->all->stopped && !k->all->starved && unsent(k) < SLOW_BYTES;
+	bool read = !k->ending && !k->all->stopped && !k->stalled && unsent(k) < SLOW_BYTES;
 	uint32_t want = (read ? EPOLLIN : 0u) | (unsent(k) ? EPOLLOUT : 0u);
 
 	if (k->closed || want == k->polled)
@@ -227,7 +228,7 @@ static struct view pass_on_all(struct client *k, struct view v)
 		if (len == 0 || len > v.len)
 			break;
 		if (!pass_on(k, view_of(v.ptr, len))) {
-			k->all->starved = true;
+			k->stalled = true;
 			break;
 		}
 		v = view_of(v.ptr + len, v.len - len);
@@ -260,8 +261,6 @@ static void client_read(struct client *k)
 		log_line(LEVEL_ERROR, "client %llu: out of memory", (unsigned long long)k->id);
 		client_close(k);
 	}
-	if (!inbox_room(c->inbox))
-		c->starved = true;
 }
 
 /* ---- writing -------------------------------------------------------------------------------------------------- */
@@ -537,24 +536,27 @@ void clients_flush(struct clients *c)
 	}
 }
 
+/* Whole requests that found no room lie before anything that can still be read. */
+static void resume(struct client *k)
+{
+	struct buf kept = k->in;
+
+	k->stalled = false;
+	k->in = BUF_EMPTY;
+	buf_add(&k->in, pass_on_all(k, buf_view(&kept)));
+	buf_release(&kept);
+	repoll(k);
+}
+
 void clients_resume(struct clients *c)
 {
-	if (!c->starved || !inbox_room(c->inbox))
-		return;
-	c->starved = false;
-	for (size_t i = 0; i < c->n && !c->starved; i++) {
-		struct client *k = c->at[i];
-		struct buf kept = k->in;
-		struct view rest;
+	for (size_t i = 0; i < c->n; i++) {
+		struct client *k = c->at[(c->turn + i) % c->n];
 
-		/* whole requests that found no room lie before anything that can still be read */
-		k->in = BUF_EMPTY;
-		rest = pass_on_all(k, buf_view(&kept));
-		buf_add(&k->in, rest);
-		buf_release(&kept);
+		if (k->stalled)
+			resume(k);
 	}
-	for (size_t i = 0; i < c->n; i++)
-		repoll(c->at[i]);
+	c->turn++;
 }
 
 bool clients_idle(const struct clients *c)
@@ -567,9 +569,6 @@ bool clients_idle(const struct clients *c)
 
 void clients_settle(struct clients *c)
 {
-	if (c->starved)
-		for (size_t i = 0; i < c->n; i++)
-			repoll(c->at[i]);
 	clients_flush(c); /* nothing that is freed below stays in the list */
 	while (c->closed) {
 		struct client *k = c->closed;

@@ -61,7 +61,7 @@ static const struct setting settings[] = {
 	S("window_urgent", KIND_SIZE, window_urgent_bytes, "256KiB", 1 * KIB, 1 * GIB),
 	S("window_bulk", KIND_SIZE, window_bulk_bytes, "4MiB", 1 * KIB, 1 * GIB),
 	S("max_clients", KIND_COUNT, max_clients, "256", 1, 4096),
-	S("commit_batch", KIND_COUNT, commit_batch, "1024", 1, 65536),
+	S("commit_batch", KIND_COUNT, commit_batch, "1024", 16, 65536),
 	S("queue_bytes", KIND_SIZE, queue_bytes, "16MiB", 1 * MIB, 1 * GIB),
 	S("heartbeat", KIND_DURATION, heartbeat_us, "10s", 100 * US_PER_MS, 600 * SEC),
 	S("heartbeat_timeout", KIND_DURATION, heartbeat_timeout_us, "60s", 100 * US_PER_MS, 3600 * SEC),

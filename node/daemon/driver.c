@@ -9,8 +9,9 @@
 #include "node/core/apply.h"
 #include "node/daemon/log.h"
 
-/* A commit of so much takes about ten milliseconds on a plain disk: what FLASH may have to wait for. */
-#define COMMIT_BYTES (2u * 1024 * 1024)
+/* What one commit takes of each row at most. A FLASH that comes during a commit waits for it and for its own, so what is
+ * not urgent is kept to some tens of milliseconds of work. */
+static const size_t commit_bytes[ROW_COUNT] = {[ROW_URGENT] = 2048 * 1024, [ROW_SUBMIT] = 512 * 1024, [ROW_BULK] = 512 * 1024};
 /* Parcels kept for reuse; each keeps the room that its largest commit needed. */
 #define SPARE_PARCELS 4
 
@@ -162,40 +163,62 @@ static size_t bytes_of(const struct event *ev)
 	return ev->type == EVENT_REQUEST ? ev->u.request.bytes.len : 0;
 }
 
-/* Takes events off one row into the batch. *bytes rises by theirs. */
-static size_t gather_row(struct driver *d, enum inbox_row row, size_t n, size_t most, size_t *bytes)
-{
-	const struct inbox_batch *b = &d->rows[row];
-	size_t stop_at = *bytes + COMMIT_BYTES;
+/* One batch: how many events it has, and what of them came from which row. */
+struct batch {
+	size_t n;
+	size_t events[ROW_COUNT], bytes[ROW_COUNT];
+};
 
-	while (d->pos[row] < b->n && n < most && *bytes < stop_at) {
-		d->events[n] = b->ev[d->pos[row]++];
-		*bytes += bytes_of(&d->events[n++]);
+/* Takes events off one row until the batch has `most`. */
+static void gather_row(struct driver *d, struct batch *b, enum inbox_row row, size_t most)
+{
+	const struct inbox_batch *from = &d->rows[row];
+
+	while (d->pos[row] < from->n && b->n < most && b->bytes[row] < commit_bytes[row]) {
+		d->events[b->n] = from->ev[d->pos[row]++];
+		b->bytes[row] += bytes_of(&d->events[b->n++]);
+		b->events[row]++;
 	}
-	return n;
+}
+
+static bool exhausted(const struct driver *d, enum inbox_row row)
+{
+	return d->pos[row] == d->rows[row].n;
+}
+
+/* Submissions wait until the urgent row is empty, which keeps each client's order, and have a quarter of a batch; so has
+ * the bulk lane, always, so that its acknowledgements do not run out of time. */
+static void gather(struct driver *d, struct batch *b)
+{
+	size_t most = d->c.commit_batch + b->n, quarter = d->c.commit_batch / 4 + 1;
+	size_t kept = exhausted(d, ROW_BULK) ? 0 : quarter;
+
+	gather_row(d, b, ROW_URGENT, most - kept);
+	if (exhausted(d, ROW_URGENT))
+		gather_row(d, b, ROW_SUBMIT, b->n + quarter < most - kept ? b->n + quarter : most - kept);
+	gather_row(d, b, ROW_BULK, most);
 }
 
 /* Applies one batch of what is in the rows, and a tick when one is due. */
 static void step(struct driver *d)
 {
 	struct event tick = {.type = EVENT_TICK, .now = driver_mono(), .wall = driver_wall()};
-	bool due = !mono_before(tick.now, core_deadline(d->c.core));
-	size_t n = 0, bytes = 0, ticks = 0;
+	struct batch b = {0};
 
-	if (due)
-		d->events[n++] = tick, ticks++;
-	n = gather_row(d, ROW_URGENT, n, d->c.commit_batch + ticks, &bytes);
-	n = gather_row(d, ROW_BULK, n, d->c.commit_batch + ticks, &bytes);
-	for (size_t i = 0; i < n; i++) {
+	if (!mono_before(tick.now, core_deadline(d->c.core)))
+		d->events[b.n++] = tick;
+	gather(d, &b);
+	if (!b.n)
+		return;
+	for (size_t i = 0; i < b.n; i++) {
 		d->events[i].now = tick.now;
 		d->events[i].wall = tick.wall;
 	}
-	if (!n)
-		return;
-	apply(d, d->events, n);
-	inbox_done(d->c.inbox, n - ticks, bytes);
+	apply(d, d->events, b.n);
 	for (int i = 0; i < ROW_COUNT; i++) {
-		if (d->pos[i] < d->rows[i].n)
+		if (b.events[i])
+			inbox_done(d->c.inbox, (enum inbox_row)i, b.events[i], b.bytes[i]);
+		if (!exhausted(d, (enum inbox_row)i))
 			continue;
 		inbox_batch_clear(&d->rows[i]);
 		d->pos[i] = 0;

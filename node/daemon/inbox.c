@@ -6,11 +6,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/request.h"
+
 struct inbox {
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
 	struct inbox_batch row[ROW_COUNT];
-	size_t waiting;   /* bytes of all that is not dealt with, an event counted with its size */
+	size_t waiting[ROW_COUNT]; /* bytes not dealt with yet, an event counted with its size */
 	size_t bound;
 	bool kicked, stopped, starved;
 	int room_fd;
@@ -69,13 +71,48 @@ static struct view *event_bytes(struct event *ev)
 	return NULL;
 }
 
+/* Whether a submission is FLASH or IMMEDIATE and comes whole. */
+static bool is_urgent_submission(struct view fields)
+{
+	struct request_item item;
+	bool urgent = false, whole = false;
+
+	while (request_next(&fields, &item) == ERR_OK) {
+		if (item.field == F_PRECEDENCE)
+			urgent = item_ok(&item) && item_u8(&item) <= PREC_IMMEDIATE;
+		whole = whole || item.field == F_BODY;
+	}
+	return urgent && whole;
+}
+
+/* Chunks go with the submission that they belong to, which does not come whole. What cannot be read is answered at once. */
+static enum inbox_row row_of_request(struct view message)
+{
+	struct request r;
+
+	if (request_decode(message, &r))
+		return ROW_URGENT;
+	if (r.type == REQ_CHUNK)
+		return ROW_SUBMIT;
+	return r.type == REQ_SUBMIT && !is_urgent_submission(r.fields) ? ROW_SUBMIT : ROW_URGENT;
+}
+
+/* The end of a client stays behind what it submitted. */
 static enum inbox_row row_of(const struct event *ev)
 {
-	if (ev->type == EVENT_FRAME)
+	switch (ev->type) {
+	case EVENT_FRAME:
 		return ev->u.frame.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;
-	if (ev->type == EVENT_LINK_UP || ev->type == EVENT_LINK_DOWN)
+	case EVENT_LINK_UP:
+	case EVENT_LINK_DOWN:
 		return ev->u.link.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;
-	return ROW_URGENT;
+	case EVENT_REQUEST:
+		return row_of_request(ev->u.request.bytes);
+	case EVENT_CLIENT_CLOSED:
+		return ROW_SUBMIT;
+	default:
+		return ROW_URGENT;
+	}
 }
 
 static bool batch_grow(struct inbox_batch *b)
@@ -109,18 +146,39 @@ static bool batch_add(struct inbox_batch *b, const struct event *ev, struct view
 	return true;
 }
 
+static size_t waiting_in_all(const struct inbox *b)
+{
+	size_t all = 0;
+
+	for (int i = 0; i < ROW_COUNT; i++)
+		all += b->waiting[i];
+	return all;
+}
+
+/* Whether the bound lets it in. What cannot be sent again always may come. */
+static bool fits(const struct inbox *b, const struct event *ev, enum inbox_row row, size_t cost)
+{
+	if (ev->type == EVENT_FRAME)
+		return waiting_in_all(b) + cost <= b->bound;
+	if (ev->type == EVENT_REQUEST)
+		return b->waiting[row] + cost <= b->bound / (row == ROW_SUBMIT ? 4 : 2);
+	return true;
+}
+
 bool inbox_add(struct inbox *b, const struct event *ev)
 {
 	struct event copy = *ev;
 	struct view *bytes = event_bytes(&copy);
 	size_t cost = sizeof copy + (bytes ? bytes->len : 0);
+	enum inbox_row row = row_of(ev);
 	bool ok;
 
 	pthread_mutex_lock(&b->mutex);
-	ok = !bytes || b->waiting + cost <= b->bound;
-	ok = ok && batch_add(&b->row[row_of(ev)], &copy, bytes ? *bytes : view_of(NULL, 0));
+	ok = fits(b, ev, row, cost) && batch_add(&b->row[row], &copy, bytes ? *bytes : view_of(NULL, 0));
 	if (ok)
-		b->waiting += cost;
+		b->waiting[row] += cost;
+	else if (ev->type == EVENT_REQUEST)
+		b->starved = true;
 	pthread_mutex_unlock(&b->mutex);
 	return ok;
 }
@@ -128,22 +186,11 @@ bool inbox_add(struct inbox *b, const struct event *ev)
 void inbox_kick(struct inbox *b)
 {
 	pthread_mutex_lock(&b->mutex);
-	if (b->row[ROW_URGENT].n || b->row[ROW_BULK].n) {
+	if (b->row[ROW_URGENT].n || b->row[ROW_SUBMIT].n || b->row[ROW_BULK].n) {
 		b->kicked = true;
 		pthread_cond_signal(&b->cond);
 	}
 	pthread_mutex_unlock(&b->mutex);
-}
-
-bool inbox_room(struct inbox *b)
-{
-	bool room;
-
-	pthread_mutex_lock(&b->mutex);
-	room = b->waiting < b->bound / 2;
-	b->starved = !room;
-	pthread_mutex_unlock(&b->mutex);
-	return room;
 }
 
 void inbox_stop(struct inbox *b)
@@ -197,16 +244,16 @@ bool inbox_take(struct inbox *b, int64_t until_us, struct inbox_batch into[ROW_C
 	return more;
 }
 
-void inbox_done(struct inbox *b, size_t events, size_t bytes)
+void inbox_done(struct inbox *b, enum inbox_row row, size_t events, size_t bytes)
 {
 	const uint64_t one = 1;
 	bool tell;
 
 	pthread_mutex_lock(&b->mutex);
 	bytes += events * sizeof(struct event);
-	assert(bytes <= b->waiting);
-	b->waiting -= bytes;
-	tell = b->starved && b->waiting < b->bound / 4;
+	assert(bytes <= b->waiting[row]);
+	b->waiting[row] -= bytes;
+	tell = b->starved && b->waiting[ROW_SUBMIT] < b->bound / 8 && b->waiting[ROW_URGENT] < b->bound / 4;
 	if (tell)
 		b->starved = false;
 	pthread_mutex_unlock(&b->mutex);

@@ -1,16 +1,18 @@
 /* inbox.h - what the network thread has for the journal thread: events in order, bounded in bytes.
  *
- * Two rows: what is urgent (clients, control, the urgent lane) and bulk (the bulk lane), so that FLASH does not wait
- * behind a backlog that has come already. Within a row the order is kept. The bytes of frames and requests are copied in.
- * At its bound a frame is dropped (its peer sends it again) and clients are not read: they have the first half, so that
- * desks which submit faster than the disk cannot shut out the acknowledgements of peers. */
+ * Three rows, so that FLASH does not wait behind a backlog that has come already: what is urgent (desks, control, the
+ * urgent lane), submissions of PRIORITY and below with the bytes of large bodies, and the bulk lane. Within a row the order
+ * is kept, and a submission never overtakes what came before it in the urgent row. The bytes of frames and requests are
+ * copied in. Over the whole bound a frame is dropped (its peer sends it again); over a half of it urgent requests and over
+ * a quarter submissions are refused, and their client waits: so desks that submit faster than the disk shut out neither the
+ * acknowledgements of peers nor a desk with a FLASH. */
 #ifndef NODE_DAEMON_INBOX_H
 #define NODE_DAEMON_INBOX_H
 
 #include "node/core/event.h"
 #include "proto/buf.h"
 
-enum inbox_row { ROW_URGENT, ROW_BULK, ROW_COUNT };
+enum inbox_row { ROW_URGENT, ROW_SUBMIT, ROW_BULK, ROW_COUNT };
 
 /* Events that lie together with their bytes. */
 struct inbox_batch {
@@ -22,7 +24,7 @@ struct inbox_batch {
 
 struct inbox;
 
-/* room_fd: an eventfd that is written when there is room again for clients after inbox_room was false. */
+/* room_fd: an eventfd that is written when there is room again after a request was refused. */
 MUST_USE enum err inbox_new(int64_t bound_bytes, int room_fd, struct inbox **out);
 void inbox_free(struct inbox *b);
 
@@ -32,8 +34,6 @@ void inbox_free(struct inbox *b);
  * The journal thread is woken by inbox_kick, once for many. now and wall of the event are set by the driver. */
 bool inbox_add(struct inbox *b, const struct event *ev);
 void inbox_kick(struct inbox *b);
-/* Whether clients may be read; when not, room_fd will be written. */
-bool inbox_room(struct inbox *b);
 /* No event follows: the driver ends after what was added. */
 void inbox_stop(struct inbox *b);
 
@@ -42,8 +42,8 @@ void inbox_stop(struct inbox *b);
 /* Waits until something is there, the monotonic time until_us came, or inbox_stop. Rows that are empty in into are
  * exchanged with what came; the others are left. False: stopped, and nothing is left in either row. */
 bool inbox_take(struct inbox *b, int64_t until_us, struct inbox_batch into[ROW_COUNT]);
-/* Makes room: events of a batch with so many bytes in all were dealt with. */
-void inbox_done(struct inbox *b, size_t events, size_t bytes);
+/* Makes room: so many events of a row, with so many bytes in all, were dealt with. */
+void inbox_done(struct inbox *b, enum inbox_row row, size_t events, size_t bytes);
 void inbox_batch_clear(struct inbox_batch *b);
 void inbox_batch_release(struct inbox_batch *b);
 

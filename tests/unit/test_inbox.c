@@ -119,35 +119,115 @@ static void a_full_inbox_refuses_frames_only(void **state)
 		n++;
 	assert_in_range(n, BOUND / (1000 + sizeof(struct event)) - 1, BOUND / 1000);
 	assert_false(add_frame(LANE_BULK, 1, 1000));
-	assert_true(add_event(EVENT_CLIENT_CLOSED)); /* what cannot be sent again is never lost */
+	assert_true(add_event(EVENT_CLIENT_OPEN)); /* what cannot be sent again is never lost */
 	inbox_kick(b);
 	assert_true(inbox_take(b, soon(), rows));
 	assert_int_equal(rows[ROW_URGENT].n, n + 1);
 	assert_false(add_frame(LANE_BULK, 1, 1000)); /* taken is not yet dealt with */
-	inbox_done(b, n + 1, n * 1000);
+	inbox_done(b, ROW_URGENT, n + 1, n * 1000);
 	assert_true(add_frame(LANE_BULK, 1, 1000));
 }
 
-static void clients_have_half_and_are_told(void **state)
+/* A request as a client writes it; precedence 9: the field is absent. */
+static struct buf request_of(uint8_t type, uint8_t precedence, uint8_t field, size_t n)
+{
+	static const uint8_t body[4096];
+	struct buf out = BUF_EMPTY;
+	struct request_writer w;
+
+	request_begin(&w, &out, type, 7);
+	if (precedence < 9)
+		request_u8(&w, F_PRECEDENCE, precedence);
+	if (field == F_BODY_BYTES)
+		request_u64(&w, F_BODY_BYTES, 1000000);
+	else if (field)
+		request_field(&w, field, view_of(body, n));
+	request_end(&w);
+	return out;
+}
+
+static bool add_request(uint8_t type, uint8_t precedence, uint8_t field, size_t n)
+{
+	struct buf r = request_of(type, precedence, field, n);
+	struct event ev = {.type = EVENT_REQUEST};
+	bool ok;
+
+	ev.u.request.bytes = buf_view(&r);
+	ok = inbox_add(b, &ev);
+	buf_release(&r);
+	return ok;
+}
+
+static void submissions_go_by_their_precedence(void **state)
+{
+	static const struct {
+		uint8_t type, precedence, field;
+		enum inbox_row row;
+	} cases[] = {
+		{REQ_SUBMIT, PREC_FLASH, F_BODY, ROW_URGENT},
+		{REQ_SUBMIT, PREC_IMMEDIATE, F_BODY, ROW_URGENT},
+		{REQ_SUBMIT, PREC_PRIORITY, F_BODY, ROW_SUBMIT},
+		{REQ_SUBMIT, PREC_ROUTINE, F_BODY, ROW_SUBMIT},
+		{REQ_SUBMIT, 9, F_BODY, ROW_SUBMIT},
+		{REQ_SUBMIT, PREC_FLASH, F_BODY_BYTES, ROW_SUBMIT}, /* its chunks must not come before it */
+		{REQ_CHUNK, 9, F_BODY, ROW_SUBMIT},
+		{REQ_TAKE, 9, 0, ROW_URGENT},
+		{REQ_ACK, 9, 0, ROW_URGENT},
+		{200, 9, 0, ROW_URGENT},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct buf r = request_of(cases[i].type, cases[i].precedence, cases[i].field, 10);
+
+		assert_int_equal(row_of_request(buf_view(&r)), cases[i].row);
+		for (size_t n = 0; n < r.len; n++)
+			assert_int_equal(row_of_request(view_of(r.ptr, n)), ROW_URGENT); /* broken: answered at once */
+		buf_release(&r);
+	}
+	assert_true(add_event(EVENT_CLIENT_OPEN));
+	assert_true(add_request(REQ_SUBMIT, PREC_ROUTINE, F_BODY, 10));
+	assert_true(add_event(EVENT_CLIENT_CLOSED));
+	inbox_kick(b);
+	assert_true(inbox_take(b, soon(), rows));
+	assert_int_equal(rows[ROW_URGENT].ev[0].type, EVENT_CLIENT_OPEN);
+	assert_int_equal(rows[ROW_SUBMIT].ev[0].type, EVENT_REQUEST);
+	assert_int_equal(rows[ROW_SUBMIT].ev[1].type, EVENT_CLIENT_CLOSED); /* not before what it submitted */
+}
+
+static void a_flood_of_submissions_leaves_room_for_flash(void **state)
+{
+	size_t n = 0, bytes = 0;
+
+	(void)state;
+	while (add_request(REQ_SUBMIT, PREC_ROUTINE, F_BODY, 1000))
+		n++;
+	assert_in_range(n, 8, BOUND / 4 / 1000);
+	assert_true(add_request(REQ_SUBMIT, PREC_FLASH, F_BODY, 1000));
+	assert_true(add_frame(LANE_URGENT, 1, 1000));
+	assert_false(told_of_room());
+	inbox_kick(b);
+	assert_true(inbox_take(b, soon(), rows));
+	assert_int_equal(rows[ROW_SUBMIT].n, n);
+	for (size_t i = 0; i < n; i++)
+		bytes += rows[ROW_SUBMIT].ev[i].u.request.bytes.len;
+	inbox_done(b, ROW_SUBMIT, 1, bytes / n);
+	assert_false(told_of_room());
+	inbox_done(b, ROW_SUBMIT, n - 1, bytes - bytes / n);
+	assert_true(told_of_room());
+	inbox_done(b, ROW_URGENT, 0, 0);
+	assert_false(told_of_room()); /* once */
+}
+
+static void urgent_requests_have_half(void **state)
 {
 	size_t n = 0;
 
 	(void)state;
-	assert_true(inbox_room(b));
-	for (; inbox_room(b); n++)
-		assert_true(add_frame(LANE_URGENT, 1, 1000));
-	assert_true(n * (1000 + sizeof(struct event)) >= BOUND / 2);
+	while (add_request(REQ_ACK, 9, F_BY, 1000))
+		n++;
+	assert_in_range(n, 16, BOUND / 2 / 1000);
 	assert_true(add_frame(LANE_URGENT, 2, 1000)); /* peers have more */
-	assert_false(told_of_room());
-	inbox_kick(b);
-	assert_true(inbox_take(b, soon(), rows));
-	inbox_done(b, 1, 1000);
-	assert_false(told_of_room());
-	inbox_done(b, n, n * 1000);
-	assert_true(told_of_room());
-	inbox_done(b, 0, 0);
-	assert_false(told_of_room()); /* once */
-	assert_true(inbox_room(b));
 }
 
 static void what_is_left_in_a_row_stays_first(void **state)
@@ -186,7 +266,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rows_keep_their_order, begin, end),
 		cmocka_unit_test_setup_teardown(links_go_with_their_lane, begin, end),
 		cmocka_unit_test_setup_teardown(a_full_inbox_refuses_frames_only, begin, end),
-		cmocka_unit_test_setup_teardown(clients_have_half_and_are_told, begin, end),
+		cmocka_unit_test_setup_teardown(submissions_go_by_their_precedence, begin, end),
+		cmocka_unit_test_setup_teardown(a_flood_of_submissions_leaves_room_for_flash, begin, end),
+		cmocka_unit_test_setup_teardown(urgent_requests_have_half, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_left_in_a_row_stays_first, begin, end),
 		cmocka_unit_test_setup_teardown(a_stop_comes_after_what_was_added, begin, end),
 	};
