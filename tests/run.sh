@@ -210,13 +210,22 @@ if [ $# -gt 0 ]; then
 fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/estafette-tests.XXXXXX") || exit 1
 from=$EPOCHREALTIME
-# goals PATTERN: what the chosen suites whose names fit need to be built.
+# goals: reads suites' names, says what they need to be built.
 goals() {
-	printf '%s\n' "${suites[@]}" | grep -E "$1" | sed -E 's,^san/,,; s,^(unit|contract)/.*,tests,; s,^fuzz/.*,fuzzers,; s,^layers$,libs,; t; s,^man$,,; t; s,^start$,all build/tests/bench/big_journal,; t; s,.*,all,' | sort -u
+	local name
+	while read -r name; do
+		case ${name#san/} in
+		unit/* | contract/*) echo tests ;;
+		fuzz/*) echo fuzzers ;;
+		layers) printf 'build/lib/lib%s.a\n' proto storage core ;;
+		man) ;;
+		start) printf '%s\n' all build/tests/bench/big_journal ;;
+		*) echo all ;;
+		esac
+	done | sort -u
 }
-libs='build/lib/libproto.a build/lib/libstorage.a build/lib/libcore.a'
-mapfile -t plain < <(goals '^(unit/|contract/|[^/]*$)' | sed "s,^libs$,$libs," | tr ' ' '\n' | grep .)
-mapfile -t san < <(goals '^san/' | grep .)
+mapfile -t plain < <(printf '%s\n' "${suites[@]}" | grep -v '^san/' | goals)
+mapfile -t san < <(printf '%s\n' "${suites[@]}" | grep '^san/' | goals)
 [ ${#plain[@]} = 0 ] || build plain "${plain[@]}"
 [ ${#san[@]} = 0 ] || build sanitized SAN=1 "${san[@]}"
 run_all "${suites[@]}"
