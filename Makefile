@@ -137,7 +137,7 @@ sweep: setup
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/lib/libestafette.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(BUILD)/lib/libestafette.so $(DESTDIR)$(PREFIX)/lib/libestafette.so.0
@@ -145,6 +145,7 @@ install: all
 	install -m 644 $(BUILD)/lib/pkgconfig/estafette.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 node/client/estafette.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 node/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 node/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 node/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 
 clean:

@@ -129,6 +129,17 @@ struct hash crypt_hash2(enum hash_domain d, struct view a, struct view b)
 	return crypt_hash4(d, a, b, view_of(NULL, 0), view_of(NULL, 0));
 }
 
+static_assert(CHECK_BYTES == crypto_shorthash_siphashx24_BYTES && CHECK_BYTES == crypto_shorthash_siphashx24_KEYBYTES, "SipHash-128 chains");
+
+void crypt_check(struct view key, struct view row, uint8_t out[CHECK_BYTES])
+{
+	static const uint8_t none[CHECK_BYTES];
+	uint8_t under[CHECK_BYTES];
+
+	crypto_shorthash_siphashx24(under, key.ptr, key.len, none);
+	crypto_shorthash_siphashx24(out, row.ptr, row.len, under);
+}
+
 /* libsodium wants its state at a 64-byte boundary, which malloc does not promise. */
 struct hasher {
 	crypto_generichash_blake2b_state state;

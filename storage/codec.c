@@ -255,9 +255,13 @@ enum err codec_lease_read(struct rd *r, struct lease_row *out)
 void codec_msg_write(struct wr *w, const struct msg_row *row)
 {
 	wr_u64(w, row->arrival);
-	wr_u64(w, row->place_arrival);
-	place_write(w, &row->place);
+	wr_u16(w, row->originator);
+	wr_u8(w, row->precedence);
+	wr_u8(w, row->flags);
 	wr_u8(w, row->state);
+	wr_u64(w, row->place_arrival);
+	if (row->place_arrival)
+		place_write(w, &row->place);
 	wr_vec16(w, row->events);
 }
 
@@ -273,9 +277,14 @@ enum err codec_msg_read(struct view key, struct rd *r, struct msg_row *out)
 {
 	enum err e = codec_msg_key(key, out);
 	out->arrival = rd_u64(r);
-	out->place_arrival = rd_u64(r);
-	place_read(r, &out->place);
+	out->originator = rd_u16(r);
+	out->precedence = rd_u8(r);
+	out->flags = rd_u8(r);
 	out->state = rd_u8(r);
+	out->place_arrival = rd_u64(r);
+	out->place = (struct place){0};
+	if (out->place_arrival)
+		place_read(r, &out->place);
 	out->events = rd_vec16(r, EVENTS_BYTES_MAX);
 	return e ? e : rd_end(r);
 }

@@ -6,8 +6,7 @@
 
 static void check_of(struct view key, struct view row, uint8_t out[CHECK_BYTES])
 {
-	struct hash h = crypt_hash2(HASH_RECORD, key, row);
-	memcpy(out, h.b, CHECK_BYTES);
+	crypt_check(key, row, out);
 }
 
 uint8_t *record_reserve(struct txn *t, const struct key *k, size_t len, enum kv_put how)

@@ -1,6 +1,6 @@
 /* record.h - records of the store: rows with a check behind them, and the transaction around the kv's.
  *
- * Inside of storage only. The check is the first 16 bytes of HASH_RECORD over the whole key and the row, so that a record
+ * Inside of storage only. The check is crypt_check of the whole key and the row, so that a record
  * that turns up under another key does not pass either. */
 #ifndef STORAGE_RECORD_H
 #define STORAGE_RECORD_H
@@ -10,7 +10,6 @@
 #include "storage/schema.h"
 #include "storage/store.h"
 
-#define CHECK_BYTES 16
 
 struct store {
 	struct kv *kv;

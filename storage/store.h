@@ -218,6 +218,8 @@ struct msg_row {
 	struct msgid id;
 	uint16_t addressee;
 	uint64_t arrival;      /* of its entry here; 0 while only reports about it are here */
+	uint16_t originator;   /* with precedence and flags a copy of its header's, valid when arrival is not 0 */
+	uint8_t precedence, flags;
 	uint64_t place_arrival;/* key of its place or lease; 0 when it has none */
 	struct place place;    /* valid when place_arrival is not 0 */
 	uint8_t state;         /* enum msg_state of node/core; opaque here */

@@ -242,7 +242,8 @@ static int print_diff(const struct cli *cli, const struct buf *diff)
 	if (!buf_ok(diff))
 		return cli_fail(cli, ERR_NOMEM, "roster diff: out of memory (free some and try again)");
 	if (!cli->json) {
-		fwrite(diff->ptr, 1, diff->len, stdout);
+		if (diff->len) /* nothing differs: there is no buffer */
+			fwrite(diff->ptr, 1, diff->len, stdout);
 		return EXIT_OK;
 	}
 	int status = EXIT_OK;

@@ -476,6 +476,7 @@ void core_committed(struct core *c)
 {
 	size_t n = 0;
 
+	c->fresh_from = 0;
 	for (size_t i = 0; i < c->n_takes; i++)
 		if (!c->takes[i].done) {
 			c->takes[n] = c->takes[i];

@@ -230,6 +230,7 @@ struct core {
 	struct mono deadline;
 	struct mono store_full_since;
 	uint64_t refused_full, damaged;
+	uint64_t fresh_from;                            /* the first entry of this batch; 0 for none */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 };
 
@@ -284,6 +285,8 @@ void submit_request(struct core *c, struct client *cl, const struct request *rq,
 void submit_chunk(struct core *c, struct client *cl, const struct request *rq);
 void submit_forget_client(struct core *c, uint64_t client);
 void submit_cancel(struct core *c, struct client *cl, const struct request *rq);
+/* A message of an earlier incarnation of ours came back: its idempotency key is known again. */
+void submit_known_again(struct core *c, const struct header *h, const struct envelope *env);
 void submit_start(struct core *c); /* clears what broken-off submissions left */
 
 /* ---- peer.c --------------------------------------------------------------------------------------------------------------------- */
@@ -327,7 +330,8 @@ void bodies_load(struct core *c);
 
 /* ---- deliver.c ---------------------------------------------------------------------------------------------------------------------- */
 enum msg_location { LOC_NONE = 0, LOC_WAITING = 1, LOC_LEASED = 2 };
-void deliver_entry(struct core *c, struct stream *s, struct entry_row *row); /* an entry arrived and is whole, or not yet */
+/* An entry arrived, whole or not yet. The views of row must outlive writes to the store. */
+void deliver_entry(struct core *c, struct stream *s, struct entry_row *row);
 void deliver_whole(struct core *c, struct stream *s, uint64_t number);       /* its body is here now */
 void deliver_serve(struct core *c);                                          /* hand out what can be */
 void deliver_leases(struct core *c);                                         /* end the leases that are due */
@@ -356,7 +360,7 @@ bool events_ended(const struct core *c, struct view events, uint16_t originator,
 MUST_USE enum err msg_load(struct core *c, const struct msgid *id, uint16_t addressee, struct msg_row *row, struct buf *events);
 void events_add(struct buf *events, const struct msg_event *e); /* unless it is there */
 /* Something happened here: recorded in the row (events already loaded), and reported to whom it concerns. */
-void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const struct header *h, const char *by, const char *why);
+void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const char *by, const char *why);
 void report_apply(struct core *c, struct stream *s, const struct envelope *env);
 void reports_finish(struct core *c);
 void reports_drop(struct core *c);

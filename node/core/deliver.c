@@ -87,7 +87,7 @@ static void delivered(struct core *c, struct msg_row *row, struct buf *events, c
 		row->events = buf_view(events);
 		store_msg_put(c->t, row);
 	} else {
-		report_here(c, row, events, EVENT_DELIVERED, h, "", "");
+		report_here(c, row, events, EVENT_DELIVERED, "", "");
 	}
 }
 
@@ -107,7 +107,7 @@ static void dead_letter(struct core *c, struct msg_row *row, struct buf *events,
 	c->counters_dirty = true;
 	alarm_raise(c, "dead-letter", id, "look at it with `estafette trace ID`, tell its sender, or correct the roster",
 		    "message %s from %s: %s", id, site_name(c, h->originator, from), why);
-	report_here(c, row, events, EVENT_DEAD, h, "", why);
+	report_here(c, row, events, EVENT_DEAD, "", why);
 }
 
 /* The key is not here: held, said so, asked for later. */
@@ -122,7 +122,7 @@ static void sealed(struct core *c, struct msg_row *row, struct buf *events, cons
 	c->counters.sealed++;
 	c->counters_dirty = true;
 	if (row->addressee == c->self && !events_find(buf_view(events), EVENT_SEALED, &before)) {
-		report_here(c, row, events, EVENT_SEALED, h, "", "");
+		report_here(c, row, events, EVENT_SEALED, "", "");
 		return;
 	}
 	row->events = buf_view(events);
@@ -167,6 +167,16 @@ static bool is_whole(const struct entry_row *row)
 	return row->e.body_len == 0 || row->body_no != 0;
 }
 
+/* What we sent before our journal was lost comes back from who holds it. */
+static void own_again(struct core *c, struct stream *s, const struct entry_row *entry)
+{
+	struct envelope env;
+	struct header h;
+
+	if (open_envelope(c, s, entry, &h, &env) == ERR_OK)
+		submit_known_again(c, &h, &env);
+}
+
 static void message_arrived(struct core *c, struct stream *s, struct entry_row *entry, const struct header *h)
 {
 	struct buf events = BUF_EMPTY;
@@ -184,15 +194,18 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	bool again = row.arrival == arrival && row.state != LOC_NONE;
 
 	row.arrival = arrival;
+	row.originator = h->originator;
+	row.precedence = h->precedence;
+	row.flags = h->flags;
 	if (h->expires.us && (addressee == c->self || h->originator == c->self) && !(h->flags & HEADER_CLOCK_UNSURE))
 		store_expiry_put(c->t, h->expires, arrival);
+	if (h->originator == c->self && !s->own)
+		own_again(c, s, entry);
 	bool ended = events_ended(c, buf_view(&events), h->originator, addressee, &which);
 
 	if (again || ended || !is_custodian(c, c->self, addressee) || !is_whole(entry)) {
 		row.events = buf_view(&events);
 		store_msg_put(c->t, &row);
-	} else if (store_entry_get(c->t, arrival, entry)) { /* the writes above ended the views of entry */
-		damage_found(c, arrival, "unreadable when it arrived");
 	} else {
 		message_open(c, s, entry, &row, &events, h);
 	}
@@ -245,10 +258,20 @@ void deliver_entry(struct core *c, struct stream *s, struct entry_row *row)
 void deliver_whole(struct core *c, struct stream *s, uint64_t number)
 {
 	struct entry_row row;
-	enum err e = store_entry_find(c->t, s->row.local, number, &row);
+	struct buf copy = BUF_EMPTY;
 
-	if (!e)
+	if (store_entry_find(c->t, s->row.local, number, &row))
+		return;
+	/* The store's views end with the first write. */
+	buf_add(&copy, row.e.header);
+	buf_add(&copy, row.e.envelope);
+	row.e.header = view_of(copy.ptr, row.e.header.len);
+	row.e.envelope = view_of(copy.ptr + row.e.header.len, row.e.envelope.len);
+	if (buf_ok(&copy))
 		deliver_entry(c, s, &row);
+	else
+		txn_fail(c->t, ERR_NOMEM);
+	buf_release(&copy);
 }
 
 /* ---- expiry ------------------------------------------------------------------------------------------------------------- */
@@ -269,7 +292,7 @@ static void expire_one(struct core *c, uint64_t arrival)
 		goto out;
 	c->counters.expired++;
 	c->counters_dirty = true;
-	report_here(c, &row, &events, EVENT_EXPIRED, &h, "", "");
+	report_here(c, &row, &events, EVENT_EXPIRED, "", "");
 out:
 	buf_release(&events);
 }

@@ -117,8 +117,6 @@ static void give_back(struct core *c, const struct lease_row *l, bool seen)
 {
 	struct buf events = BUF_EMPTY;
 	struct msg_row row;
-	struct entry_row entry;
-	struct header h;
 
 	store_lease_del(c->t, l->place.arrival);
 	if (msg_load(c, &l->id, c->self, &row, &events) || row.state != LOC_LEASED)
@@ -131,12 +129,7 @@ static void give_back(struct core *c, const struct lease_row *l, bool seen)
 	store_place_put(c->t, &row.place, &row.id);
 	c->counters.returned++;
 	c->counters_dirty = true;
-	if (store_entry_get(c->t, row.arrival, &entry) == ERR_OK && header_decode(entry.e.header, &h) == ERR_OK) {
-		report_here(c, &row, &events, EVENT_RETURNED, &h, l->by, "");
-	} else {
-		row.events = buf_view(&events);
-		store_msg_put(c->t, &row);
-	}
+	report_here(c, &row, &events, EVENT_RETURNED, l->by, "");
 out:
 	buf_release(&events);
 }
@@ -203,7 +196,7 @@ static void taken_fields(struct core *c, struct request_writer *w, const struct 
 	request_field(w, F_PLAIN_HASH, view_of(env->body_plain_hash.b, HASH_BYTES));
 }
 
-static void lease(struct core *c, const struct take *t, struct msg_row *row, struct buf *events, const struct header *h)
+static void lease(struct core *c, const struct take *t, struct msg_row *row, struct buf *events)
 {
 	struct lease_row l = {.place = row->place, .id = row->id, .lease_us = t->lease_us, .since = c->wall};
 
@@ -215,7 +208,7 @@ static void lease(struct core *c, const struct take *t, struct msg_row *row, str
 	row->state = LOC_LEASED;
 	c->counters.handed_out++;
 	c->counters_dirty = true;
-	report_here(c, row, events, EVENT_HANDED_OUT, h, t->by, "");
+	report_here(c, row, events, EVENT_HANDED_OUT, t->by, "");
 }
 
 /* What cannot be read is set aside; the queue goes on. */
@@ -263,7 +256,7 @@ static enum handed hand_out(struct core *c, struct take *t, const struct place *
 	}
 	if (!e && h.expires.us && h.expires.us <= c->wall.us && !c->clock_unsure && !(h.flags & HEADER_CLOCK_UNSURE)) {
 		c->counters.expired++;
-		report_here(c, &row, &events, EVENT_EXPIRED, &h, "", "");
+		report_here(c, &row, &events, EVENT_EXPIRED, "", "");
 		goto out;
 	}
 	if (!e && !(h.flags & HEADER_CHUNKED) && entry.e.body_len)
@@ -279,7 +272,7 @@ static enum handed hand_out(struct core *c, struct take *t, const struct place *
 	else
 		request_field(&w, F_BODY, buf_view(&body));
 	reply_end(c, &w, t->client);
-	lease(c, t, &row, &events, &h);
+	lease(c, t, &row, &events);
 	result = HANDED;
 out:
 	buf_release(&events);
@@ -459,24 +452,17 @@ struct handling {
 /* What became of the message when it cannot be handled; ERR_EXISTS: it was read here already, which is as good. */
 static enum err handle_check(struct core *c, const struct msgid *id, uint8_t type, struct errmsg *m)
 {
-	struct buf events = BUF_EMPTY;
-	struct entry_row entry;
 	struct msg_row row;
-	struct header h;
 	char text[MSGID_TEXT_BYTES];
 	uint8_t which = 0;
-	enum err e = msg_load(c, id, c->self, &row, &events);
+	enum err e = store_msg_get(c->t, id, c->self, &row);
 
 	msgid_format(id, text);
 	if (!e && !row.arrival)
 		e = ERR_NOT_FOUND;
-	if (!e)
-		e = store_entry_get(c->t, row.arrival, &entry);
-	if (!e)
-		e = header_decode(entry.e.header, &h);
 	if (e) {
 		err_set(m, e, "%s: %s", text, e == ERR_NOT_FOUND ? "no such message in a queue of this site" : err_text(e));
-	} else if (events_ended(c, buf_view(&events), h.originator, c->self, &which)) {
+	} else if (events_ended(c, row.events, row.originator, c->self, &which)) {
 		e = which == EVENT_READ && (type == REQ_ACK || type == REQ_RETURN) ? ERR_EXISTS
 			: err_set(m, ERR_CONFLICT, "%s: it has ended already: %s (see `estafette trace %s`)", text, report_event_name(which), text);
 	} else if ((type == REQ_RETURN || type == REQ_EXTEND) && row.state != LOC_LEASED) {
@@ -484,7 +470,6 @@ static enum err handle_check(struct core *c, const struct msgid *id, uint8_t typ
 	} else if (row.state == LOC_NONE) {
 		e = err_set(m, ERR_BUSY, "%s: it stands in no queue yet (see `estafette trace %s`)", text, text);
 	}
-	buf_release(&events);
 	return e;
 }
 
@@ -507,21 +492,19 @@ static void handle_lease(struct core *c, struct msg_row *row, const struct handl
 static void handle_one(struct core *c, const struct msgid *id, const struct handling *how)
 {
 	struct buf events = BUF_EMPTY;
-	struct entry_row entry;
 	struct msg_row row;
-	struct header h;
 
 	/* Where it stands nowhere it has ended, before or by an earlier id of this request: nothing is left to do. */
-	if (msg_load(c, id, c->self, &row, &events) || row.state == LOC_NONE || store_entry_get(c->t, row.arrival, &entry) || header_decode(entry.e.header, &h))
+	if (msg_load(c, id, c->self, &row, &events) || row.state == LOC_NONE)
 		goto out;
 	switch (how->type) {
 	case REQ_ACK:
-		*(h.flags & HEADER_EXERCISE ? &c->counters.ex_read : &c->counters.read) += 1;
-		report_here(c, &row, &events, EVENT_READ, &h, how->by, "");
+		*(row.flags & HEADER_EXERCISE ? &c->counters.ex_read : &c->counters.read) += 1;
+		report_here(c, &row, &events, EVENT_READ, how->by, "");
 		break;
 	case REQ_REFUSE:
 		c->counters.refused++;
-		report_here(c, &row, &events, EVENT_REFUSED, &h, how->by, how->why);
+		report_here(c, &row, &events, EVENT_REFUSED, how->by, how->why);
 		break;
 	default: handle_lease(c, &row, how);
 	}
@@ -530,34 +513,55 @@ out:
 	buf_release(&events);
 }
 
+static enum err handling_field(const struct request_item *f, struct handling *how, char by[LIMIT_USER_BYTES + 1], char why[LIMIT_REASON_BYTES + 1], struct errmsg *m)
+{
+	if (!item_ok(f))
+		return err_set(m, ERR_FORMAT, "request: field %u has a wrong length", f->field);
+	if (f->field == F_BY && (!view_is_text(f->value) || !view_to_str(f->value, by, LIMIT_USER_BYTES + 1)))
+		return err_set(m, ERR_TOO_LARGE, "by: plain text of at most %d bytes", LIMIT_USER_BYTES);
+	if (f->field == F_REASON && (!view_is_text(f->value) || !view_to_str(f->value, why, LIMIT_REASON_BYTES + 1)))
+		return err_set(m, ERR_TOO_LARGE, "reason: plain text of at most %d bytes", LIMIT_REASON_BYTES);
+	if (f->field == F_LEASE_US)
+		how->lease_us = (int64_t)item_u64(f);
+	return ERR_OK;
+}
+
 static enum err handling_fields(struct core *c, struct client *cl, const struct request *rq, struct handling *how, char by[LIMIT_USER_BYTES + 1],
 				char why[LIMIT_REASON_BYTES + 1], struct errmsg *m)
 {
 	struct view fields = rq->fields;
 	struct request_item f;
-	char alarm[80];
-	enum err e;
+	enum err e = ERR_OK, wrong = ERR_OK;
 
 	*how = (struct handling){.type = rq->type, .by = by, .why = why, .lease_us = c->config.lease_us};
 	memcpy(by, cl->rights.name, LIMIT_USER_BYTES + 1);
-	while ((e = request_next(&fields, &f)) == ERR_OK) {
-		if (!item_ok(&f))
-			return err_set(m, ERR_FORMAT, "request: field %u has a wrong length", f.field);
-		if (f.field == F_BY && (!view_is_text(f.value) || !view_to_str(f.value, by, LIMIT_USER_BYTES + 1)))
-			return err_set(m, ERR_TOO_LARGE, "by: plain text of at most %d bytes", LIMIT_USER_BYTES);
-		if (f.field == F_REASON && (!view_is_text(f.value) || !view_to_str(f.value, why, LIMIT_REASON_BYTES + 1)))
-			return err_set(m, ERR_TOO_LARGE, "reason: plain text of at most %d bytes", LIMIT_REASON_BYTES);
-		if (f.field == F_LEASE_US)
-			how->lease_us = (int64_t)item_u64(&f);
-		if (f.field == F_ALARM && (!view_to_str(f.value, alarm, sizeof alarm) || alarm_acknowledge(c, alarm, by)))
-			return err_set(m, ERR_NOT_FOUND, "%.*s: no such alarm or message (see `estafette alarms`)", (int)f.value.len, (const char *)f.value.ptr);
-	}
+	while (!wrong && (e = request_next(&fields, &f)) == ERR_OK)
+		wrong = handling_field(&f, how, by, why, m);
+	if (wrong)
+		return wrong;
 	if (e != ERR_NOT_FOUND)
 		return err_set(m, e, "request: %s", err_text(e));
 	if (rq->type == REQ_REFUSE && !why[0])
 		return err_set(m, ERR_USAGE, "refuse: a reason is needed (--reason TEXT)");
 	if (how->lease_us <= 0 || how->lease_us > LIMIT_LEASE_US)
 		return err_set(m, ERR_RANGE, "lease: up to a day");
+	return ERR_OK;
+}
+
+/* Signs off the alarms that an ACK names, once it is known by whom. */
+static enum err sign_off(struct core *c, const struct request *rq, const char *by, uint32_t *n, struct errmsg *m)
+{
+	struct view fields = rq->fields;
+	struct request_item f;
+	char alarm[80];
+
+	while (request_next(&fields, &f) == ERR_OK) {
+		if (f.field != F_ALARM)
+			continue;
+		if (!view_to_str(f.value, alarm, sizeof alarm) || alarm_acknowledge(c, alarm, by))
+			return err_set(m, ERR_NOT_FOUND, "%.*s: no such alarm or message (see `estafette alarms`)", (int)f.value.len, (const char *)f.value.ptr);
+		++*n;
+	}
 	return ERR_OK;
 }
 
@@ -571,6 +575,8 @@ void ack_request(struct core *c, struct client *cl, const struct request *rq)
 					 : err_set(&m, ERR_NOT_PERMITTED, "%s may not take, so not acknowledge (see `clients` in node.conf)", cl->rights.name);
 	uint32_t n = 0;
 
+	if (!e && rq->type == REQ_ACK)
+		e = sign_off(c, rq, by, &n, &m);
 	for (int round = 0; !e && round < 2; round++) {
 		struct view fields = rq->fields;
 		struct request_item f;

@@ -397,5 +397,6 @@ enum err core_reload(struct core *c)
 	for (size_t i = 0; i < c->n_uploads; i++)
 		c->uploads[i].failed = true;
 	c->counters_dirty = c->last_id_dirty = false;
+	c->fresh_from = 0;
 	return e;
 }

@@ -45,6 +45,8 @@ static void own_add(struct core *c, struct stream *s, struct entry_row *row)
 	row->stored = c->wall;
 	row->from = c->self;
 	store_entry_append(c->t, row);
+	if (!c->fresh_from)
+		c->fresh_from = row->arrival;
 	s->row.held = row->number;
 	s->row.chain = row->chain;
 	s->dirty = true;
@@ -148,6 +150,8 @@ enum err own_append(struct core *c, struct stream *s, const struct header *h, st
 	if (arrival)
 		*arrival = row.arrival;
 	stream_advanced(c, s);
+	if (h->kind == KIND_MESSAGE)
+		deliver_entry(c, s, &row);
 	buf_release(&sealed);
 	return ERR_OK;
 }

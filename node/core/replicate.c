@@ -117,6 +117,8 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 	if (apart && s->n_missing >= LIMIT_NOT_WHOLE)
 		return false;
 	store_entry_append(c->t, &row);
+	if (!c->fresh_from)
+		c->fresh_from = row.arrival;
 	s->row.held = row.number;
 	s->row.chain = *chain;
 	s->signed_to = row.number;
@@ -238,6 +240,9 @@ static bool body_along(struct core *c, const struct entry_row *row, struct buf *
 	if (!row->e.body_len || header_decode(row->e.header, &h) || (h.flags & HEADER_CHUNKED) || !row->body_no)
 		return true;
 	enum err e = store_body_get_part(c->t, row->body_class, row->body_no, PART_WHOLE, 0, body);
+
+	if (!e && c->fresh_from && row->arrival >= c->fresh_from)
+		return true; /* written a moment ago: it was never on the disk */
 	struct hash hash = body_hash(buf_view(body));
 
 	if (!e && hash_equal(&hash, &row->e.body_hash))

@@ -113,10 +113,10 @@ static struct pending_report *pending_find(struct core *c, const struct pending_
 	return NULL;
 }
 
-static void pend(struct core *c, uint16_t target, const struct header *h, uint16_t addressee, uint8_t event, const char *by, const char *why, const struct msgid *id)
+static void pend(struct core *c, uint16_t target, const struct msg_row *row, uint8_t event, const char *by, const char *why)
 {
-	struct pending_report want = {.target = target, .precedence = h->precedence, .exercise = (h->flags & HEADER_EXERCISE) != 0,
-				      .event = event, .addressee = addressee};
+	struct pending_report want = {.target = target, .precedence = row->precedence, .exercise = (row->flags & HEADER_EXERCISE) != 0,
+				      .event = event, .addressee = row->addressee};
 
 	view_to_str(view_str(by), want.by, sizeof want.by);
 	view_to_str(view_str(why), want.why, sizeof want.why);
@@ -130,34 +130,33 @@ static void pend(struct core *c, uint16_t target, const struct header *h, uint16
 		}
 		*p = want;
 	}
-	buf_add(&p->ids, view_of(id->b, MSGID_BYTES));
+	buf_add(&p->ids, view_of(row->id.b, MSGID_BYTES));
 }
 
-static void pend_all(struct core *c, const struct msg_row *row, const struct header *h, uint8_t event, const char *by, const char *why)
+static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, const char *by, const char *why)
 {
 	/* The queue's site tells itself, so that its standbys know; and the originator what it waits for. */
 	if (row->addressee == c->self) {
 		if (event != EVENT_DELIVERED)
-			pend(c, c->self, h, row->addressee, event, by, why, &row->id);
-		if (h->originator != c->self && event != EVENT_HANDED_OUT && event != EVENT_RETURNED)
-			pend(c, h->originator, h, row->addressee, event, by, why, &row->id);
-	} else if (h->originator == c->self) {
-		pend(c, row->addressee, h, row->addressee, event, by, why, &row->id);
+			pend(c, c->self, row, event, by, why);
+		if (row->originator != c->self && event != EVENT_HANDED_OUT && event != EVENT_RETURNED)
+			pend(c, row->originator, row, event, by, why);
+	} else if (row->originator == c->self) {
+		pend(c, row->addressee, row, event, by, why);
 	}
 }
 
-void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const struct header *h, const char *by, const char *why)
+void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const char *by, const char *why)
 {
 	struct msg_event e = {.event = event, .source = c->self, .when = c->wall, .by = view_str(by), .why = view_str(why)};
-	uint8_t which;
 
 	events_add(events, &e);
-	if (events_ended(c, buf_view(events), h->originator, row->addressee, &which))
+	if (report_event_ends(event))
 		deliver_remove(c, row);
 	row->events = buf_view(events);
 	store_msg_put(c->t, row);
-	pend_all(c, row, h, event, by, why);
-	if (h->originator == c->self)
+	pend_all(c, row, event, by, why);
+	if (row->originator == c->self)
 		waits_check(c, &row->id);
 }
 
@@ -256,16 +255,6 @@ static void receipt_count(struct core *c, uint8_t event)
 	c->counters_dirty = true;
 }
 
-static uint16_t originator_of(struct core *c, const struct msg_row *row)
-{
-	struct entry_row entry;
-	struct header h;
-
-	if (!row->arrival || store_entry_get(c->t, row->arrival, &entry) || header_decode(entry.e.header, &h))
-		return 0;
-	return h.originator;
-}
-
 static void apply_one(struct core *c, const struct stream *s, const struct report_record *r, const struct msgid *id)
 {
 	struct buf events = BUF_EMPTY;
@@ -275,7 +264,7 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 
 	if (msg_load(c, id, r->addressee, &row, &events))
 		goto out;
-	uint16_t originator = originator_of(c, &row);
+	uint16_t originator = row.arrival ? row.originator : 0;
 	bool unknown = originator == 0 && (r->event == EVENT_CANCELLED || r->event == EVENT_EXPIRED);
 
 	if (!unknown && !event_counts(&e, originator, r->addressee)) {

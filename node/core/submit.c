@@ -14,7 +14,7 @@ struct submission {
 	struct msgid re;
 	struct wall expires;
 	uint64_t body_bytes;
-	uint64_t key_content_bytes;
+	unsigned addresses;           /* as given; a group is one */
 	uint16_t area, group;
 	size_t n_to;
 	struct { uint16_t site; char queue[LIMIT_NAME_BYTES + 1]; struct view to; } to[LIMIT_SITES];
@@ -31,7 +31,8 @@ static enum err add_address(struct core *c, struct submission *s, struct view te
 		return err_set(m, ERR_NOMEM, "address: out of memory");
 	enum err e = roster_resolve(c->roster, text, a, m);
 
-	if (!e && s->n_to > 0) {
+	s->addresses++;
+	if (!e && s->addresses > 1) {
 		s->area = s->group = 0;
 	} else if (!e) {
 		s->area = a->area;
@@ -98,6 +99,8 @@ static enum err check_fields(struct core *c, struct submission *s, struct errmsg
 {
 	if (s->n_to == 0)
 		return err_set(m, ERR_UNKNOWN_SITE, "address: none given that is not this site alone (name a queue such as cic-luik/dispatch)");
+	if (s->key.len && s->addresses > 1)
+		return err_set(m, ERR_REFUSED, "id: it names one message to one address (send to each address by itself, or to a group)");
 	if (s->has_body && s->body.len > LIMIT_CHUNK_BYTES)
 		return err_set(m, ERR_TOO_LARGE, "body: %zu bytes in one request (send more than %d in chunks)", s->body.len, LIMIT_CHUNK_BYTES);
 	if (s->body_bytes > LIMIT_BODY_BYTES)
@@ -148,25 +151,32 @@ static enum err check_rights(struct core *c, struct client *cl, const struct sub
 
 /* ---- idempotency ------------------------------------------------------------------------------------------------ */
 
-static struct hash key_hash(const struct submission *s)
+static struct hash key_hash(struct view key)
 {
-	return crypt_hash2(HASH_IDEMPOTENCY, view_str("key"), s->key);
+	return crypt_hash2(HASH_IDEMPOTENCY, view_str("key"), key);
 }
 
-static struct hash content_hash(const struct submission *s, const struct hash *plain)
+/* What a key names: the plain body, the address as it was written, and whether it was an exercise. */
+static struct hash content_hash(const struct hash *plain, struct view to, bool exercise)
 {
-	struct buf b = BUF_EMPTY;
+	struct hash h = crypt_hash2(HASH_IDEMPOTENCY, view_str(exercise ? "exercise" : "message"), to);
 
-	buf_add(&b, view_of(plain->b, HASH_BYTES));
-	buf_add_u8(&b, s->exercise.len ? 1 : 0);
-	for (size_t i = 0; i < s->n_to; i++) {
-		buf_add_u16(&b, s->to[i].site);
-		buf_add(&b, view_of(s->to[i].queue, strlen(s->to[i].queue) + 1));
-	}
-	struct hash h = crypt_hash2(HASH_IDEMPOTENCY, view_str("content"), buf_view(&b));
+	return crypt_hash2(HASH_IDEMPOTENCY, view_of(plain->b, HASH_BYTES), view_of(h.b, HASH_BYTES));
+}
 
-	buf_release(&b);
-	return h;
+static void key_put(struct core *c, const struct msgid *id, struct view key, const struct hash *plain, struct view to, bool exercise)
+{
+	struct hash name = key_hash(key);
+	struct key_row row = {.id = *id, .content = content_hash(plain, to, exercise)}, known;
+
+	if (store_key_find(c->t, &name, &known) == ERR_NOT_FOUND)
+		store_key_put(c->t, (uint32_t)(msgid_time(id).us / US_PER_DAY), &name, &row);
+}
+
+void submit_known_again(struct core *c, const struct header *h, const struct envelope *env)
+{
+	if (env->idempotency.len)
+		key_put(c, &h->id, env->idempotency, &env->body_plain_hash, env->to, env->exercise.len > 0);
 }
 
 static void reply_accepted(struct core *c, uint64_t client, uint32_t tag, const struct msgid *id, bool duplicate)
@@ -186,7 +196,7 @@ static void reply_accepted(struct core *c, uint64_t client, uint32_t tag, const 
 /* True when the key was known: the request is then answered. */
 static bool answer_known_key(struct core *c, struct client *cl, uint32_t tag, const struct submission *s, const struct hash *plain)
 {
-	struct hash key = key_hash(s), content = content_hash(s, plain);
+	struct hash key = key_hash(s->key), content = content_hash(plain, s->to[0].to, s->exercise.len > 0);
 	struct key_row row;
 	enum err e = store_key_find(c->t, &key, &row);
 
@@ -247,18 +257,12 @@ static enum err append_one(struct core *c, struct client *cl, const struct submi
 		.idempotency = s->key, .has_re = s->has_re, .re = s->re, .has_body = b->has_body, .body_bytes = b->body_bytes,
 		.body_plain_hash = b->plain_hash, .content_key = b->content,
 	};
-	struct entry_row row;
-	uint64_t arrival;
 	enum err e = st ? own_epoch(c, st) : ERR_NOMEM;
 
 	if (!e)
 		e = envelope_encode(&env, plain, sizeof plain, &len);
 	if (!e)
-		e = own_append(c, st, h, view_of(plain, len), b->body, b->row, &arrival);
-	if (!e)
-		e = store_entry_get(c->t, arrival, &row);
-	if (!e)
-		deliver_entry(c, st, &row);
+		e = own_append(c, st, h, view_of(plain, len), b->body, b->row, NULL);
 	crypt_wipe(plain, sizeof plain);
 	return e;
 }
@@ -274,12 +278,8 @@ static void accept(struct core *c, struct client *cl, uint32_t tag, const struct
 		txn_fail(c->t, e);
 		return;
 	}
-	if (s->key.len) {
-		struct hash key = key_hash(s), content = content_hash(s, &b->plain_hash);
-		struct key_row row = {.id = h->id, .content = content};
-
-		store_key_put(c->t, (uint32_t)(c->wall.us / US_PER_DAY), &key, &row);
-	}
+	if (s->key.len)
+		key_put(c, &h->id, s->key, &b->plain_hash, s->to[0].to, s->exercise.len > 0);
 	if (s->precedence == PREC_FLASH)
 		cl->flash_sent++;
 	*(s->exercise.len ? &c->counters.ex_accepted : &c->counters.accepted) += 1;
@@ -536,20 +536,17 @@ static uint32_t cancel_one(struct core *c, struct client *cl, const struct msgid
 	uint32_t n = 0;
 
 	for (uint16_t addressee = 0;; addressee = (uint16_t)(row.addressee + 1)) {
-		struct entry_row entry;
-		struct header h;
-
 		if (store_msg_from(c->t, id, addressee, &row) || !msgid_equal(&row.id, id))
 			return n;
 		uint16_t at = row.addressee;
-		if (!row.arrival || store_entry_get(c->t, row.arrival, &entry) || header_decode(entry.e.header, &h) || h.originator != c->self)
+		if (!row.arrival || row.originator != c->self)
 			continue;
 		uint8_t which;
 		struct buf events = BUF_EMPTY;
 		bool open = !msg_load(c, id, at, &row, &events) && !events_ended(c, buf_view(&events), c->self, at, &which);
 
 		if (open)
-			report_here(c, &row, &events, EVENT_CANCELLED, &h, cl->rights.name, "");
+			report_here(c, &row, &events, EVENT_CANCELLED, cl->rights.name, "");
 		buf_release(&events);
 		row.addressee = at;
 		if (!open)

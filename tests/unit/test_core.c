@@ -464,7 +464,11 @@ static void an_emptied_journal(void **state)
 	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
 	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "not read", NULL);
 	send_ok(&w, LEUVEN, "all-cic/messages", PREC_ROUTINE, "for the group", NULL);
-	send_ok(&w, LUIK, "cic-namen/messages", PREC_ROUTINE, "from Luik", &sent);
+	struct send_options key = {.key = "gateway-1"};
+	struct msgid again;
+	bool dup = false;
+
+	assert_int_equal(world_send(&w, LUIK, "cic-namen/messages", PREC_ROUTINE, text("from Luik"), &key, &sent, NULL), ERR_OK);
 	world_run(&w, 2 * US_PER_S);
 	take_is(&w, LUIK, "cic-luik/dispatch", "read before", &t);
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &t.id), ERR_OK);
@@ -485,7 +489,9 @@ static void an_emptied_journal(void **state)
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &t.id), ERR_OK);
 	assert_false(world_take_one(&w, LUIK, "cic-luik/dispatch", US_PER_S, NULL));
 	take_is(&w, LUIK, "cic-luik/messages", "for the group", NULL);
-	/* Its own past is back too: what it sent, and what became of it. */
+	/* Its own past is back too: what it sent, under which key, and what became of it. */
+	assert_int_equal(world_send(&w, LUIK, "cic-namen/messages", PREC_ROUTINE, text("from Luik"), &key, &again, &dup), ERR_OK);
+	assert_true(dup && msgid_equal(&again, &sent));
 	take_is(&w, NAMEN, "cic-namen/messages", "for the group", NULL);
 	take_is(&w, NAMEN, "cic-namen/messages", "from Luik", &t);
 	assert_int_equal(world_handle(&w, NAMEN, REQ_ACK, &t.id), ERR_OK);
