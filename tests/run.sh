@@ -49,7 +49,7 @@ integration_names() {
 }
 integration_file() {
 	local f
-	for f in "tests/integration/$1.py" "tests/integration/test_$1".{py,sh}; do
+	for f in "tests/integration/test_$1".{py,sh} "tests/integration/$1.py"; do
 		if [ -f "$f" ]; then echo "$f"; return; fi
 	done
 }

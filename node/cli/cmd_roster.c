@@ -243,6 +243,7 @@ static int print_diff(const struct cli *cli, const struct buf *diff)
 		return cli_fail(cli, ERR_NOMEM, "roster diff: out of memory (free some and try again)");
 	if (!cli->json) {
 		if (diff->len) /* nothing differs: there is no buffer */
+			if (diff->len > 0)
 			fwrite(diff->ptr, 1, diff->len, stdout);
 		return EXIT_OK;
 	}

@@ -349,7 +349,7 @@ static void faults_of_streams_are_found(void **state)
 	PLANT(store_head_put(t, &other, &(struct head){.number = 1}), "head", "of a stream that is not there", raw_del(t, key_head(17, 1)));
 	struct stream_row scratch = *s;
 	PLANT(store_head_put(t, &scratch, &head), "stream 1", "head at 49", raw_del(t, k));
-	PLANT(scratch = *s; scratch.head_before = 0; store_head_put(t, &scratch, &far), "stream 1", "head at 51", raw_del(t, key_head(1, 51)));
+	PLANT(scratch = *s; scratch.head_before = 0; store_head_put(t, &scratch, &far), "stream 1", "the highest is 51", raw_del(t, key_head(1, 51)));
 }
 
 static void faults_of_bodies_are_found(void **state)
