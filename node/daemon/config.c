@@ -69,7 +69,7 @@ static const struct setting settings[] = {
 	S("connect_timeout", KIND_DURATION, connect_timeout_us, "5s", 100 * US_PER_MS, 600 * SEC),
 	S("reconnect", KIND_DURATION, reconnect_us, "100ms", 10 * US_PER_MS, 60 * SEC),
 	S("reconnect_max", KIND_DURATION, reconnect_max_us, "2s", 10 * US_PER_MS, 3600 * SEC),
-	S("bearer_patience", KIND_DURATION, bearer_patience_us, "10s", 1 * SEC, 3600 * SEC),
+	S("bearer_patience", KIND_DURATION, bearer_patience_us, "5s", 1 * SEC, 3600 * SEC),
 	S("socket_buffer", KIND_SIZE, socket_buffer_bytes, "256KiB", 0, 64 * MIB),
 	S("link_self_test", KIND_BOOL, link_self_test, "true", 0, 0),
 };

@@ -233,6 +233,7 @@ void dialled_reset(struct dialled *d)
 	if (!d->socket)
 		return; /* closed: it is pausing, and is opened anyway */
 	pause_for(d, 0);
+	d->bearer = (d->bearer + 1) % d->n_bearers; /* nothing came over this one */
 	open_now(d);
 }
 

@@ -51,7 +51,7 @@ void dialled_init(struct dialled *d, struct dial_shared *shared, const struct si
 void dialled_release(struct dialled *d);
 /* What the roster says now: true when the connection must be dialled anew for it. */
 bool dialled_differs(const struct dialled *d, const struct site *peer);
-/* Drops the connection and dials again at once. */
+/* Drops the connection, which carries nothing any more, and dials again at once, over the next bearer. */
 void dialled_reset(struct dialled *d);
 /* Opens what is due, changes bearers. At least once a second. */
 void dialled_tick(struct dialled *d, struct mono now);

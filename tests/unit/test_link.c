@@ -149,8 +149,8 @@ static size_t events(enum inbox_row row, size_t n)
 	do
 		turn(10);
 	while (inbox->row[row].n < n && mono_before(driver_mono(), stop));
-	inbox_batch_clear(&rows[0]);
-	inbox_batch_clear(&rows[1]);
+	for (int i = 0; i < ROW_COUNT; i++)
+		inbox_batch_clear(&rows[i]);
 	inbox_kick(inbox);
 	if (!inbox_take(inbox, 0, rows))
 		fail();
