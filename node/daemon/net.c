@@ -187,7 +187,7 @@ static void reload(struct net *n)
 		log_line(LEVEL_ERROR, "reload: %s; nothing was changed", m.text);
 	else
 		log_line(LEVEL_NOTICE, "reload: done");
-	sd_notify(0, "READY=1");
+	sd_notify(0, "READY=1\nSTATUS=running");
 	roster_free(ours);
 	roster_free(cores);
 	free(c);
@@ -356,7 +356,7 @@ static void say_ready(struct net *n)
 	n->next_ping = n->next_tick = driver_mono();
 	log_line(LEVEL_NOTICE, "ready: site %s, network %s, roster serial %u, %zu sites", n->config.site, n->roster->network,
 	         n->roster->serial, n->roster->n_sites);
-	sd_notify(0, "READY=1");
+	sd_notify(0, "READY=1\nSTATUS=running");
 }
 
 int net_run(const struct net_config *c)
