@@ -86,15 +86,14 @@ class Demo:
         return {r["site"]: r for r in estafette("network", "status", self.net, "--json").rows}
 
     def down(self):
-        """Ends every daemon of ours: asked first, then by the ids that the network names."""
+        """Ends every daemon of ours: asked first, then, one that was only just being started, by its id."""
         if not os.path.isdir(self.net):
             return
         try:
             estafette("network", "down", self.net, timeout=20)
         finally:
-            for row in self.status().values():
-                if row["up"] and row["pid"]:
-                    os.kill(row["pid"], signal.SIGKILL)
+            for pid in lib.daemons_of(self.net):
+                os.kill(pid, signal.SIGKILL)
 
     # ---- what is shown ---------------------------------------------------------------------------------------
 

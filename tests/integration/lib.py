@@ -326,6 +326,19 @@ class Net:
         return text[max(0, m.start() - 200):][:6000] if m else ""
 
 
+def daemons_of(folder):
+    """Ids of the daemons whose configuration lies in the folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = read(f"/proc/{pid}/cmdline").split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"estafetted") and any(w.startswith(os.fsencode(folder) + b"/") for w in words[1:]):
+            found.append(int(pid))
+    return found
+
+
 def corpus_files():
     """Paths of the corpus, in the order of the manifest, the malformed ones too."""
     with open(os.path.join(CORPUS, "MANIFEST.tsv")) as f:
