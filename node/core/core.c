@@ -249,6 +249,8 @@ static void start(struct core *c)
 
 static void roster_taken(struct core *c, struct roster *r)
 {
+	if (r == c->roster)
+		return; /* applied again after a failed commit */
 	const struct site *me = roster_site_by_id(r, view_str(c->config.keys.site));
 
 	if (!me || me->number != c->self || !hash_equal(&r->network_hash, &c->roster->network_hash) || r->serial <= c->roster->serial) {
