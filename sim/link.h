@@ -1,0 +1,83 @@
+/* link.h - the way between two sites: its bearers, and the connections that sites dial over them.
+ *
+ * Each site dials each neighbour twice (urgent and bulk lane); data goes out on what was dialled, acknowledgements come back
+ * on it. A connection lies on the best bearer that is up, as TCP does: it keeps its order, never loses a byte in the
+ * middle, and shows loss as a stall (a retransmission after 200 ms and more) or as a reset. Connections on one bearer share
+ * its rate. A bearer that is cut, in one or both directions, stalls what lies on it; when it stays cut for the world's
+ * heartbeat timeout, or the other end's process dies, the connection is reset and all that was in it is gone. Then the next
+ * bearer is tried. An idle connection makes no events.
+ *
+ * What it does is a function of its prng and of the calls; it knows no world. */
+#ifndef SIM_LINK_H
+#define SIM_LINK_H
+
+#include "proto/frame.h"
+#include "proto/instant.h"
+#include "proto/limits.h"
+#include "sim/prng.h"
+
+#define SIM_BEARERS 4
+
+struct bearer_config {
+	char name[LIMIT_NAME_BYTES + 1]; /* "fibre", "mobile", "satellite" */
+	int cost;                        /* lower first; equal: in the order of the list */
+	int64_t delay_us;                /* one way */
+	int64_t jitter_us;               /* added, 0 .. jitter */
+	int64_t rate_bps;                /* 0: no limit */
+	int64_t queue_bytes;             /* below the node, each connection and direction; more is dropped. 0: 4 MiB */
+	uint32_t loss_ppm;               /* of frames: each is late by a retransmission */
+	uint32_t reset_ppm;              /* of frames: each ends its connection */
+	/* A schedule: up for up_us of each period_us, beginning at phase_us; period 0: always. */
+	int64_t period_us, up_us, phase_us;
+};
+
+struct link_config {
+	uint16_t a, b; /* indexes of sites, a < b */
+	size_t n_bearers;
+	struct bearer_config bearers[SIM_BEARERS];
+};
+
+/* Of a link or of a bearer: which way. */
+enum link_way { WAY_AB = 1, WAY_BA = 2, WAY_BOTH = 3 };
+
+struct bearer_state {
+	uint8_t cut;         /* enum link_way bits that a drill or fault has cut */
+	bool off_schedule;
+	int64_t more_delay_us;
+	uint32_t more_loss_ppm;
+	int64_t rate_bps;    /* in force; 0: no limit */
+};
+
+enum conn_state { CONN_DOWN, CONN_DIALLING, CONN_UP };
+struct conn {
+	enum conn_state state;
+	uint8_t bearer;
+	uint32_t generation;         /* rises with each reset; what is under way under an older one is gone */
+	struct mono free_at[2];      /* each direction: when the last byte has left; [0] from the dialler */
+	struct mono last_at[2];      /* each direction: arrival of the last frame, for the order */
+	struct mono check_at;        /* a stall is looked at then; MONO_NEVER */
+	bool dial_due;
+};
+
+struct link {
+	struct link_config config;
+	struct bearer_state bearer[SIM_BEARERS];
+	struct conn conn[2][LANE_COUNT]; /* [0]: dialled by a, [1]: by b */
+	struct prng prng;
+};
+
+void link_init(struct link *l, const struct link_config *config, uint64_t seed, uint64_t index);
+/* Whether bytes pass on a bearer that way (0: from a to b, 1: from b to a). */
+bool link_passes(const struct link *l, size_t bearer, int way);
+/* The cheapest bearer that passes both ways; -1 for none. */
+int link_best(const struct link *l);
+/* When a frame of len bytes, sent now on connection (dialler, lane) in direction dir (0: from its dialler), arrives when
+ * nothing is cut; keeps the order. MONO_NEVER: the queue below the node was full and it is dropped. *reset: the frame ends
+ * its connection instead. */
+struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct mono now, size_t len, bool *reset);
+/* How long a handshake takes on a bearer: two round trips and the jitter drawn. */
+int64_t link_handshake_us(struct link *l, size_t bearer);
+/* When the schedule of a bearer changes next after now; MONO_NEVER without one. Sets off_schedule for now. */
+struct mono link_schedule(struct link *l, size_t bearer, struct mono now);
+
+#endif
