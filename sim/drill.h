@@ -13,11 +13,15 @@
 #include "proto/buf.h"
 #include "proto/id.h"
 #include "proto/instant.h"
+#include "proto/request.h"
 #include "proto/roster.h"
+#include "sim/link.h"
 
 #define DRILL_TEXT_BYTES (8 * 1024 * 1024)
 #define DRILL_EVENTS 200000      /* after repetitions are written out */
-#define DRILL_LINES 64           /* elements of any other list */
+#define DRILL_LINKS 32768        /* elements of `links`, and of a flow's `rates` */
+#define DRILL_LINES 1024         /* elements of any other list */
+#define DRILL_BEARERS 16
 #define DRILL_LABEL_BYTES LIMIT_NAME_BYTES
 
 /* ---- the network ---------------------------------------------------------------------------------------- */
@@ -26,10 +30,9 @@ struct drill_bearer {
 	char name[LIMIT_NAME_BYTES + 1];
 	int64_t delay_us, jitter_us; /* one way; jitter is added, 0..jitter_us */
 	int64_t rate_bps;            /* 0: no limit */
-	int64_t queue_bytes;         /* what the bearer takes before the sender must wait */
-	uint32_t loss_ppm;           /* of packets, as TCP shows it: a stall, rarely a reset */
+	int64_t queue_bytes;         /* below the node, each connection and direction; more is dropped. 0: link.h's default */
+	uint32_t loss_ppm, reset_ppm;/* of frames: late by a retransmission; ends its connection */
 	int cost;                    /* lower first */
-	bool bulk;                   /* carries bulk */
 };
 
 /* Up while (t - offset) mod every < up. every_us 0: always up. stagger: the world adds to the offset of each pair a time
@@ -40,7 +43,7 @@ struct drill_schedule { int64_t every_us, up_us, offset_us; bool stagger; };
 struct drill_link {
 	uint16_t a, b;
 	uint8_t n_bearers;
-	uint8_t bearers[LIMIT_BEARERS]; /* indexes of drill.bearers, cheapest first */
+	uint8_t bearers[SIM_BEARERS]; /* indexes of drill.bearers, in the order of the text */
 	struct drill_schedule schedule;
 };
 
@@ -111,7 +114,7 @@ struct drill_desk {
 	X(LINK_RESET, "link-reset", 0)   /* from to [bearer]: connections break and are dialled anew */                \
 	X(CUT, "cut", 0)                 /* from to for: nothing arrives from -> to; the other way does */             \
 	X(PARTITION, "partition", 0)     /* from to for: every link between the two sets, both ways */                 \
-	X(DEGRADE, "degrade", 0)         /* from to [bearer] for, [delay] [jitter] [rate] [loss] [queue]: replaces these */ \
+	X(DEGRADE, "degrade", 0)         /* from to for [bearer] [delay] [loss] [rate]: more delay, more loss, another rate */ \
 	X(HEAL, "heal", 0)               /* every link as in `links` */                                                \
 	X(REPAIR, "repair", 0)           /* everything, as at the end of the timetable, but traffic goes on */         \
 	X(RATE, "rate", 0)               /* sites factor for [flow]: the crisis factor; workload.h reads it itself */  \
@@ -158,11 +161,11 @@ struct drill_event {
 	int64_t at_us;
 	int64_t for_us;                      /* 0: until another event or the repair */
 	struct drill_sites sites;            /* of `sites` or `site`, all kinds */
-	struct drill_sites from, to;
+	struct drill_sites from, to;         /* pairs; of roster: `to` holds the standbys in the order written; of an order: from issued it */
 	int bearer;                          /* index, -1: all of the link */
-	int64_t value_us;                    /* delay of disk-slow, by of clock-step */
-	int64_t value;                       /* ppm, count; factor of rate in thousandths */
-	struct { int64_t delay_us, jitter_us, rate_bps, queue_bytes, loss_ppm; } degrade; /* -1: as it was */
+	int64_t value_us;                    /* delay of disk-slow and degrade, by of clock-step, takes of courier */
+	int64_t value;                       /* ppm of clock-drift, count; factor of rate in thousandths; precedence */
+	int64_t rate_bps;                    /* of degrade, with value_us the added delay and value the added loss (ppm); 0: as it was */
 	char queue[LIMIT_NAME_BYTES + 1];
 	char flow[LIMIT_NAME_BYTES + 1];     /* of rate; "": all */
 	char text[LIMIT_REASON_BYTES + 1];   /* note; label of cancel; assignments of relocate joined by ' ' */
@@ -174,9 +177,10 @@ struct drill_event {
 /* The invariants of DESIGN section 3 are always judged and need no line. takes: see struct drill_expect. */
 #define DRILL_WHAT_LIST(X)                                                                                            \
 	X(ACCEPTED, "accepted")      /* messages accepted [from] [precedence] until `at`: at-least, at-most */         \
-	X(READ, "read")              /* of those accepted [from] [to site/queue] [precedence], percent read at `at` */ \
-	X(WAITING, "waiting")        /* messages in queue `queue` of `sites`: at-least, at-most */                     \
-	X(DELAY, "delay")            /* accepted to delivered, [from] [to] [precedence]: percentile `percentile` within `within` */ \
+	X(READ, "read")              /* of those accepted [from] or [to] [precedence], percent read at `at`: at-least, at-most */ \
+	X(WAITING, "waiting")        /* messages not yet read in the queues of [sites] [precedence]: at-least, at-most */ \
+	X(FLASH_DELAY, "flash-delay")/* FLASH, accepted to held by its addressee: the `percentile` (50, 99, 100) is `within` */ \
+	X(READ_DELAY, "read-delay")  /* accepted to first handed out, `precedence`: the `percentile` (50, 99) is `within` */ \
 	X(CONVERGED, "converged")    /* after the repair, within `within` */                                           \
 	X(STATE, "state")            /* message `message` is in `state` (wait_state_name) or further */                \
 	X(ALARM, "alarm")            /* an alarm of kind `kind` is out at each of `sites` at `at` */                   \
@@ -199,7 +203,7 @@ struct drill_expect {
 	unsigned line;
 	int64_t at_us;                       /* MONO_NEVER.us: the end, after the settling */
 	struct drill_sites sites, from, to;  /* empty: all */
-	char queue[LIMIT_NAME_BYTES + 1];    /* "": all */
+	char queue[LIMIT_NAME_BYTES + 1];    /* of served-by */
 	char message[DRILL_LABEL_BYTES + 1], state[LIMIT_NAME_BYTES + 1], kind[LIMIT_NAME_BYTES + 1];
 	int precedence;                      /* -1: all */
 	int64_t at_least, at_most;           /* at_most -1: no bound. Of read: percent */
@@ -229,8 +233,9 @@ struct drill {
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */
 	int64_t utc_offset_us;               /* local time of the day curve and of the story */
 	struct roster *roster;               /* a template: sites, standbys, queues, areas, groups; no keys, no bearers */
+	unsigned generated, generated_links, generated_standbys; /* sites of a made network, 0: the Belgian one */
 	size_t n_bearers, n_links, n_flows, n_desks, n_bodies, n_events, n_expects;
-	struct drill_bearer bearers[LIMIT_BEARERS];
+	struct drill_bearer bearers[DRILL_BEARERS];
 	struct drill_link *links;            /* by (a, b) */
 	struct drill_clock *clocks;          /* one a site */
 	struct drill_flow *flows;
