@@ -5,7 +5,7 @@
  * shrink.h keeps the smallest one. Sites are indexes into roster->sites (rising number) everywhere.
  *
  * Two phases. From 0 to length_us the timetable runs (safety is judged after every step). At length_us everything is
- * repaired (links up as in `links` without schedules, sites up, disks well, clocks right, desks at work, no new traffic)
+ * repaired (links as in `links`, sites up, disks well, clocks right, desks at work, no new traffic)
  * and for settle_us the network may come to rest: by its end everything must have converged (liveness). */
 #ifndef SIM_DRILL_H
 #define SIM_DRILL_H
@@ -35,8 +35,8 @@ struct drill_bearer {
 	int cost;                    /* lower first */
 };
 
-/* Up while (t - offset) mod every < up. every_us 0: always up. stagger: the world adds to the offset of each pair a time
- * of 0..every_us drawn from the seed. A schedule ends with the timetable. */
+/* Up while (t - offset) mod every < up. every_us 0: always up. stagger: to the offset of each pair a time of 0..every_us
+ * drawn from the seed is added. A schedule belongs to the link: it goes on while the network settles. */
 struct drill_schedule { int64_t every_us, up_us, offset_us; bool stagger; };
 
 /* One pair of sites and what joins them (a < b; each pair at most once; pairs not listed have no link). */
