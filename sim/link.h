@@ -16,8 +16,6 @@
 #include "proto/limits.h"
 #include "sim/prng.h"
 
-#define SIM_BEARERS 4
-
 struct bearer_config {
 	char name[LIMIT_NAME_BYTES + 1]; /* "fibre", "mobile", "satellite" */
 	int cost;                        /* lower first; equal: in the order of the list */
@@ -27,57 +25,65 @@ struct bearer_config {
 	int64_t queue_bytes;             /* below the node, each connection and direction; more is dropped. 0: 4 MiB */
 	uint32_t loss_ppm;               /* of frames: each is late by a retransmission */
 	uint32_t reset_ppm;              /* of frames: each ends its connection */
-	/* A schedule: up for up_us of each period_us, beginning at phase_us; period 0: always. */
+	bool bulk;                       /* the bulk lane may use it */
+	/* A schedule, until the world is healed: up for up_us of each period_us, beginning at phase_us; period 0: always. */
 	int64_t period_us, up_us, phase_us;
 };
 
 struct link_config {
 	uint16_t a, b; /* indexes of sites, a < b */
 	size_t n_bearers;
-	struct bearer_config bearers[SIM_BEARERS];
+	struct bearer_config bearers[LIMIT_BEARERS];
 };
 
 /* Of a link or of a bearer: which way. */
 enum link_way { WAY_AB = 1, WAY_BA = 2, WAY_BOTH = 3 };
 
+/* What a drill changes of a bearer; -1: as configured. */
+struct bearer_change { int64_t delay_us, jitter_us, rate_bps, queue_bytes, loss_ppm; };
+
 struct bearer_state {
 	uint8_t cut;         /* enum link_way bits that a drill or fault has cut */
 	bool off_schedule;
-	int64_t more_delay_us;
-	uint32_t more_loss_ppm;
-	int64_t rate_bps;    /* in force; 0: no limit */
+	int64_t delay_us, jitter_us, rate_bps, queue_bytes, loss_ppm; /* in force */
 };
 
+/* One dialled connection. at[0] and the like: from the dialler, [1]: back to it. */
 enum conn_state { CONN_DOWN, CONN_DIALLING, CONN_UP };
 struct conn {
 	enum conn_state state;
-	uint8_t bearer;
-	uint32_t generation;         /* rises with each reset; what is under way under an older one is gone */
-	struct mono free_at[2];      /* each direction: when the last byte has left; [0] from the dialler */
-	struct mono last_at[2];      /* each direction: arrival of the last frame, for the order */
-	struct mono check_at;        /* a stall is looked at then; MONO_NEVER */
-	bool dial_due;
+	uint8_t bearer;              /* in use, or being dialled */
+	uint32_t generation;         /* rises when it ends; what is under way under an older one is gone */
+	struct mono free_at[2];      /* when the last byte has left */
+	struct mono last_at[2];      /* arrival of the last frame, for the order */
+	struct mono stalled_since;   /* nothing passes, in one way at least; MONO_NEVER */
 };
 
 struct link {
 	struct link_config config;
-	struct bearer_state bearer[SIM_BEARERS];
+	struct bearer_state bearer[LIMIT_BEARERS];
 	struct conn conn[2][LANE_COUNT]; /* [0]: dialled by a, [1]: by b */
 	struct prng prng;
 };
 
 void link_init(struct link *l, const struct link_config *config, uint64_t seed, uint64_t index);
+/* The index of a bearer by its name; -1 for none. */
+int link_bearer(const struct link *l, const char *name);
 /* Whether bytes pass on a bearer that way (0: from a to b, 1: from b to a). */
 bool link_passes(const struct link *l, size_t bearer, int way);
-/* The cheapest bearer that passes both ways; -1 for none. */
-int link_best(const struct link *l);
-/* When a frame of len bytes, sent now on connection (dialler, lane) in direction dir (0: from its dialler), arrives when
- * nothing is cut; keeps the order. MONO_NEVER: the queue below the node was full and it is dropped. *reset: the frame ends
- * its connection instead. */
-struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct mono now, size_t len, bool *reset);
-/* How long a handshake takes on a bearer: two round trips and the jitter drawn. */
+bool link_passes_both(const struct link *l, size_t bearer);
+/* The cheapest bearer for a lane that passes both ways, other than `except` (-1: none excepted) unless there is no other; -1
+ * when there is none. */
+int link_best(const struct link *l, uint8_t lane, int except);
+void link_change(struct link *l, size_t bearer, const struct bearer_change *change); /* NULL: as configured */
+
+/* When a frame of len bytes, sent at `now` on connection (dialler, lane) in direction dir (0: from its dialler), arrives when
+ * nothing is cut; keeps the order. MONO_NEVER: it is dropped, since the queue below the node was full, or (*reset) since it
+ * ends its connection. *stalled: a retransmission made it late. */
+struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct mono now, size_t len, bool *reset, bool *stalled);
+/* How long it takes from dialling to a connection in use: TCP's round trip and CURVE's two. */
 int64_t link_handshake_us(struct link *l, size_t bearer);
-/* When the schedule of a bearer changes next after now; MONO_NEVER without one. Sets off_schedule for now. */
+/* Sets off_schedule of a bearer for now; when it changes next, MONO_NEVER without a schedule. */
 struct mono link_schedule(struct link *l, size_t bearer, struct mono now);
 
 #endif

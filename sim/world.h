@@ -21,6 +21,8 @@ struct world;
 
 enum world_store { WORLD_MEMORY, WORLD_LMDB };
 
+struct world_clock { int64_t offset_us; int32_t drift_ppm; };
+
 struct world_config {
 	uint64_t seed;
 	struct wall start;              /* true wall time at virtual time 0 */
@@ -33,8 +35,9 @@ struct world_config {
 	const struct link_config *links;/* borrowed for world_new */
 	struct core_config core;        /* lease_us, probe_us, ... ; suite, seed and keys are filled in by the world */
 	int64_t commit_us;              /* how long a commit takes on a healthy disk; 0: 2 ms */
-	int64_t heartbeat_us;           /* a stalled connection is given up after so long; 0: 10 s (as the daemon) */
-	int64_t redial_us;              /* a lost connection is dialled again within so long; 0: 1 s (as the daemon) */
+	int64_t heartbeat_us;           /* a stalled connection is given up after so long; 0: 60 s (as the daemon) */
+	int64_t redial_us;              /* a lost connection is dialled again within so long; 0: 2 s (as the daemon) */
+	const struct world_clock *clocks; /* one a site, or NULL: all right; borrowed for world_new */
 	bool dark;                      /* no site is started by world_new */
 };
 
@@ -171,8 +174,8 @@ void world_roster_hold(struct world *w, size_t site, bool held);
 void world_cut(struct world *w, size_t a, size_t b, const char *bearer, enum link_way way); /* AB: from a to b, whatever their order */
 void world_mend(struct world *w, size_t a, size_t b, const char *bearer, enum link_way way);
 void world_reset(struct world *w, size_t a, size_t b);       /* every connection is reset once */
-/* More delay, more loss, another rate (0: as configured) until changed again. */
-void world_degrade(struct world *w, size_t a, size_t b, const char *bearer, int64_t more_delay_us, uint32_t more_loss_ppm, int64_t rate_bps);
+/* Other delay, jitter, rate, queue, loss until changed again; NULL: as configured. */
+void world_degrade(struct world *w, size_t a, size_t b, const char *bearer, const struct bearer_change *change);
 /* Everything that world_* did to links, disks, clocks, power and pauses is undone; what is down starts. The liveness phase. */
 void world_heal(struct world *w);
 
