@@ -48,6 +48,13 @@ void alarm_clear(struct core *c, const char *kind, const char *subject)
 	effect_log(c->out, 5, "alarm %s is over", id);
 }
 
+bool alarm_known(struct core *c, const char *id)
+{
+	struct alarm_row a;
+
+	return store_alarm_get(c->t, id, &a) == ERR_OK;
+}
+
 enum err alarm_acknowledge(struct core *c, const char *id, const char *by)
 {
 	struct alarm_row a;

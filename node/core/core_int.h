@@ -377,6 +377,7 @@ void waits_forget_client(struct core *c, uint64_t client);
 /* ---- alarms.c ------------------------------------------------------------------------------------------------------------------------------ */
 void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...) PRINTF_LIKE(5, 6);
 void alarm_clear(struct core *c, const char *kind, const char *subject);
+bool alarm_known(struct core *c, const char *id);
 MUST_USE enum err alarm_acknowledge(struct core *c, const char *id, const char *by);
 unsigned alarms_active(struct core *c);
 void alarms_second(struct core *c); /* deadlines, unattended queues, space, recovery */

@@ -548,24 +548,34 @@ static enum err handling_fields(struct core *c, struct client *cl, const struct 
 	return ERR_OK;
 }
 
-/* Signs off the alarms that an ACK names, once it is known by whom. */
-static enum err sign_off(struct core *c, const struct request *rq, const char *by, uint32_t *n, struct errmsg *m)
+/* One field of the request, in the round that checks (0) or the one that does (1). n counts what was done. */
+static enum err ack_field(struct core *c, const struct request *rq, const struct request_item *f, const struct handling *how, int round, uint32_t *n, struct errmsg *m)
 {
-	struct view fields = rq->fields;
-	struct request_item f;
+	struct msgid id;
 	char alarm[80];
 
-	while (request_next(&fields, &f) == ERR_OK) {
-		if (f.field != F_ALARM)
-			continue;
-		if (!view_to_str(f.value, alarm, sizeof alarm) || alarm_acknowledge(c, alarm, by))
-			return err_set(m, ERR_NOT_FOUND, "%.*s: no such alarm or message (see `estafette alarms`)", (int)f.value.len, (const char *)f.value.ptr);
-		++*n;
+	if (f->field == F_ALARM && rq->type == REQ_ACK) {
+		bool known = view_to_str(f->value, alarm, sizeof alarm) && alarm_known(c, alarm);
+
+		if (!known)
+			return err_set(m, ERR_NOT_FOUND, "%.*s: no such alarm or message (see `estafette alarms`)", (int)f->value.len, (const char *)f->value.ptr);
+		*n += round;
+		return round ? alarm_acknowledge(c, alarm, how->by) : ERR_OK;
 	}
+	if (f->field != F_ID)
+		return ERR_OK;
+	memcpy(id.b, f->value.ptr, MSGID_BYTES);
+	if (round == 0) {
+		enum err e = handle_check(c, &id, rq->type, m);
+
+		return e == ERR_EXISTS ? ERR_OK : e;
+	}
+	handle_one(c, &id, how);
+	++*n;
 	return ERR_OK;
 }
 
-/* Two rounds over the ids: first all are checked, then all are done, so that a wrong one changes nothing. */
+/* Two rounds over the fields: first all are checked, then all are done, so that a wrong one changes nothing. */
 void ack_request(struct core *c, struct client *cl, const struct request *rq)
 {
 	char by[LIMIT_USER_BYTES + 1] = "", why[LIMIT_REASON_BYTES + 1] = "";
@@ -575,26 +585,12 @@ void ack_request(struct core *c, struct client *cl, const struct request *rq)
 					 : err_set(&m, ERR_NOT_PERMITTED, "%s may not take, so not acknowledge (see `clients` in node.conf)", cl->rights.name);
 	uint32_t n = 0;
 
-	if (!e && rq->type == REQ_ACK)
-		e = sign_off(c, rq, by, &n, &m);
 	for (int round = 0; !e && round < 2; round++) {
 		struct view fields = rq->fields;
 		struct request_item f;
 
-		while (!e && request_next(&fields, &f) == ERR_OK) {
-			struct msgid id;
-
-			if (f.field != F_ID)
-				continue;
-			memcpy(id.b, f.value.ptr, MSGID_BYTES);
-			if (round == 0) {
-				e = handle_check(c, &id, rq->type, &m);
-				e = e == ERR_EXISTS ? ERR_OK : e;
-			} else {
-				handle_one(c, &id, &how);
-				n++;
-			}
-		}
+		while (!e && request_next(&fields, &f) == ERR_OK)
+			e = ack_field(c, rq, &f, &how, round, &n, &m);
 	}
 	if (e)
 		reply_error(c, cl->id, rq->tag, e, "%s", m.text[0] ? m.text : err_text(e));
