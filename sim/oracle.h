@@ -21,6 +21,8 @@
 #define SIM_ORACLE_H
 
 #include "proto/entry.h"
+#include "proto/report.h"
+#include "proto/request.h"
 #include "proto/roster.h"
 #include "sim/story.h"
 
@@ -95,6 +97,9 @@ struct handing {
 	bool perhaps_seen, replayed;
 };
 void oracle_handed_out(struct oracle *o, const struct handing *h);
+/* The node committed that it hands out this message next; the desk may yet never see it. Told in the order of handing out,
+ * after the entries of the same commit: for the order of queues. */
+void oracle_served(struct oracle *o, uint16_t site, const char *queue, bool exercise, const struct msgid *id);
 /* All chunks of a large body were read by the desk. */
 void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, const struct hash *body);
 /* A desk was told that its acknowledgement (EVENT_READ), refusal (EVENT_REFUSED), or, at the originator, cancelling
@@ -130,7 +135,9 @@ void oracle_receipt(struct oracle *o, uint16_t originator, uint16_t addressee, c
 /* ---- facts from the wire --------------------------------------------------------------------------------------------- */
 
 /* A holder said to a peer how far it has a stream, less `missing` numbers that are not whole. */
-void oracle_frontier(struct oracle *o, uint16_t holder, const struct hash *stream_hash, uint64_t number, const struct hash *chain);
+void oracle_frontier(struct oracle *o, uint16_t holder, const struct stream_name *stream, uint64_t number, const struct hash *chain);
+/* A segment from this entry on left for a peer (RARE_RESENT_ENTRY when the peer's journal has it). */
+void oracle_sent(struct oracle *o, uint16_t to, const struct stream_name *stream, uint64_t first);
 
 /* ---- facts from the world ------------------------------------------------------------------------------------------------ */
 
