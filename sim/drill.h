@@ -21,7 +21,6 @@
 #define DRILL_EVENTS 200000      /* after repetitions are written out */
 #define DRILL_LINKS 32768        /* elements of `links`, and of a flow's `rates` */
 #define DRILL_LINES 1024         /* elements of any other list */
-#define DRILL_BEARERS 16
 #define DRILL_LABEL_BYTES LIMIT_NAME_BYTES
 
 /* ---- the network ---------------------------------------------------------------------------------------- */
@@ -43,7 +42,7 @@ struct drill_schedule { int64_t every_us, up_us, offset_us; bool stagger; };
 struct drill_link {
 	uint16_t a, b;
 	uint8_t n_bearers;
-	uint8_t bearers[SIM_BEARERS]; /* indexes of drill.bearers, in the order of the text */
+	uint8_t bearers[LIMIT_BEARERS]; /* indexes of drill.bearers, in the order of the text */
 	struct drill_schedule schedule;
 };
 
@@ -235,7 +234,7 @@ struct drill {
 	struct roster *roster;               /* a template: sites, standbys, queues, areas, groups; no keys, no bearers */
 	unsigned generated, generated_links, generated_standbys; /* sites of a made network, 0: the Belgian one */
 	size_t n_bearers, n_links, n_flows, n_desks, n_bodies, n_events, n_expects;
-	struct drill_bearer bearers[DRILL_BEARERS];
+	struct drill_bearer bearers[LIMIT_BEARERS];
 	struct drill_link *links;            /* by (a, b) */
 	struct drill_clock *clocks;          /* one a site */
 	struct drill_flow *flows;
