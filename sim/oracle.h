@@ -129,6 +129,8 @@ void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream
 /* How a message (id, addressee: site) stands in its addressee's journal at the end: waiting or leased in queue, or ended with
  * the report event `ended` (0: not ended). */
 void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bool in_queue, uint8_t ended);
+/* Its journal was read to the end: what was not told stands nowhere. */
+void oracle_site_final(struct oracle *o, uint16_t site);
 /* An originator's journal says at the end that a message for addressee has ended so (0: not that it knows). */
 void oracle_receipt(struct oracle *o, uint16_t originator, uint16_t addressee, const struct msgid *id, uint8_t ended);
 
@@ -145,9 +147,10 @@ void oracle_site_up(struct oracle *o, uint16_t site, const struct incarnation *i
 void oracle_site_down(struct oracle *o, uint16_t site);
 /* Its journal is another one now: empty (lost), or that of an old backup. What it alone held is excused. Entries are told anew. */
 void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored);
-/* A bit of its journal was flipped, its disk is slow or full, its clock is off, ...: the site may be late and may show damage
- * from now on. Loss, alteration and silent repetition are judged as ever. */
+/* Its disk is slow or full, it stands still, its clock is off, ...: the site may be late. All else is judged as ever. */
 void oracle_site_troubled(struct oracle *o, uint16_t site, bool troubled);
+/* A bit of its journal was flipped: what is damaged is passed over, so the order of its queues is not judged any more. */
+void oracle_site_damaged(struct oracle *o, uint16_t site);
 /* The best way between a and b, both directions working: latency one way and rate of its slower direction. up false: none.
  * Told at the start and at each change (also a change of bearer). */
 void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t delay_us, int64_t rate_bps);
@@ -194,12 +197,12 @@ bool oracle_failed(const struct oracle *o);
 struct expectation { int64_t at_us; bool met, skipped; char text[200]; };
 const struct expectation *oracle_expectations(const struct oracle *o, size_t *n);
 
-/* Counts by site and precedence for expectations of a drill ("cic-luik reads 100 % of FLASH"); site 0: all. */
-struct tally { uint64_t accepted, delivered, read, waiting; int64_t oldest_waiting_us; };
-void oracle_tally_from(const struct oracle *o, uint16_t originator, int precedence, struct tally *out); /* precedence -1: all */
-void oracle_tally_to(const struct oracle *o, uint16_t addressee, int precedence, struct tally *out);
+/* Counts for expectations of a drill. from and to: flags by roster number (65536 of them), NULL for every site. */
+struct tally_of { const bool *from, *to; const char *queue; int precedence; unsigned percentile; }; /* precedence -1, queue "": all */
+struct tally { uint64_t accepted, delivered, read, waiting; int64_t oldest_waiting_us, delay_us; /* accepted to held: percentile; -1 for none */ };
+void oracle_tally(const struct oracle *o, const struct tally_of *of, struct tally *out);
 /* Messages in a site's queues not yet read, and age of its oldest FLASH (0 for none). Kept up to date with each fact. */
 uint64_t oracle_depth(const struct oracle *o, uint16_t site);
-int64_t oracle_oldest_flash(const struct oracle *o, uint16_t site);
+int64_t oracle_oldest_flash(struct oracle *o, uint16_t site);
 
 #endif

@@ -15,7 +15,7 @@ struct series;
 struct series *series_new(const struct roster *roster, int64_t duration_us);
 void series_free(struct series *s);
 /* Call it whenever virtual time has moved (cheap when no sample is due). */
-void series_tick(struct series *s, const struct oracle *o, int64_t now_us);
+void series_tick(struct series *s, struct oracle *o, int64_t now_us);
 /* Changes of state, told by the world as they happen. */
 void series_site(struct series *s, uint16_t site, bool up, int64_t now_us);
 void series_link(struct series *s, uint16_t a, uint16_t b, bool up, int64_t now_us);

@@ -1,0 +1,247 @@
+/* oracle_end.c - the liveness phase: does everything come together, and how does each message stand in the end. */
+#include "sim/oracle_int.h"
+
+static bool site_is_up(const struct oracle *o, uint16_t site)
+{
+	return o->index[site] && o->sites[o->index[site] - 1].up;
+}
+
+void oracle_repaired(struct oracle *o)
+{
+	o->was_repaired = true;
+	o->repaired_at = o->now;
+	o->converged_at = -1;
+}
+
+/* ---- convergence ------------------------------------------------------------------------------------------------- */
+
+static bool stream_together(const struct oracle *o, const struct ostream *s, char *why, size_t size)
+{
+	uint16_t list[LIMIT_CUSTODIANS + 1];
+	uint64_t most = ostream_most(s);
+	size_t n = roster_custodians(o->roster, s->name.addressee, list);
+
+	list[n++] = s->name.originator;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t held = ostream_held(s, list[i]);
+
+		if (held >= most || !site_is_up(o, list[i]))
+			continue;
+		if (why)
+			snprintf(why, size, "%s holds the stream %s to %s, %s, up to %llu of %llu", osite_name(o, list[i]), osite_name(o, s->name.originator),
+				 osite_name(o, s->name.addressee), precedence_name(s->name.precedence), (unsigned long long)held, (unsigned long long)most);
+		return false;
+	}
+	return true;
+}
+
+/* The only items that may be in a journal and not whole there. */
+static bool chunked_together(const struct oracle *o, char *why, size_t size)
+{
+	char text[MSGID_TEXT_BYTES];
+
+	for (size_t k = 0; k < o->chunked.n; k++) {
+		const struct item *m = &o->items[o->chunked.items[k]];
+
+		if (m->flags & (ITEM_HELD | ITEM_ENDED) || !site_is_up(o, m->addressee) || ostream_most(&o->streams[m->stream]) < m->number)
+			continue;
+		if (!ostream_held(&o->streams[m->stream], o->streams[m->stream].name.originator) || osite_get((struct oracle *)o, o->streams[m->stream].name.originator)->replaced)
+			continue; /* its body may be gone with the journal */
+		if (why)
+			snprintf(why, size, "the large body of %s is not at %s", item_text(m, text), osite_name(o, m->addressee));
+		return false;
+	}
+	return true;
+}
+
+bool oracle_converged(struct oracle *o, char *why, size_t size)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < o->n_streams && all; i++)
+		all = stream_together(o, &o->streams[i], why, size);
+	all = all && chunked_together(o, why, size);
+	if (!all)
+		o->converged_at = -1;
+	else if (o->was_repaired && o->converged_at < 0)
+		o->converged_at = o->now;
+	return all;
+}
+
+void oracle_tick(struct oracle *o)
+{
+	expiring_pass(o);
+	flash_look(o);
+}
+
+/* ---- how each message stands ----------------------------------------------------------------------------------------- */
+
+void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bool in_queue, uint8_t ended)
+{
+	uint32_t i = item_find(o, id, site);
+	char text[MSGID_TEXT_BYTES];
+
+	if (i == NONE || !(o->items[i].flags & ITEM_HELD))
+		return;
+	struct item *m = &o->items[i];
+
+	m->flags |= ITEM_STOOD;
+	m->stands = ended;
+	item_text(m, text);
+	o->v.checks[PROMISE_LOST]++;
+	if (!in_queue && !ended) {
+		o->v.lost++;
+		m->flags |= ITEM_LOST;
+		if (!osite_get(o, site)->flipped)
+			oracle_broken(o, PROMISE_LOST, "%s has not ended and stands in no queue of %s", text, osite_name(o, site));
+	}
+	if (ended == EVENT_READ && !(m->flags & ITEM_SERVED))
+		oracle_broken(o, PROMISE_ANSWER, "%s says that %s was read, and never handed it out", osite_name(o, site), text);
+	if (ended == EVENT_EXPIRED && !m->expires_us)
+		oracle_broken(o, PROMISE_ANSWER, "%s says that %s has expired, which never does", osite_name(o, site), text);
+	if (ended == EVENT_EXPIRED)
+		oracle_rare(o, RARE_EXPIRED);
+	if (in_queue && (m->flags & (ITEM_READ | ITEM_REFUSED)) && !(m->flags & ITEM_FORGIVEN))
+		oracle_broken(o, PROMISE_TWICE, "%s was acknowledged at %s, whose queue still has it", text, osite_name(o, site));
+}
+
+void oracle_receipt(struct oracle *o, uint16_t originator, uint16_t addressee, const struct msgid *id, uint8_t ended)
+{
+	uint32_t i = item_find(o, id, addressee);
+	char text[MSGID_TEXT_BYTES];
+
+	if (i == NONE || originator == addressee)
+		return;
+	struct item *m = &o->items[i];
+
+	o->v.checks[PROMISE_ANSWER]++;
+	item_text(m, text);
+	if (ended == EVENT_READ && !(m->flags & ITEM_SERVED))
+		oracle_broken(o, PROMISE_ANSWER, "%s has a receipt that %s was read at %s, which never handed it out", osite_name(o, originator), text, osite_name(o, addressee));
+	if (!ended && o->converged_at >= 0 && (m->flags & ITEM_STOOD) && (m->stands == EVENT_READ || m->stands == EVENT_REFUSED) &&
+	    !osite_get(o, addressee)->replaced && !osite_get(o, originator)->replaced)
+		oracle_broken(o, PROMISE_CONVERGE, "%s does not know that %s has ended at %s", osite_name(o, originator), text, osite_name(o, addressee));
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------ */
+
+static void finish_item(struct oracle *o, struct item *m)
+{
+	char text[MSGID_TEXT_BYTES];
+
+	if (!(m->flags & ITEM_BOUND))
+		return;
+	if (!(m->flags & (ITEM_ACCEPTED | ITEM_ENDED)))
+		o->v.unanswered_kept++;
+	if (ostream_most(&o->streams[m->stream]) < m->number) {
+		if (!(m->flags & ITEM_ENDED))
+			o->v.excused++;
+		return;
+	}
+	if (!(m->flags & ITEM_ENDED))
+		o->v.waiting++;
+	/* Where it is held at all it reaches its addressee, once all is repaired; convergence says why not. */
+	if (!o->was_repaired || m->flags & (ITEM_LOST | ITEM_ENDED) || !site_is_up(o, m->addressee))
+		return;
+	o->v.checks[PROMISE_LOST]++;
+	if (ostream_held(&o->streams[m->stream], m->addressee) < m->number) {
+		o->v.lost++;
+		oracle_broken(o, PROMISE_LOST, "%s is in a journal, and never reached %s", item_text(m, text), osite_name(o, m->addressee));
+	} else if (!(m->flags & ITEM_STOOD) && osite_get(o, m->addressee)->finalled && !(m->flags & ITEM_CHUNKED) && !osite_get(o, m->addressee)->flipped) {
+		o->v.lost++;
+		oracle_broken(o, PROMISE_LOST, "%s holds the entry of %s, and knows no such message", osite_name(o, m->addressee), item_text(m, text));
+	}
+}
+
+void oracle_finish(struct oracle *o, int64_t in_time_us)
+{
+	char why[256] = "";
+
+	oracle_tick(o);
+	if (o->was_repaired) {
+		bool now = oracle_converged(o, why, sizeof why);
+
+		o->v.checks[PROMISE_CONVERGE]++;
+		if (!now)
+			oracle_broken(o, PROMISE_CONVERGE, "%.0f s after the last repair %s", (double)(o->now - o->repaired_at) / US_PER_S, why);
+		else if (o->converged_at - o->repaired_at > in_time_us)
+			oracle_broken(o, PROMISE_CONVERGE, "it took %.0f s after the last repair, and at most %.0f s is allowed",
+				      (double)(o->converged_at - o->repaired_at) / US_PER_S, (double)in_time_us / US_PER_S);
+	}
+	for (size_t i = 0; i < o->n_items; i++)
+		finish_item(o, &o->items[i]);
+	for (size_t i = 0; i < o->n_subs; i++)
+		if (o->subs[i].refused && o->subs[i].bound)
+			oracle_broken(o, PROMISE_ANSWER, "%s refused a submission that is in its journal all the same", osite_name(o, o->subs[i].site));
+}
+
+void oracle_site_final(struct oracle *o, uint16_t site)
+{
+	osite_get(o, site)->finalled = true;
+}
+
+void oracle_verdict(const struct oracle *o, struct verdict *out)
+{
+	*out = o->v;
+	out->flash_p50_us = times_percentile(&o->flash_times, 50);
+	out->flash_p99_us = times_percentile(&o->flash_times, 99);
+	out->flash_max_us = times_percentile(&o->flash_times, 100);
+	for (size_t p = 0; p < PREC_COUNT; p++) {
+		out->read_p50_us[p] = times_percentile(&o->read_times[p], 50);
+		out->read_p99_us[p] = times_percentile(&o->read_times[p], 99);
+	}
+	out->converged_us = o->was_repaired && o->converged_at >= 0 ? o->converged_at - o->repaired_at : -1;
+	out->ok = !oracle_failed(o);
+}
+
+/* ---- counts for expectations ----------------------------------------------------------------------------------------------- */
+
+static void tally_add(const struct oracle *o, const struct item *m, struct tally *t)
+{
+	if (m->flags & ITEM_ACCEPTED)
+		t->accepted++;
+	if (m->held_at >= 0)
+		t->delivered++;
+	if (m->flags & ITEM_READ)
+		t->read++;
+	if (m->flags & ITEM_HELD && !(m->flags & ITEM_ENDED)) {
+		t->waiting++;
+		if (o->now - m->held_at > t->oldest_waiting_us)
+			t->oldest_waiting_us = o->now - m->held_at;
+	}
+}
+
+void oracle_tally(const struct oracle *o, const struct tally_of *of, struct tally *out)
+{
+	struct times delays = {0};
+
+	*out = (struct tally){.delay_us = -1};
+	for (size_t i = 0; i < o->n_items; i++) {
+		const struct item *m = &o->items[i];
+		uint16_t from = o->streams[m->stream].name.originator;
+
+		if ((of->from && !of->from[from]) || (of->to && !of->to[m->addressee]) || (of->precedence >= 0 && m->precedence != of->precedence))
+			continue;
+		if (of->queue && of->queue[0] && (!(m->flags & ITEM_BOUND) || strcmp(o->names[o->subs[m->submission].queue], of->queue) != 0))
+			continue;
+		tally_add(o, m, out);
+		if (m->held_at >= 0 && from != m->addressee)
+			times_add(&delays, m->held_at - m->entered_at);
+	}
+	out->delay_us = times_percentile(&delays, of->percentile);
+	free(delays.v);
+}
+
+uint64_t oracle_depth(const struct oracle *o, uint16_t site)
+{
+	return o->index[site] ? o->sites[o->index[site] - 1].depth : 0;
+}
+
+int64_t oracle_oldest_flash(struct oracle *o, uint16_t site)
+{
+	if (!o->index[site])
+		return 0;
+	uint32_t i = line_first(o, &o->sites[o->index[site] - 1].flash, ITEM_ENDED);
+
+	return i == NONE || !(o->items[i].flags & ITEM_HELD) ? 0 : o->now - o->items[i].held_at;
+}

@@ -1,0 +1,187 @@
+/* oracle_int.h - the oracle's memory; only sim/oracle*.c includes it.
+ *
+ * An item is one message for one addressee site. A stream's entries are remembered by a few bytes of their chain hash and
+ * their item; what a journal holds of a stream is one number, since streams are held from 1 on without gaps. So whether any
+ * journal still has an item is a comparison, and the loss of a whole journal is one assignment a stream. */
+#ifndef SIM_ORACLE_INT_H
+#define SIM_ORACLE_INT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/oracle.h"
+
+#define NONE UINT32_MAX
+
+enum item_flag {
+	ITEM_ACCEPTED = 1,     /* a client was told so */
+	ITEM_HELD = 2,         /* whole in its addressee's journal, as it is now */
+	ITEM_SERVED = 4,       /* the node decided to hand it out */
+	ITEM_HANDED = 8,       /* a desk has it */
+	ITEM_RETURNED = 16,    /* and gave it back */
+	ITEM_READ = 32,        /* confirmed to a client */
+	ITEM_REFUSED = 64,
+	ITEM_CANCELLED = 128,
+	ITEM_EXPIRED = 256,    /* its time has passed */
+	ITEM_CHUNKED = 512,
+	ITEM_STOOD = 1024,     /* oracle_standing told */
+	ITEM_FORGIVEN = 2048,  /* its end was known to a destroyed journal only */
+	ITEM_BOUND = 4096,     /* to a submission */
+	ITEM_COUNTED = 8192,   /* in the depth of its site */
+	ITEM_LOST = 16384,
+	ITEM_QUEUED = 32768,   /* in the line of its queue */
+};
+#define ITEM_ENDED (ITEM_READ | ITEM_REFUSED | ITEM_CANCELLED | ITEM_EXPIRED)
+
+struct item {
+	struct msgid id;
+	uint32_t next;         /* by hash of id */
+	uint32_t submission;   /* valid with ITEM_BOUND */
+	uint32_t stream;
+	uint32_t number;
+	uint16_t addressee;    /* roster number */
+	uint16_t flags;
+	uint8_t precedence, exercise, stands; /* stands: report event at the end */
+	uint32_t end_stream;   /* the addressee's own stream and number that carry the report of its end; NONE */
+	uint32_t end_number;
+	uint32_t bytes;
+	int64_t entered_at;    /* in its originator's journal */
+	int64_t held_at;       /* in its addressee's journal; -1 */
+	int64_t handed_at;     /* first; -1 */
+	int64_t handle_by_us, expires_us;
+};
+
+/* What a client submitted. */
+struct sub {
+	uint16_t site;
+	uint8_t precedence;
+	bool exercise, group, answered, refused;
+	uint32_t n_sites, first_site; /* in oracle.sub_sites */
+	uint32_t queue;               /* in oracle.names */
+	uint32_t next;                /* unanswered of the same site, or by key */
+	uint64_t body_bytes, words, key;
+	struct hash body;
+	struct msgid id;              /* valid when bound */
+	bool bound;
+	int64_t expires_us, accepted_at;
+};
+
+struct holder {
+	uint16_t site;
+	uint64_t held;         /* from 1 on */
+	uint64_t said;         /* the highest frontier it told, in this life of its journal */
+};
+struct handed_top { uint32_t queue; uint64_t number; int64_t handle_by_us, at; };
+struct ostream {
+	struct stream_name name;
+	uint32_t next;         /* by hash */
+	uint64_t top;          /* entries known */
+	size_t cap, cap_item, n_holders, cap_holders, n_tops, cap_tops;
+	uint64_t *chain;       /* first bytes of the chain hash after each */
+	uint32_t *item;        /* NONE: no message */
+	struct holder *holders;
+	struct handed_top *tops;
+};
+
+/* Items waiting in a queue of their addressee, never handed out, in order of arrival: ended ones are skipped lazily. */
+struct line { uint32_t *items; size_t at, n, cap; };
+struct oqueue { uint16_t site; uint32_t name; struct line line[2][PREC_COUNT]; };
+
+struct osite {
+	uint16_t number;
+	bool up, troubled, replaced, finalled, flipped;
+	int64_t up_since, clear_since;
+	uint64_t depth;
+	uint64_t open_bytes;   /* FLASH on its way, from or to here */
+	struct line flash;     /* held here and not ended, for the oldest */
+	size_t n_queues, cap_queues;
+	struct oqueue *queues;
+	size_t n_unanswered, cap_unanswered;
+	uint32_t *unanswered;  /* submissions */
+	size_t n_own, cap_own;
+	uint32_t *own;         /* streams it is the originator of */
+	size_t n_kept, cap_kept;
+	uint32_t *kept;        /* streams that it holds anything of */
+};
+
+struct way { bool up; int64_t since, delay_us, rate_bps; };
+struct flash { uint32_t item; uint64_t ahead; };
+
+struct times { int64_t *v; size_t n, cap; };
+
+struct oracle {
+	const struct roster *roster;
+	struct story *story;
+	int64_t now;
+	uint16_t index[65536];         /* of a roster number, plus 1 */
+	size_t n_sites, cap_sites;
+	struct osite *sites;
+	struct way *ways;              /* cap_ways squared */
+	size_t cap_ways;
+
+	size_t n_items, cap_items, cap_item_hash;
+	struct item *items;
+	uint32_t *item_hash;
+	size_t n_subs, cap_subs, n_sub_sites, cap_sub_sites;
+	struct sub *subs;
+	uint16_t *sub_sites;
+	size_t n_streams, cap_streams, cap_stream_hash;
+	struct ostream *streams;
+	uint32_t *stream_hash;
+	size_t n_names, cap_names;
+	char (*names)[LIMIT_NAME_BYTES + 1];
+	size_t n_keys, cap_key_hash;
+	uint32_t *key_hash;            /* submissions with a key */
+	size_t n_flash, cap_flash;
+	struct flash *flash;           /* on their way */
+	struct line chunked;
+	size_t n_expiring, cap_expiring;
+	uint32_t *expiring;            /* heap of items by expires_us */
+
+	bool was_repaired;
+	int64_t repaired_at, converged_at;
+	struct verdict v;
+	struct times flash_times, read_times[PREC_COUNT];
+	size_t n_expectations, cap_expectations;
+	struct expectation *expectations;
+};
+
+/* Room for `want` elements; the simulator ends when there is none. */
+void *oracle_room(void *array, size_t want, size_t *cap, size_t size);
+struct osite *osite_get(struct oracle *o, uint16_t number);
+const char *osite_name(const struct oracle *o, uint16_t number);
+struct ostream *ostream_get(struct oracle *o, const struct stream_name *name);
+struct ostream *ostream_find(const struct oracle *o, const struct stream_name *name);
+struct holder *holder_get(struct oracle *o, struct ostream *s, uint16_t site);
+const struct holder *holder_find(const struct ostream *s, uint16_t site);
+uint64_t ostream_held(const struct ostream *s, uint16_t site);
+/* The most that any journal holds. */
+uint64_t ostream_most(const struct ostream *s);
+/* The first item of that id (then items_next); NONE. */
+uint32_t item_first(const struct oracle *o, const struct msgid *id);
+uint32_t item_next(const struct oracle *o, uint32_t i);
+uint32_t item_find(const struct oracle *o, const struct msgid *id, uint16_t addressee);
+uint32_t item_new(struct oracle *o, const struct msgid *id, uint16_t addressee);
+uint32_t name_of(struct oracle *o, const char *name);
+void line_push(struct line *l, uint32_t item);
+/* The first that is not yet ended (and, when fresh, not yet served); NONE. */
+uint32_t line_first(struct oracle *o, struct line *l, uint16_t skip_flags);
+void times_add(struct times *t, int64_t us);
+int64_t times_percentile(const struct times *t, unsigned percent);
+/* A message's name in the story: the first letters of its id's random part say enough. */
+const char *item_text(const struct item *m, char out[MSGID_TEXT_BYTES]);
+
+/* ---- oracle_queue.c ---- */
+void item_arrived(struct oracle *o, uint32_t i);         /* whole in its addressee's journal */
+void item_ended(struct oracle *o, uint32_t i, uint16_t flag);
+void item_gone(struct oracle *o, uint32_t i);            /* its addressee's journal was replaced */
+void item_queue(struct oracle *o, uint32_t i);          /* bound and held: it waits in its queue */
+void expiring_add(struct oracle *o, uint32_t i);
+void expiring_pass(struct oracle *o);
+/* ---- oracle_flash.c ---- */
+void flash_begin(struct oracle *o, uint32_t i);
+void flash_arrived(struct oracle *o, uint32_t i);
+void flash_look(struct oracle *o);
+
+#endif

@@ -1,0 +1,211 @@
+/* oracle_journal.c - what journals hold: order, sameness, frontiers, and what is left when a journal is gone. */
+#include "sim/oracle_int.h"
+
+static uint64_t first_bytes(const struct hash *h)
+{
+	uint64_t x;
+
+	memcpy(&x, h->b, sizeof x);
+	return x;
+}
+
+static const char *stream_text(const struct oracle *o, const struct stream_name *n, char *out, size_t size)
+{
+	snprintf(out, size, "%s to %s, %s%s", osite_name(o, n->originator), osite_name(o, n->addressee), precedence_name(n->precedence), n->exercise ? " (exercise)" : "");
+	return out;
+}
+#define STREAM_TEXT (2 * LIMIT_NAME_BYTES + 48)
+
+/* ---- entries -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t item_of_entry(struct oracle *o, const struct seen_entry *e, uint32_t stream)
+{
+	uint32_t i = item_find(o, &e->header->id, e->stream->addressee), first = item_first(o, &e->header->id);
+
+	if (i != NONE && o->items[i].stream == stream && o->items[i].number == e->number)
+		return i;
+	if (i == NONE) {
+		i = item_new(o, &e->header->id, e->stream->addressee);
+	} else {
+		char text[MSGID_TEXT_BYTES];
+
+		oracle_broken(o, PROMISE_TWICE, "%s stands in two places of the streams of %s", item_text(&o->items[i], text), osite_name(o, e->stream->originator));
+		return i;
+	}
+	struct item *m = &o->items[i];
+
+	m->stream = stream;
+	m->number = (uint32_t)e->number;
+	m->precedence = e->header->precedence;
+	m->exercise = (e->header->flags & HEADER_EXERCISE) != 0;
+	m->bytes = e->body_len > UINT32_MAX ? UINT32_MAX : (uint32_t)e->body_len;
+	m->handle_by_us = e->header->handle_by.us;
+	if (first != NONE && o->items[first].flags & ITEM_BOUND) {
+		m->flags |= ITEM_BOUND;
+		m->submission = o->items[first].submission;
+	}
+	if (e->header->flags & HEADER_CHUNKED) {
+		m->flags |= ITEM_CHUNKED;
+		line_push(&o->chunked, i);
+	}
+	if (e->header->expires.us) {
+		m->expires_us = o->now + (e->header->expires.us - e->header->sent.us); /* by its originator's clock, which labels only */
+		expiring_add(o, i);
+	}
+	if (m->precedence == PREC_FLASH && !m->exercise && e->stream->originator != e->stream->addressee && !(m->flags & ITEM_CHUNKED))
+		flash_begin(o, i);
+	return i;
+}
+
+/* The first journal to hold an entry is its originator's: nothing leaves a node before it is on its disk. */
+static void entry_new(struct oracle *o, const struct seen_entry *e, struct ostream *s)
+{
+	char text[STREAM_TEXT];
+
+	o->v.checks[PROMISE_FRONTIER]++;
+	if (e->site != e->stream->originator)
+		oracle_broken(o, PROMISE_FRONTIER, "%s holds number %llu of the stream %s, which its originator never had on its disk", osite_name(o, e->site),
+			      (unsigned long long)e->number, stream_text(o, e->stream, text, sizeof text));
+	s->chain = oracle_room(s->chain, e->number, &s->cap, sizeof *s->chain);
+	s->item = oracle_room(s->item, e->number, &s->cap_item, sizeof *s->item);
+	for (uint64_t n = s->top; n < e->number; n++) {
+		s->chain[n] = 0;
+		s->item[n] = NONE;
+	}
+	s->top = e->number;
+	s->chain[e->number - 1] = first_bytes(e->chain);
+	if (e->header->kind == KIND_MESSAGE) {
+		uint32_t stream = (uint32_t)(s - o->streams), i = item_of_entry(o, e, stream);
+
+		o->streams[stream].item[e->number - 1] = i;
+	}
+}
+
+void oracle_entry(struct oracle *o, const struct seen_entry *e)
+{
+	struct ostream *s = ostream_get(o, e->stream);
+	struct holder *h = holder_get(o, s, e->site);
+	char text[STREAM_TEXT];
+
+	o->v.checks[PROMISE_ORDER]++;
+	o->v.checks[PROMISE_ALTERED]++;
+	if (e->number != h->held + 1)
+		oracle_broken(o, PROMISE_ORDER, "%s stored number %llu of the stream %s after number %llu", osite_name(o, e->site), (unsigned long long)e->number,
+			      stream_text(o, e->stream, text, sizeof text), (unsigned long long)h->held);
+	if (e->number > s->top) {
+		entry_new(o, e, s);
+	} else if (s->chain[e->number - 1] && s->chain[e->number - 1] != first_bytes(e->chain)) {
+		o->v.altered++;
+		oracle_broken(o, PROMISE_ALTERED, "number %llu of the stream %s at %s is not what its originator wrote", (unsigned long long)e->number,
+			      stream_text(o, e->stream, text, sizeof text), osite_name(o, e->site));
+	}
+	s = ostream_find(o, e->stream);
+	if (e->number > h->held)
+		h->held = e->number;
+	if (e->from != e->stream->originator && e->from != e->site && e->site != e->stream->originator)
+		oracle_rare(o, RARE_VIA_STANDBY);
+	if (e->whole && e->site == e->stream->addressee && s->item[e->number - 1] != NONE)
+		item_arrived(o, s->item[e->number - 1]);
+}
+
+void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *name, uint64_t number)
+{
+	struct ostream *s = ostream_find(o, name);
+
+	if (s && site == name->addressee && number && number <= s->top && s->item[number - 1] != NONE)
+		item_arrived(o, s->item[number - 1]);
+}
+
+void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream_name *name, uint64_t held, const struct hash *chain)
+{
+	struct ostream *s = ostream_get(o, name);
+	const struct holder *h = holder_find(s, site);
+	char text[STREAM_TEXT];
+
+	o->v.checks[PROMISE_LOST]++;
+	if (h && held < h->held) {
+		o->v.lost += h->held - held;
+		oracle_broken(o, PROMISE_LOST, "%s held the stream %s up to %llu, and after its restart only up to %llu", osite_name(o, site),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)h->held, (unsigned long long)held);
+	}
+	if (held && held <= s->top && s->chain[held - 1] && s->chain[held - 1] != first_bytes(chain)) {
+		o->v.altered++;
+		oracle_broken(o, PROMISE_ALTERED, "%s: the stream %s at %llu is another one after the restart", osite_name(o, site),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)held);
+	}
+}
+
+/* ---- frontiers ------------------------------------------------------------------------------------------------------------ */
+
+void oracle_frontier(struct oracle *o, uint16_t holder, const struct stream_name *name, uint64_t number, const struct hash *chain)
+{
+	struct ostream *s = ostream_find(o, name);
+	char text[STREAM_TEXT];
+
+	if (!number)
+		return;
+	o->v.checks[PROMISE_FRONTIER]++;
+	if (!s) {
+		oracle_broken(o, PROMISE_FRONTIER, "%s says that it holds the stream %s up to %llu: no journal holds such a stream", osite_name(o, holder),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)number);
+		return;
+	}
+	struct holder *h = holder_get(o, s, holder);
+
+	if (number > h->held)
+		oracle_broken(o, PROMISE_FRONTIER, "%s says that it holds the stream %s up to %llu, and its journal holds %llu", osite_name(o, holder),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)number, (unsigned long long)h->held);
+	else if (number < h->said)
+		oracle_broken(o, PROMISE_FRONTIER, "%s said %llu of the stream %s, and now says %llu", osite_name(o, holder), (unsigned long long)h->said,
+			      stream_text(o, name, text, sizeof text), (unsigned long long)number);
+	else if (number <= s->top && s->chain[number - 1] && s->chain[number - 1] != first_bytes(chain))
+		oracle_broken(o, PROMISE_FRONTIER, "%s tells another chain hash of the stream %s at %llu than its originator", osite_name(o, holder),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)number);
+	if (number > h->said)
+		h->said = number;
+}
+
+void oracle_sent(struct oracle *o, uint16_t to, const struct stream_name *name, uint64_t first)
+{
+	const struct ostream *s = ostream_find(o, name);
+
+	if (s && ostream_held(s, to) >= first)
+		oracle_rare(o, RARE_RESENT_ENTRY);
+}
+
+/* ---- a journal is another one ------------------------------------------------------------------------------------------------- */
+
+/* Whether the report of an item's end is in a journal that still exists. */
+static bool end_known(const struct oracle *o, const struct item *m)
+{
+	return m->end_stream != NONE && ostream_most(&o->streams[m->end_stream]) >= m->end_number;
+}
+
+static void forgive(struct oracle *o, uint16_t site)
+{
+	for (size_t i = 0; i < o->n_items; i++) {
+		struct item *m = &o->items[i];
+
+		if (m->addressee != site)
+			continue;
+		if (m->flags & (ITEM_READ | ITEM_REFUSED) ? !end_known(o, m) : m->flags & ITEM_SERVED)
+			m->flags |= ITEM_FORGIVEN; /* nobody else knows of it */
+		item_gone(o, (uint32_t)i);
+	}
+}
+
+void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored)
+{
+	struct osite *at = osite_get(o, site);
+
+	oracle_fault(o, restored ? FAULT_JOURNAL_RESTORED : FAULT_JOURNAL_LOST);
+	at->replaced = true;
+	at->flipped = false;
+	for (size_t k = 0; k < at->n_kept; k++) {
+		struct ostream *s = &o->streams[at->kept[k]];
+		struct holder *h = holder_get(o, s, site);
+
+		h->held = h->said = 0;
+	}
+	forgive(o, site);
+}
