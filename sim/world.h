@@ -47,7 +47,7 @@ void world_free(struct world *w);
 
 /* Runs until virtual time `until`, or until world_stop. False when it was stopped. */
 bool world_run(struct world *w, struct mono until);
-void world_stop(struct world *w); /* from a hook or a signal handler's flag check: the run ends after this step */
+void world_stop(struct world *w); /* from a hook or a timer: the run ends after this step */
 
 struct mono world_now(const struct world *w);
 struct wall world_wall(const struct world *w);                 /* the true time now */
@@ -154,7 +154,9 @@ void world_pause(struct world *w, size_t site, bool paused); /* the process stan
 void world_disk_full(struct world *w, size_t site, bool full);       /* every commit fails with ERR_FULL */
 void world_disk_quota(struct world *w, size_t site, int64_t bytes);  /* room of the journal from now on; 0: as much as it likes */
 void world_disk_slow(struct world *w, size_t site, int64_t commit_us);/* 0: healthy again */
-void world_commit_fails(struct world *w, size_t site, enum err e);   /* the next commit: ERR_FULL, ERR_BUSY, ERR_IO, ERR_SYNC */
+/* The count-th commit from now fails: ERR_FULL, ERR_BUSY (nothing happened), ERR_IO, ERR_SYNC (the node ends, and is started
+ * again 5 s later, as by the service manager). */
+void world_commit_fails(struct world *w, size_t site, int count, enum err e);
 /* Inverts one bit of a record in the journal: of an entry drawn (its header, envelope, or inline body). False: there is none. */
 bool world_flip_bit(struct world *w, size_t site);
 void world_lose_disk(struct world *w, size_t site);          /* crashes it; the next start begins an empty journal (BIRTH_LOST) */
@@ -176,7 +178,8 @@ void world_mend(struct world *w, size_t a, size_t b, const char *bearer, enum li
 void world_reset(struct world *w, size_t a, size_t b);       /* every connection is reset once */
 /* Other delay, jitter, rate, queue, loss until changed again; NULL: as configured. */
 void world_degrade(struct world *w, size_t a, size_t b, const char *bearer, const struct bearer_change *change);
-/* Everything that world_* did to links, disks, clocks, power and pauses is undone; what is down starts. The liveness phase. */
+/* Everything that world_* did to links, disks, clocks, power and pauses is undone, schedules of bearers end; what is down
+ * starts. The liveness phase. (For a repair in mid-drill too, except that schedules do not come back.) */
 void world_heal(struct world *w);
 
 /* ---- the books ------------------------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,491 @@
+/* world_net.c - connections over links: dialled, stalled, reset, and dialled again; frames on them. */
+#include "sim/world_int.h"
+
+/* As node/daemon/dialled.c: the next bearer after so long without an answer; the best one is tried again so often. */
+#define PATIENCE_US (5 * US_PER_S)
+#define BETTER_US (30 * US_PER_S)
+
+static size_t conn_from(const struct world *w, uint32_t id)
+{
+	const struct link *l = &w->link[id / 4];
+
+	return conn_dialler(id) == 0 ? l->config.a : l->config.b;
+}
+
+static size_t conn_to(const struct world *w, uint32_t id)
+{
+	const struct link *l = &w->link[id / 4];
+
+	return conn_dialler(id) == 0 ? l->config.b : l->config.a;
+}
+
+struct link *net_between(const struct world *w, size_t a, size_t b)
+{
+	uint16_t l = a < w->n && b < w->n ? w->between[a * w->n + b] : NO_LINK;
+
+	return l == NO_LINK ? NULL : &w->link[l];
+}
+
+/* ---- stalls ------------------------------------------------------------------------------------------------- */
+
+static void stall_add(struct world *w, uint32_t id, struct parcel *p)
+{
+	struct stall *s = &w->stall[2 * id + p->dir];
+	struct link *l = conn_link(w, id);
+
+	if (s->bytes > l->bearer[conn_of(w, id)->bearer].queue_bytes) {
+		w->counts.frames_dropped++;
+		free(p);
+		return;
+	}
+	if (!s->first)
+		s->last = &s->first;
+	p->next = NULL;
+	*s->last = p;
+	s->last = &p->next;
+	s->bytes += p->len;
+}
+
+static void stall_drop(struct world *w, uint32_t id)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		struct stall *s = &w->stall[2 * id + dir];
+
+		while (s->first) {
+			struct parcel *p = s->first;
+
+			s->first = p->next;
+			w->counts.frames_reset++;
+			free(p);
+		}
+		s->bytes = 0;
+	}
+}
+
+/* Does what was sent in that direction come out at the other end? */
+static bool conn_passes(struct world *w, uint32_t id, int dir)
+{
+	const struct conn *c = conn_of(w, id);
+	size_t to = dir == 0 ? conn_to(w, id) : conn_from(w, id);
+
+	return link_passes(conn_link(w, id), c->bearer, dir == 0 ? conn_dialler(id) : !conn_dialler(id)) && w->node[to].state == SITE_UP;
+}
+
+/* A frame has come out at the other end. */
+static void hand_over(struct world *w, struct parcel *p)
+{
+	uint32_t id = p->conn;
+	size_t to = p->dir == 0 ? conn_to(w, id) : conn_from(w, id);
+	struct event ev = {.type = EVENT_FRAME};
+	uint8_t lane = conn_lane(id);
+
+	ev.u.frame.peer = w->node[p->from].number;
+	ev.u.frame.lane = lane;
+	ev.u.frame.side = p->dir == 0 ? SIDE_ACCEPTED : SIDE_DIALLED;
+	ev.u.frame.bytes = view_of(p->bytes, p->len);
+	node_take(w, &w->node[to], lane == LANE_BULK ? ROW_BULK : ROW_URGENT, &ev, p);
+}
+
+static void stall_flush(struct world *w, uint32_t id)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		struct stall *s = &w->stall[2 * id + dir];
+
+		while (s->first && conn_passes(w, id, dir)) {
+			struct parcel *p = s->first;
+
+			s->first = p->next;
+			s->bytes -= p->len;
+			hand_over(w, p);
+		}
+	}
+}
+
+/* ---- a connection's life ------------------------------------------------------------------------------------------ */
+
+static void tell(struct world *w, uint32_t id, enum event_type type)
+{
+	const struct conn *c = conn_of(w, id);
+	size_t from = conn_from(w, id), to = conn_to(w, id);
+	struct event ev = {.type = type};
+	uint8_t lane = conn_lane(id);
+	const char *bearer = conn_link(w, id)->config.bearers[c->bearer].name;
+
+	news(w, type == EVENT_LINK_UP ? NEWS_CONN_UP : NEWS_CONN_DOWN, from, to, lane, bearer);
+	if (w->node[from].state == SITE_DOWN)
+		return;
+	ev.u.link.peer = w->node[to].number;
+	ev.u.link.lane = lane;
+	strcpy(ev.u.link.bearer, bearer);
+	node_take(w, &w->node[from], lane == LANE_BULK ? ROW_BULK : ROW_URGENT, &ev, NULL);
+}
+
+static void dial(struct world *w, uint32_t id, int64_t within_us)
+{
+	struct link *l = conn_link(w, id);
+	int64_t after = within_us ? (int64_t)prng_below(&l->prng, (uint64_t)within_us) : 0;
+
+	due_at(w, mono_add(w->now, after), DUE_DIAL, id, conn_of(w, id)->generation, NULL);
+}
+
+static void conn_end(struct world *w, uint32_t id)
+{
+	struct conn *c = conn_of(w, id);
+	bool was_up = c->state == CONN_UP;
+
+	c->generation++;
+	c->state = CONN_DOWN;
+	c->stalled_since = MONO_NEVER;
+	for (int dir = 0; dir < 2; dir++)
+		c->free_at[dir] = c->last_at[dir] = w->now;
+	if (!was_up)
+		return;
+	stall_drop(w, id);
+	tell(w, id, EVENT_LINK_DOWN);
+}
+
+/* Begins to dial over a bearer, when there is one and somebody at both ends. */
+static void dial_now(struct world *w, uint32_t id, int except)
+{
+	struct link *l = conn_link(w, id);
+	struct conn *c = conn_of(w, id);
+	int b = link_best(l, conn_lane(id), except);
+
+	if (c->state != CONN_DOWN || b < 0 || w->node[conn_from(w, id)].state != SITE_UP || w->node[conn_to(w, id)].state != SITE_UP)
+		return; /* whatever changes that dials again */
+	c->state = CONN_DIALLING;
+	c->bearer = (uint8_t)b;
+	due_at(w, mono_add(w->now, link_handshake_us(l, (size_t)b)), DUE_SHAKEN, id, c->generation, NULL);
+}
+
+static void look_for_better(struct world *w, uint32_t id)
+{
+	struct link *l = conn_link(w, id);
+	struct conn *c = conn_of(w, id);
+	int best = link_best(l, conn_lane(id), -1);
+
+	if (c->state == CONN_UP && best >= 0 && l->config.bearers[best].cost < l->config.bearers[c->bearer].cost)
+		due_at(w, mono_add(w->now, prng_between(&l->prng, US_PER_S, BETTER_US)), DUE_BETTER, id, c->generation, NULL);
+}
+
+static void conn_look(struct world *w, uint32_t id);
+
+static void shaken(struct world *w, uint32_t id)
+{
+	struct conn *c = conn_of(w, id);
+
+	if (c->state != CONN_DIALLING)
+		return;
+	if (!link_passes_both(conn_link(w, id), c->bearer) || w->node[conn_to(w, id)].state != SITE_UP || w->node[conn_from(w, id)].state != SITE_UP) {
+		c->generation++;
+		c->state = CONN_DOWN;
+		due_at(w, mono_add(w->now, PATIENCE_US), DUE_DIAL, id, c->generation, NULL);
+		return;
+	}
+	c->state = CONN_UP;
+	c->stalled_since = MONO_NEVER;
+	for (int dir = 0; dir < 2; dir++)
+		c->free_at[dir] = c->last_at[dir] = w->now;
+	tell(w, id, EVENT_LINK_UP);
+	look_for_better(w, id);
+}
+
+/* The heartbeat's time is over: was it silent all the while? */
+static void check(struct world *w, uint32_t id)
+{
+	struct conn *c = conn_of(w, id);
+
+	if (c->state != CONN_UP || c->stalled_since.us == MONO_NEVER.us)
+		return;
+	struct mono end = mono_add(c->stalled_since, w->config.heartbeat_us);
+
+	if (mono_before(w->now, end)) {
+		due_at(w, end, DUE_CHECK, id, c->generation, NULL);
+		return;
+	}
+	w->counts.resets++;
+	conn_end(w, id);
+	dial(w, id, w->config.redial_us);
+}
+
+/* Something under the connection changed. */
+static void conn_look(struct world *w, uint32_t id)
+{
+	struct conn *c = conn_of(w, id);
+
+	if (c->state == CONN_DOWN) {
+		dial(w, id, w->config.redial_us);
+		return;
+	}
+	if (c->state == CONN_DIALLING)
+		return;
+	bool passes = conn_passes(w, id, 0) && conn_passes(w, id, 1);
+
+	stall_flush(w, id);
+	if (passes) {
+		c->stalled_since = MONO_NEVER;
+		look_for_better(w, id);
+	} else if (c->stalled_since.us == MONO_NEVER.us) {
+		c->stalled_since = w->now;
+		w->counts.stalls++;
+		due_at(w, mono_add(w->now, w->config.heartbeat_us), DUE_CHECK, id, c->generation, NULL);
+	}
+}
+
+void net_due(struct world *w, const struct due *d)
+{
+	uint32_t id = d->who;
+	struct conn *c = conn_of(w, id);
+
+	if (c->generation != d->what)
+		return;
+	switch (d->kind) {
+	case DUE_DIAL: dial_now(w, id, -1); break;
+	case DUE_SHAKEN: shaken(w, id); break;
+	case DUE_CHECK: check(w, id); break;
+	case DUE_BETTER: {
+		int best = link_best(conn_link(w, id), conn_lane(id), -1);
+
+		if (c->state != CONN_UP || best < 0 || best == c->bearer)
+			break;
+		conn_end(w, id);
+		dial_now(w, id, -1);
+		break;
+	}
+	default: break;
+	}
+}
+
+/* ---- what sites do --------------------------------------------------------------------------------------------------- */
+
+void net_send(struct world *w, size_t from, const struct effect *f, struct view bytes, struct mono at)
+{
+	size_t to = world_site_by_number(w, f->peer);
+	struct link *l = net_between(w, from, to);
+	bool reset = false, stalled = false;
+
+	w->counts.frames++;
+	w->counts.frame_bytes += bytes.len;
+	if (!l) {
+		w->counts.frames_dropped++;
+		return;
+	}
+	int mine = from == l->config.a ? 0 : 1, dialler = f->side == SIDE_DIALLED ? mine : !mine, dir = dialler == mine ? 0 : 1;
+	struct conn *c = &l->conn[dialler][f->lane];
+	uint32_t id = conn_id((size_t)(l - w->link), dialler, f->lane);
+	struct mono arrives = c->state == CONN_UP ? link_send(l, dialler, f->lane, dir, at, bytes.len, &reset, &stalled) : MONO_NEVER;
+
+	w->counts.stalls += stalled;
+	if (reset) {
+		w->counts.resets++;
+		conn_end(w, id);
+		dial(w, id, w->config.redial_us);
+	}
+	if (arrives.us == MONO_NEVER.us) {
+		w->counts.frames_dropped++;
+		return;
+	}
+	struct parcel *p = parcel_new(w, from, bytes);
+
+	p->conn = id;
+	p->generation = c->generation;
+	p->dir = (uint8_t)dir;
+	p->sent_at = at;
+	due_at(w, arrives, DUE_PARCEL, (uint32_t)from, 0, p);
+}
+
+void net_parcel(struct world *w, struct parcel *p)
+{
+	const struct node *n = &w->node[p->from];
+
+	/* Its connection is gone, or its sender died before the commit was done after which it would have left. */
+	if (conn_of(w, p->conn)->generation != p->generation || (p->sent_at.us > n->died_at.us && p->run != n->run) ||
+	    (n->state == SITE_DOWN && p->sent_at.us > n->died_at.us)) {
+		w->counts.frames_reset++;
+		free(p);
+		return;
+	}
+	if (!conn_passes(w, p->conn, p->dir) || w->stall[2 * p->conn + p->dir].first)
+		stall_add(w, p->conn, p);
+	else
+		hand_over(w, p);
+}
+
+void net_reset(struct world *w, size_t from, uint16_t peer, uint8_t lane)
+{
+	struct link *l = net_between(w, from, world_site_by_number(w, peer));
+
+	if (!l)
+		return;
+	int dialler = from == l->config.a ? 0 : 1;
+	uint32_t id = conn_id((size_t)(l - w->link), dialler, lane);
+	struct conn *c = conn_of(w, id);
+	int except = c->state == CONN_UP ? c->bearer : -1; /* nothing came over this one */
+
+	if (c->state != CONN_UP)
+		return;
+	w->counts.resets++;
+	conn_end(w, id);
+	dial_now(w, id, except);
+}
+
+void net_site_up(struct world *w, size_t site)
+{
+	struct node *n = &w->node[site];
+
+	for (size_t i = 0; i < n->n_links; i++)
+		for (uint32_t k = 0; k < 4; k++) {
+			uint32_t id = 4u * n->links[i] + k;
+
+			/* What peers still believe in is refused by the new process. */
+			if (conn_of(w, id)->state != CONN_DOWN)
+				conn_end(w, id);
+			dial(w, id, w->config.redial_us);
+		}
+}
+
+void net_site_down(struct world *w, size_t site, bool power)
+{
+	struct node *n = &w->node[site];
+
+	for (size_t i = 0; i < n->n_links; i++)
+		for (uint32_t k = 0; k < 4; k++) {
+			uint32_t id = 4u * n->links[i] + k;
+
+			if (power && conn_to(w, id) == site && conn_of(w, id)->state == CONN_UP)
+				conn_look(w, id); /* nobody told the other end */
+			else
+				conn_end(w, id);
+		}
+}
+
+void net_site_look(struct world *w, size_t site)
+{
+	struct node *n = &w->node[site];
+
+	for (size_t i = 0; i < n->n_links; i++)
+		net_link_changed(w, n->links[i]);
+}
+
+/* ---- links changed ----------------------------------------------------------------------------------------------------- */
+
+void net_link_changed(struct world *w, size_t link)
+{
+	for (uint32_t k = 0; k < 4; k++)
+		conn_look(w, 4u * (uint32_t)link + k);
+}
+
+void net_schedule(struct world *w, size_t link, size_t bearer)
+{
+	struct link *l = &w->link[link];
+	bool was = l->bearer[bearer].off_schedule;
+
+	if (w->healed) {
+		l->bearer[bearer].off_schedule = false;
+	} else {
+		struct mono next = link_schedule(l, bearer, w->now);
+
+		if (next.us != MONO_NEVER.us)
+			due_at(w, next, DUE_SCHEDULE, (uint32_t)link, bearer, NULL);
+	}
+	if (was == l->bearer[bearer].off_schedule)
+		return;
+	news(w, was ? NEWS_BEARER_BACK : NEWS_BEARER_CUT, l->config.a, l->config.b, was ? 0 : WAY_BOTH, l->config.bearers[bearer].name);
+	net_link_changed(w, link);
+}
+
+/* Bits of a way from a to b, as the link orders its ends. */
+static uint8_t way_bits(const struct link *l, size_t a, enum link_way way)
+{
+	if (way == WAY_BOTH || a == l->config.a)
+		return (uint8_t)way;
+	return way == WAY_AB ? WAY_BA : WAY_AB;
+}
+
+static void set_cut(struct world *w, size_t a, size_t b, const char *bearer, enum link_way way, bool cut)
+{
+	struct link *l = net_between(w, a, b);
+	bool changed = false;
+
+	for (size_t k = 0; l && k < l->config.n_bearers; k++) {
+		uint8_t bits = way_bits(l, a, way), *now = &l->bearer[k].cut, old = *now;
+
+		if (bearer && strcmp(bearer, l->config.bearers[k].name) != 0)
+			continue;
+		*now = (uint8_t)(cut ? old | bits : old & ~bits);
+		if (*now == old)
+			continue;
+		changed = true;
+		if (cut && way != WAY_BOTH)
+			w->counts.asymmetric_cuts++;
+		else if (cut)
+			w->counts.cuts++;
+		news(w, cut ? NEWS_BEARER_CUT : NEWS_BEARER_BACK, l->config.a, l->config.b, *now, l->config.bearers[k].name);
+	}
+	if (changed)
+		net_link_changed(w, (size_t)(l - w->link));
+}
+
+void world_cut(struct world *w, size_t a, size_t b, const char *bearer, enum link_way way)
+{
+	set_cut(w, a, b, bearer, way, true);
+}
+
+void world_mend(struct world *w, size_t a, size_t b, const char *bearer, enum link_way way)
+{
+	set_cut(w, a, b, bearer, way, false);
+}
+
+void world_reset(struct world *w, size_t a, size_t b)
+{
+	struct link *l = net_between(w, a, b);
+
+	for (uint32_t k = 0; l && k < 4; k++) {
+		uint32_t id = 4u * (uint32_t)(l - w->link) + k;
+
+		if (conn_of(w, id)->state == CONN_DOWN)
+			continue;
+		w->counts.resets++;
+		conn_end(w, id);
+		dial(w, id, w->config.redial_us);
+	}
+}
+
+void world_degrade(struct world *w, size_t a, size_t b, const char *bearer, const struct bearer_change *change)
+{
+	struct link *l = net_between(w, a, b);
+
+	for (size_t k = 0; l && k < l->config.n_bearers; k++)
+		if (!bearer || strcmp(bearer, l->config.bearers[k].name) == 0)
+			link_change(l, k, change);
+}
+
+/* ---- looking --------------------------------------------------------------------------------------------------------------- */
+
+bool world_connected(const struct world *w, size_t a, size_t b)
+{
+	const struct link *l = net_between(w, a, b);
+	int dialler = l && a == l->config.a ? 0 : 1;
+
+	return l && l->conn[dialler][LANE_URGENT].state == CONN_UP && l->conn[dialler][LANE_BULK].state == CONN_UP;
+}
+
+bool world_link_open(const struct world *w, size_t a, size_t b)
+{
+	const struct link *l = net_between(w, a, b);
+
+	return l && link_best(l, LANE_URGENT, -1) >= 0;
+}
+
+size_t world_neighbours(const struct world *w, size_t site, size_t *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++)
+		if (w->between[site * w->n + i] != NO_LINK) {
+			if (list)
+				list[n] = i;
+			n++;
+		}
+	return n;
+}
