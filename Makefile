@@ -47,6 +47,7 @@ CORE_SRC    := $(sort $(wildcard node/core/*.c))
 DAEMON_SRC  := $(sort $(wildcard node/daemon/*.c))
 CLIENT_SRC  := $(sort $(wildcard node/client/*.c))
 CLI_SRC     := $(sort $(wildcard node/cli/*.c))
+SIM_SRC     := $(sort $(wildcard sim/*.c))
 TESTLIB_SRC := $(sort $(wildcard tests/lib/*.c))
 UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c) $(wildcard tests/contract/test_*.c))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
@@ -56,6 +57,7 @@ objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIBPROTO := $(BUILD)/lib/libproto.a
 LIBSTORAGE := $(BUILD)/lib/libstorage.a
 LIBCORE := $(BUILD)/lib/libcore.a
+LIBSIM := $(BUILD)/lib/libsim.a
 UNIT_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 BENCH_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCH_SRC))
@@ -75,6 +77,7 @@ endif
 $(LIBPROTO): $(call objs,$(PROTO_SRC))
 $(LIBSTORAGE): $(call objs,$(STORAGE_SRC))
 $(LIBCORE): $(call objs,$(CORE_SRC))
+$(LIBSIM): $(call objs,$(filter-out sim/main.c,$(SIM_SRC)))
 $(BUILD)/lib/libtest.a: $(call objs,$(TESTLIB_SRC))
 # The client library brings the parts of proto it uses with it.
 $(BUILD)/lib/libestafette.a: $(call objs,$(CLIENT_SRC) proto/request.c proto/cursor.c proto/buf.c proto/err.c proto/id.c proto/view.c proto/instant.c)
@@ -95,8 +98,8 @@ $(BUILD)/include/estafette.h: node/client/estafette.h
 $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -c -o $@ $<
-# The Belgian roster is compiled into the command.
-$(call objs,$(CLI_SRC)): conf/belgium.conf
+# The Belgian roster is compiled into the command and the simulator.
+$(call objs,$(CLI_SRC) $(SIM_SRC)): conf/belgium.conf
 
 $(BUILD)/bin/estafetted: $(call objs,$(DAEMON_SRC)) $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
@@ -106,10 +109,16 @@ $(BUILD)/bin/estafette: $(call objs,$(CLI_SRC) node/daemon/config.c) $(call objs
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(call pkg,libs,jansson libconfig)
 
+$(BUILD)/bin/estafette-sim: $(BUILD)/obj/sim/main.o $(LIBSIM) $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(call pkg,libs,jansson) -lm
+
 # ---- tests ------------------------------------------------------------------------------------------------
+# Tests of the simulator link it too.
+$(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"sim/' $(UNIT_SRC))): $(LIBSIM)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/lib/libtest.a $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/libestafette.a $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
