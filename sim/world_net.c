@@ -470,6 +470,25 @@ bool world_connected(const struct world *w, size_t a, size_t b)
 	return l && l->conn[dialler][LANE_URGENT].state == CONN_UP && l->conn[dialler][LANE_BULK].state == CONN_UP;
 }
 
+bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_us, int64_t *rate_bps)
+{
+	const struct link *l = net_between(w, a, b);
+
+	*delay_us = *rate_bps = 0;
+	for (int d = 0; l && d < 2; d++) {
+		const struct conn *c = &l->conn[d][LANE_URGENT];
+		const struct bearer_state *b_now = &l->bearer[c->bearer];
+
+		if (c->state != CONN_UP)
+			return false;
+		if (b_now->delay_us + b_now->jitter_us > *delay_us)
+			*delay_us = b_now->delay_us + b_now->jitter_us;
+		if (b_now->rate_bps && (!*rate_bps || b_now->rate_bps < *rate_bps))
+			*rate_bps = b_now->rate_bps;
+	}
+	return l != NULL;
+}
+
 bool world_link_open(const struct world *w, size_t a, size_t b)
 {
 	const struct link *l = net_between(w, a, b);
