@@ -1,0 +1,366 @@
+/* estafette-sim: failover drills on the very same code, in virtual time. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/conduct.h"
+#include "sim/shrink.h"
+
+#define SETS_MOST 32
+#define SHRINK_RUNS 400
+/* Every so many seeds of a sweep run with the real signatures and seals. */
+#define REAL_EVERY 16
+
+enum { EXIT_DONE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
+
+struct options {
+	const char *file, *report;
+	const char *sets[SETS_MOST];
+	size_t n_sets;
+	bool seed_given, sweep, shrink, json;
+	uint64_t seed, last;
+	int64_t probe_us;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+static const char usage_text[] =
+	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
+	"\n"
+	"  run FILE          runs a drill (conf/drills/*.conf; the language is in sim/README.md)\n"
+	"  --seed N          with this seed instead of the drill's own\n"
+	"  --seeds A..B      a sweep: each seed draws its own faults; one line of JSON a seed; stops at the first that fails\n"
+	"  --shrink          when it fails, takes events away while it still fails, and writes the smallest drill\n"
+	"  --json            one object instead of the story\n"
+	"  --report FILE     also a page for people\n"
+	"  --set KEY=VALUE   store=memory|lmdb, suite=fast|real, probe=30s, and the drill's own: length, settle, sample, swarm, ...\n"
+	"\n"
+	"Exit status: 0 every promise was kept, 1 one was broken or the run failed, 2 bad usage.\n";
+
+static int usage(const char *why)
+{
+	fprintf(stderr, "estafette-sim: %s (see `estafette-sim --help`)\n", why);
+	return EXIT_USAGE;
+}
+
+/* ---- arguments ---------------------------------------------------------------------------------------------------- */
+
+static bool parse_u64(const char *s, const char **end, uint64_t *out)
+{
+	char *e;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*out = strtoull(s, &e, 10);
+	*end = e;
+	return errno == 0;
+}
+
+static bool parse_seeds(const char *s, struct options *o)
+{
+	const char *end;
+
+	o->sweep = parse_u64(s, &end, &o->seed) && strncmp(end, "..", 2) == 0 && parse_u64(end + 2, &end, &o->last) && !*end && o->last >= o->seed;
+	return o->sweep;
+}
+
+/* One option. NULL when it was understood. */
+static const char *option(struct options *o, const char *name, const char *value)
+{
+	const char *end;
+
+	if (strcmp(name, "--seed") == 0) {
+		o->seed_given = value && parse_u64(value, &end, &o->seed) && !*end;
+		return o->seed_given ? NULL : "--seed: a number is needed";
+	}
+	if (strcmp(name, "--seeds") == 0)
+		return value && parse_seeds(value, o) ? NULL : "--seeds: a range A..B is needed, as in 1..100";
+	if (strcmp(name, "--report") == 0) {
+		o->report = value;
+		return value && *value ? NULL : "--report: a file name is needed";
+	}
+	if (strcmp(name, "--set") == 0) {
+		if (!value || !strchr(value, '=') || o->n_sets == SETS_MOST)
+			return "--set: KEY=VALUE is needed";
+		o->sets[o->n_sets++] = value;
+		return NULL;
+	}
+	return "an option is unknown";
+}
+
+static const char *arguments(int argc, char **argv, struct options *o)
+{
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--shrink") == 0) {
+			o->shrink = true;
+		} else if (strcmp(argv[i], "--json") == 0) {
+			o->json = true;
+		} else if (argv[i][0] == '-' && argv[i][1]) {
+			const char *why = option(o, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+
+			if (why)
+				return why;
+			i++;
+		} else if (o->file) {
+			return "one drill at a time";
+		} else {
+			o->file = argv[i];
+		}
+	}
+	if (!o->file)
+		return "run: which drill? (a file of conf/drills)";
+	if (o->seed_given && o->sweep)
+		return "--seed and --seeds exclude each other";
+	return NULL;
+}
+
+/* ---- the drill ---------------------------------------------------------------------------------------------------- */
+
+static enum err set_one(struct drill *d, struct options *o, const char *set, struct errmsg *m)
+{
+	char key[64];
+	const char *value = strchr(set, '=') + 1;
+
+	snprintf(key, sizeof key, "%.*s", (int)(value - set - 1 < 63 ? value - set - 1 : 63), set);
+	if (strcmp(key, "probe") != 0)
+		return drill_set(d, key, value, m);
+	if (duration_parse(value, &o->probe_us) || o->probe_us < US_PER_S)
+		return err_set(m, ERR_USAGE, "--set probe: \"%s\" is no time of a second or more (write 5s, 30s, 10min)", value);
+	return ERR_OK;
+}
+
+static enum err read_drill(struct options *o, struct drill **d, struct errmsg *m)
+{
+	enum err e = drill_load(o->file, d, m);
+
+	for (size_t i = 0; !e && i < o->n_sets; i++)
+		e = set_one(*d, o, o->sets[i], m);
+	return e;
+}
+
+static void repeat_command(const struct options *o, uint64_t seed, char *out, size_t size)
+{
+	size_t n = (size_t)snprintf(out, size, "estafette-sim run %s --seed %" PRIu64, o->file, seed);
+
+	for (size_t i = 0; i < o->n_sets && n < size; i++)
+		n += (size_t)snprintf(out + n, size - n, " --set %s", o->sets[i]);
+}
+
+/* ---- one run ----------------------------------------------------------------------------------------------------------- */
+
+struct ended { const struct options *o; bool ok, cut_short; struct errmsg m; };
+
+static void show(void *arg, const struct run *r)
+{
+	struct ended *x = arg;
+
+	x->ok = run_ok(r);
+	x->cut_short = r->cut_short;
+	if (x->o->json || x->o->sweep)
+		report_json(r, stdout);
+	else
+		report_text(r, stdout);
+	fflush(stdout);
+	if (x->o->report && report_html(r, x->o->report, &x->m)) {
+		fprintf(stderr, "estafette-sim: %s\n", x->m.text);
+		x->ok = false;
+	}
+}
+
+/* The suite of a seed: what the drill says, and the real one every so many seeds of a swarm, in a sweep or alone. */
+static const struct crypt_suite *suite_of(const struct drill *d, uint64_t seed)
+{
+	return d->real_crypto || (d->swarm.on && seed % REAL_EVERY == 0) ? &crypt_suite_real : &crypt_suite_fast;
+}
+
+/* Likewise how often idle links are probed: mostly seldom, which is fast, sometimes as often as in the field. */
+static int64_t probe_of(const struct options *o, const struct drill *d, uint64_t seed)
+{
+	static const int64_t choice_s[8] = {600, 600, 120, 600, 60, 600, 120, 5};
+
+	if (o->probe_us)
+		return o->probe_us;
+	return d->swarm.on ? choice_s[seed % 8] * US_PER_S : 0;
+}
+
+static int run_seed(const struct options *o, const struct drill *d, uint64_t seed, struct ended *x)
+{
+	char repeat[4096];
+	struct drill *drawn = NULL;
+	struct conduct c = {
+		.seed = seed, .repeat = repeat, .suite = suite_of(d, seed), .probe_us = probe_of(o, d, seed), .interrupted = &interrupted,
+		.progress = isatty(2) && !o->sweep ? stderr : NULL, .stop_at_failure = o->sweep, .outcome = show, .arg = x,
+	};
+
+	*x = (struct ended){.o = o};
+	repeat_command(o, seed, repeat, sizeof repeat);
+	enum err e = conduct_draw(d, seed, &drawn, &x->m);
+
+	if (!e)
+		e = conduct(drawn, &c, &x->m);
+	drill_free(drawn);
+	if (e)
+		fprintf(stderr, "estafette-sim: %s\n", x->m.text);
+	else if (!x->ok && o->sweep && !x->cut_short)
+		fprintf(stderr, "estafette-sim: seed %" PRIu64 " failed: repeat it with: %s\n", seed, repeat);
+	return e || !x->ok ? EXIT_BROKEN : EXIT_DONE;
+}
+
+static int run_all(const struct options *o, const struct drill *d, uint64_t *failed)
+{
+	struct ended x;
+
+	for (uint64_t seed = o->seed;; seed++) {
+		int status = run_seed(o, d, seed, &x);
+
+		*failed = seed;
+		if (status != EXIT_DONE || interrupted || !o->sweep || seed == o->last)
+			return status;
+	}
+}
+
+/* ---- shrinking ------------------------------------------------------------------------------------------------------------ */
+
+struct shrinking { const struct options *o; uint64_t seed; const struct crypt_suite *suite; int64_t probe_us; int promise; unsigned runs; bool failed; };
+
+static int first_broken(const struct run *r)
+{
+	struct verdict v;
+
+	oracle_verdict(r->oracle, &v);
+	for (int p = 0; p < PROMISES; p++)
+		if (v.broken[p])
+			return p;
+	return v.ok ? -1 : PROMISES;
+}
+
+static void note(void *arg, const struct run *r)
+{
+	struct shrinking *s = arg;
+	int promise = r->cut_short ? -1 : first_broken(r);
+
+	if (s->promise < 0)
+		s->promise = promise; /* the first run says what failure it is */
+	s->failed = promise >= 0 && promise == s->promise;
+}
+
+static bool still_fails(void *arg, const struct drill *d)
+{
+	struct shrinking *s = arg;
+	struct errmsg m;
+	struct conduct c = {.seed = s->seed, .repeat = "", .suite = s->suite, .probe_us = s->probe_us, .stop_at_failure = true,
+	                    .interrupted = &interrupted, .outcome = note, .arg = s};
+
+	s->failed = false;
+	if (interrupted || conduct(d, &c, &m))
+		return false;
+	if (isatty(2))
+		fprintf(stderr, "\r\033[Kshrinking: %u runs, %zu events", ++s->runs, d->n_events);
+	return s->failed;
+}
+
+static enum err write_drill(const struct drill *d, const char *path, struct errmsg *m)
+{
+	struct buf text = BUF_EMPTY;
+	enum err e = drill_format(d, &text);
+	FILE *f = e ? NULL : fopen(path, "w");
+
+	if (!e && (!f || fwrite(text.ptr, 1, text.len, f) != text.len || fclose(f)))
+		e = err_set(m, ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+	else if (e)
+		err_set(m, e, "%s: the drill cannot be written: %s", path, err_text(e));
+	buf_release(&text);
+	return e;
+}
+
+static int shrink_seed(const struct options *o, const struct drill *d, uint64_t seed)
+{
+	struct shrinking s = {.o = o, .seed = seed, .suite = suite_of(d, seed), .probe_us = probe_of(o, d, seed), .promise = -1};
+	struct drill *drawn = NULL, *small = NULL;
+	struct errmsg m = {0};
+	char path[256];
+	enum err e = conduct_draw(d, seed, &drawn, &m);
+
+	snprintf(path, sizeof path, "%s-%" PRIu64 "-small.conf", d->name, seed);
+	if (!e && !still_fails(&s, drawn))
+		fprintf(stderr, "estafette-sim: --shrink: it did not fail again (an expectation outside of the run?)\n");
+	else if (!e)
+		e = shrink(drawn, still_fails, &s, SHRINK_RUNS, &small);
+	if (!e && small)
+		e = write_drill(small, path, &m);
+	if (e)
+		fprintf(stderr, "\nestafette-sim: %s\n", m.text[0] ? m.text : err_text(e));
+	else if (small)
+		fprintf(stderr, "%sestafette-sim: the smallest drill that still fails has %zu events: estafette-sim run %s --seed %" PRIu64 "\n",
+		        isatty(2) ? "\r\033[K" : "", small->n_events, path, seed);
+	drill_free(drawn);
+	drill_free(small);
+	return EXIT_BROKEN;
+}
+
+/* ---- main -------------------------------------------------------------------------------------------------------------------- */
+
+static void catch_signals(void)
+{
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
+static int run_command(int argc, char **argv)
+{
+	struct options o = {0};
+	const char *why = arguments(argc, argv, &o);
+	struct drill *d = NULL;
+	struct errmsg m = {0};
+	uint64_t failed;
+
+	if (why)
+		return usage(why);
+	enum err e = read_drill(&o, &d, &m);
+
+	if (e) {
+		fprintf(stderr, "estafette-sim: %s\n", m.text);
+		drill_free(d);
+		return e == ERR_USAGE ? EXIT_USAGE : EXIT_BROKEN;
+	}
+	if (!o.seed_given && !o.sweep)
+		o.seed = d->seed;
+	catch_signals();
+	int status = run_all(&o, d, &failed);
+
+	if (status == EXIT_BROKEN && o.shrink && !interrupted)
+		status = shrink_seed(&o, d, failed);
+	drill_free(d);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
+		fputs(usage_text, stdout);
+		return EXIT_DONE;
+	}
+	if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
+		puts("estafette-sim " BUILD_VERSION);
+		return EXIT_DONE;
+	}
+	if (argc < 2 || strcmp(argv[1], "run") != 0)
+		return usage("which command? (run FILE)");
+	if (crypt_start()) {
+		fputs("estafette-sim: libsodium cannot start (is it installed?)\n", stderr);
+		return EXIT_BROKEN;
+	}
+	return run_command(argc, argv);
+}
