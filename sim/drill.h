@@ -58,7 +58,7 @@ enum flow_to {
 	TO_NEIGHBOUR, /* queue flow.to of a site with a link to the sender's */
 };
 
-struct drill_rate { uint16_t site; double per_year; };
+struct drill_rate { uint16_t site; int64_t per_year; };
 
 struct drill_body { char type[LIMIT_MEDIA_TYPE_BYTES + 1], lang[LIMIT_LANG_BYTES + 1]; int64_t bytes; uint32_t weight; };
 
@@ -229,6 +229,7 @@ struct drill {
 	uint64_t seed;                       /* default of --seed */
 	bool real_crypto;                    /* suite = "real"; default the fast one, every 16th seed of a sweep the real one */
 	bool lmdb;                           /* store = "lmdb" */
+	int64_t largest_bytes;               /* tables of bodies are read up to this size */
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */
 	int64_t utc_offset_us;               /* local time of the day curve and of the story */
 	struct roster *roster;               /* a template: sites, standbys, queues, areas, groups; no keys, no bearers */
@@ -263,8 +264,12 @@ MUST_USE enum err drill_copy(const struct drill *d, const bool *keep, struct dri
 MUST_USE enum err drill_add_event(struct drill *d, const struct drill_event *e);
 
 size_t drill_site_count(const struct drill *d);
+bool sites_has(const struct drill_sites *s, uint16_t site);
 const char *drill_site_name(const struct drill *d, uint16_t i);
 /* NULL when there is no link. */
 const struct drill_link *drill_link_of(const struct drill *d, uint16_t a, uint16_t b);
+
+/* The names of what the drill uses and the node lacks ("relocate", ...), for struct run: fills at most cap, returns how many. */
+size_t drill_unsupported(const struct drill *d, const char **out, size_t cap);
 
 #endif
