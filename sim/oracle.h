@@ -143,6 +143,7 @@ void oracle_sent(struct oracle *o, uint16_t to, const struct stream_name *stream
 
 /* ---- facts from the world ------------------------------------------------------------------------------------------------ */
 
+/* incarnation NULL: not known yet. */
 void oracle_site_up(struct oracle *o, uint16_t site, const struct incarnation *incarnation);
 void oracle_site_down(struct oracle *o, uint16_t site);
 /* Its journal is another one now: empty (lost), or that of an old backup. What it alone held is excused. Entries are told anew. */
@@ -201,6 +202,8 @@ const struct expectation *oracle_expectations(const struct oracle *o, size_t *n)
 struct tally_of { const bool *from, *to; const char *queue; int precedence; unsigned percentile; }; /* precedence -1, queue "": all */
 struct tally { uint64_t accepted, delivered, read, waiting; int64_t oldest_waiting_us, delay_us; /* accepted to held: percentile; -1 for none */ };
 void oracle_tally(const struct oracle *o, const struct tally_of *of, struct tally *out);
+/* What has become of a message, by all that was seen: the least over its addressees. */
+enum wait_state oracle_state_of(const struct oracle *o, const struct msgid *id);
 /* Messages in a site's queues not yet read, and age of its oldest FLASH (0 for none). Kept up to date with each fact. */
 uint64_t oracle_depth(const struct oracle *o, uint16_t site);
 int64_t oracle_oldest_flash(struct oracle *o, uint16_t site);

@@ -272,7 +272,6 @@ void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, c
 		o->v.altered++;
 		oracle_broken(o, PROMISE_ALTERED, "%s at %s: its body, read in parts, is not the one submitted", item_text(&o->items[i], text), osite_name(o, site));
 	}
-	oracle_rare(o, RARE_CHUNKED);
 }
 
 /* ---- ends and answers ----------------------------------------------------------------------------------------------- */
@@ -371,4 +370,34 @@ void oracle_state(struct oracle *o, uint16_t site, const struct msgid *id, uint8
 		if (state == STATE_HELD_BY_STANDBY)
 			oracle_rare(o, RARE_HELD_BY_STANDBY_ONLY);
 	}
+}
+
+static enum wait_state item_state(const struct oracle *o, const struct item *m)
+{
+	if (m->flags & ITEM_READ)
+		return STATE_READ;
+	if (m->flags & ITEM_REFUSED)
+		return STATE_REFUSED;
+	if (m->flags & ITEM_CANCELLED)
+		return STATE_CANCELLED;
+	if (m->flags & ITEM_EXPIRED)
+		return STATE_EXPIRED;
+	if (m->flags & ITEM_HELD)
+		return STATE_DELIVERED;
+	return held_by_another(o, m) ? STATE_HELD_BY_STANDBY : STATE_ACCEPTED;
+}
+
+enum wait_state oracle_state_of(const struct oracle *o, const struct msgid *id)
+{
+	enum wait_state least = STATE_CANCELLED;
+	uint32_t i = item_first(o, id);
+
+	if (i == NONE)
+		return STATE_ACCEPTED;
+	for (; i != NONE; i = item_next(o, i)) {
+		enum wait_state s = item_state(o, &o->items[i]);
+
+		least = s < least ? s : least;
+	}
+	return least;
 }

@@ -42,10 +42,11 @@ static bool chunked_together(const struct oracle *o, char *why, size_t size)
 
 	for (size_t k = 0; k < o->chunked.n; k++) {
 		const struct item *m = &o->items[o->chunked.items[k]];
+		uint16_t from = o->streams[m->stream].name.originator;
 
 		if (m->flags & (ITEM_HELD | ITEM_ENDED) || !site_is_up(o, m->addressee) || ostream_most(&o->streams[m->stream]) < m->number)
 			continue;
-		if (!ostream_held(&o->streams[m->stream], o->streams[m->stream].name.originator) || osite_get((struct oracle *)o, o->streams[m->stream].name.originator)->replaced)
+		if (o->sites[o->index[from] - 1].replaced)
 			continue; /* its body may be gone with the journal */
 		if (why)
 			snprintf(why, size, "the large body of %s is not at %s", item_text(m, text), osite_name(o, m->addressee));

@@ -27,7 +27,9 @@ void oracle_site_up(struct oracle *o, uint16_t site, const struct incarnation *i
 {
 	struct osite *s = osite_get(o, site);
 
-	(void)incarnation;
+	s->named = incarnation != NULL;
+	if (incarnation)
+		s->incarnation = *incarnation;
 	s->up = true;
 	s->up_since = o->now;
 }

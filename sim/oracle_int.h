@@ -90,7 +90,8 @@ struct oqueue { uint16_t site; uint32_t name; struct line line[2][PREC_COUNT]; }
 
 struct osite {
 	uint16_t number;
-	bool up, troubled, replaced, finalled, flipped;
+	bool up, troubled, replaced, recovered, finalled, flipped, named; /* named: incarnation is this run's */
+	struct incarnation incarnation;
 	int64_t up_since, clear_since;
 	uint64_t depth;
 	uint64_t open_bytes;   /* FLASH on its way, from or to here */

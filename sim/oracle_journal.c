@@ -57,6 +57,17 @@ static uint32_t item_of_entry(struct oracle *o, const struct seen_entry *e, uint
 	return i;
 }
 
+static void incarnation_seen(struct oracle *o, const struct stream_name *name)
+{
+	struct osite *s = osite_get(o, name->originator);
+
+	if (s->named && name->incarnation.born_us > s->incarnation.born_us)
+		oracle_rare(o, RARE_REBIRTH);
+	if (!s->named || name->incarnation.born_us > s->incarnation.born_us)
+		s->incarnation = name->incarnation;
+	s->named = true;
+}
+
 /* The first journal to hold an entry is its originator's: nothing leaves a node before it is on its disk. */
 static void entry_new(struct oracle *o, const struct seen_entry *e, struct ostream *s)
 {
@@ -66,6 +77,8 @@ static void entry_new(struct oracle *o, const struct seen_entry *e, struct ostre
 	if (e->site != e->stream->originator)
 		oracle_broken(o, PROMISE_FRONTIER, "%s holds number %llu of the stream %s, which its originator never had on its disk", osite_name(o, e->site),
 			      (unsigned long long)e->number, stream_text(o, e->stream, text, sizeof text));
+	else
+		incarnation_seen(o, e->stream);
 	s->chain = oracle_room(s->chain, e->number, &s->cap, sizeof *s->chain);
 	s->item = oracle_room(s->item, e->number, &s->cap_item, sizeof *s->item);
 	for (uint64_t n = s->top; n < e->number; n++) {
@@ -200,6 +213,7 @@ void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored)
 
 	oracle_fault(o, restored ? FAULT_JOURNAL_RESTORED : FAULT_JOURNAL_LOST);
 	at->replaced = true;
+	at->recovered = false;
 	at->flipped = false;
 	for (size_t k = 0; k < at->n_kept; k++) {
 		struct ostream *s = &o->streams[at->kept[k]];

@@ -112,6 +112,8 @@ void item_arrived(struct oracle *o, uint32_t i)
 	m->held_at = o->now;
 	if (first)
 		flash_arrived(o, i);
+	if (first && m->flags & ITEM_CHUNKED)
+		oracle_rare(o, RARE_CHUNKED);
 	if (first)
 		story_tell(o->story, o->now, STORY_MESSAGE, "%s reached %s", item_text(m, text), osite_name(o, m->addressee));
 	if (m->flags & ITEM_ENDED)
@@ -205,7 +207,12 @@ void oracle_served(struct oracle *o, uint16_t site, const char *queue, bool exer
 
 	m->flags |= ITEM_SERVED;
 	o->v.checks[PROMISE_ORDER]++;
-	if (!first || osite_get(o, site)->flipped)
+	struct osite *at = osite_get(o, site);
+
+	if (at->replaced && !at->recovered)
+		oracle_rare(o, RARE_RECOVERED);
+	at->recovered = at->replaced;
+	if (!first || at->flipped)
 		return; /* what came back goes first; what is damaged is passed over */
 	struct oqueue *q = oqueue_get(o, site, name_of(o, queue));
 

@@ -41,6 +41,11 @@ void story_tell(struct story *s, int64_t at_us, enum story_kind kind, const char
 	s->count[kind]++;
 	if (kind == STORY_MESSAGE && !s->verbose)
 		return;
+	/* Many small things do not crowd out the few large ones. */
+	if ((kind == STORY_LINK || kind == STORY_NOTE) && s->count[kind] > STORY_MAX_LINES / 5) {
+		s->dropped++;
+		return;
+	}
 	if (s->n >= STORY_MAX_LINES && kind != STORY_BROKEN && kind != STORY_EXPECT) {
 		s->dropped++;
 		return;

@@ -29,6 +29,10 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 void witness_reply(struct witness *w, uint16_t site, uint64_t client, struct view bytes);
 void witness_stop(struct witness *w, uint16_t site);
 void witness_journal_replaced(struct witness *w, uint16_t site, bool restored);
+/* A bit of the journal was flipped. */
+void witness_damaged(struct witness *w, uint16_t site);
+/* At the end: first witness_final for every site, then witness_receipts. */
 void witness_final(struct witness *w, uint16_t site, struct store *store);
+void witness_receipts(struct witness *w, uint16_t site, struct store *store);
 
 #endif

@@ -1,0 +1,396 @@
+/* watch.c - what the world tells, told on to witness, oracle, story and pictures. */
+#include "sim/watch_int.h"
+
+#define TICK_US (10 * US_PER_S)
+
+enum trouble { TROUBLE_FULL = 1, TROUBLE_SLOW = 2, TROUBLE_PAUSED = 4, TROUBLE_CLOCK = 8 };
+
+static void now(struct watch *w)
+{
+	int64_t at = world_now(w->world).us;
+
+	oracle_now(w->oracle, at);
+	if (world_roster(w->world) != w->roster) {
+		w->roster = world_roster(w->world);
+		witness_roster(w->witness, w->roster);
+	}
+	series_tick(w->series, w->oracle, at);
+	if (at >= w->tick_at) {
+		oracle_tick(w->oracle);
+		w->tick_at = at + TICK_US;
+	}
+}
+
+static uint16_t number(const struct watch *w, size_t site)
+{
+	return world_site_number(w->world, site);
+}
+
+/* ---- steps and replies ------------------------------------------------------------------------------------------- */
+
+static void on_step(void *arg, struct world *world, size_t site, const struct event *events, size_t n, const struct effects *out)
+{
+	struct watch *w = arg;
+
+	now(w);
+	witness_step(w->witness, number(w, site), world_store(world, site), events, n, out);
+}
+
+static void on_reply(void *arg, struct world *world, size_t site, uint64_t client, struct view bytes)
+{
+	struct watch *w = arg;
+
+	(void)world;
+	now(w);
+	witness_reply(w->witness, number(w, site), client, bytes);
+}
+
+/* ---- news ---------------------------------------------------------------------------------------------------------- */
+
+static void tell(struct watch *w, enum story_kind kind, const char *text)
+{
+	story_tell(w->story, world_now(w->world).us, kind, "%s", text);
+}
+
+static void trouble(struct watch *w, size_t site, enum trouble bit, bool on)
+{
+	bool was = w->trouble[site] != 0;
+
+	w->trouble[site] = (uint8_t)(on ? w->trouble[site] | bit : w->trouble[site] & ~bit);
+	if (was != (w->trouble[site] != 0))
+		oracle_site_troubled(w->oracle, number(w, site), !was);
+}
+
+static void site_up(struct watch *w, const struct world_news *n)
+{
+	char text[200];
+
+	witness_start(w->witness, number(w, n->site), world_store(w->world, n->site), NULL);
+	series_site(w->series, number(w, n->site), true, world_now(w->world).us);
+	snprintf(text, sizeof text, "%s is up%s", world_site_id(w->world, n->site), n->number > 1 ? " again" : "");
+	tell(w, STORY_SITE, text);
+}
+
+static void site_down(struct watch *w, const struct world_news *n)
+{
+	char text[200];
+
+	witness_stop(w->witness, number(w, n->site));
+	series_site(w->series, number(w, n->site), false, world_now(w->world).us);
+	snprintf(text, sizeof text, "%s is down: %.*s", world_site_id(w->world, n->site), (int)n->text.len, (const char *)n->text.ptr);
+	tell(w, STORY_SITE, text);
+}
+
+/* The pair as the oracle judges FLASH by it, and as the story tells it. */
+static void pair_changed(struct watch *w, size_t a, size_t b, struct view bearer)
+{
+	int64_t delay, rate;
+	char text[200];
+	size_t n = world_sites(w->world), lo = a < b ? a : b, hi = a < b ? b : a;
+	bool urgent = world_urgent_way(w->world, a, b, &delay, &rate), both = world_connected(w->world, a, b) && world_connected(w->world, b, a);
+
+	oracle_link(w->oracle, number(w, a), number(w, b), urgent, delay, rate);
+	if (both == w->together[lo * n + hi])
+		return;
+	w->together[lo * n + hi] = both;
+	series_link(w->series, number(w, a), number(w, b), both, world_now(w->world).us);
+	snprintf(text, sizeof text, "%s and %s %s%s%.*s", world_site_id(w->world, lo), world_site_id(w->world, hi), both ? "are connected" : "have lost their connection",
+		 both && bearer.len ? " over " : "", both ? (int)bearer.len : 0, bearer.len ? (const char *)bearer.ptr : "");
+	tell(w, STORY_LINK, text);
+}
+
+static void connection(struct watch *w, const struct world_news *n)
+{
+	char *last = w->bearer[n->site * world_sites(w->world) + n->peer];
+
+	if (n->type == NEWS_CONN_UP && n->text.len && n->number == LANE_URGENT) {
+		if (last[0] && !view_equal(n->text, view_str(last)))
+			oracle_fault(w->oracle, FAULT_BEARER_CHANGE);
+		view_to_str(n->text, last, LIMIT_NAME_BYTES + 1);
+	}
+	pair_changed(w, n->site, n->peer, n->text);
+}
+
+static void commit_failed(struct watch *w, const struct world_news *n)
+{
+	char text[200];
+
+	oracle_fault(w->oracle, view_equal(n->text, view_str(err_code(ERR_SYNC))) ? FAULT_SYNC_FAILED : FAULT_COMMIT_FAILED);
+	snprintf(text, sizeof text, "%s: a commit failed (%.*s)", world_site_id(w->world, n->site), (int)n->text.len, (const char *)n->text.ptr);
+	/* On a full disk every one does: the story was told when it filled. */
+	if (!(w->trouble[n->site] & TROUBLE_FULL))
+		tell(w, STORY_SITE, text);
+}
+
+static void journal_replaced(struct watch *w, const struct world_news *n)
+{
+	char text[200];
+	const char *id = world_site_id(w->world, n->site);
+
+	witness_journal_replaced(w->witness, number(w, n->site), n->type == NEWS_RESTORED);
+	if (n->type == NEWS_RESTORED)
+		snprintf(text, sizeof text, "%s: its journal is a backup now, %lld s old", id, (long long)n->number);
+	else
+		snprintf(text, sizeof text, "%s: its journal is lost", id);
+	tell(w, STORY_SITE, text);
+}
+
+static void bit_flipped(struct watch *w, const struct world_news *n)
+{
+	char text[200];
+
+	oracle_fault(w->oracle, FAULT_BIT_FLIP);
+	witness_damaged(w->witness, number(w, n->site));
+	snprintf(text, sizeof text, "%s: a bit of entry %lld of its journal is flipped", world_site_id(w->world, n->site), (long long)n->number);
+	tell(w, STORY_SITE, text);
+}
+
+static void log_line(struct watch *w, const struct world_news *n)
+{
+	char text[400];
+
+	if (n->number > 4)
+		return;
+	snprintf(text, sizeof text, "%s: %.*s", world_site_id(w->world, n->site), (int)n->text.len, (const char *)n->text.ptr);
+	tell(w, STORY_NOTE, text);
+}
+
+static void on_news(void *arg, struct world *world, const struct world_news *n)
+{
+	struct watch *w = arg;
+
+	(void)world;
+	now(w);
+	switch (n->type) {
+	case NEWS_SITE_UP: site_up(w, n); break;
+	case NEWS_SITE_DOWN: site_down(w, n); break;
+	case NEWS_SITE_PAUSED: trouble(w, n->site, TROUBLE_PAUSED, true); break;
+	case NEWS_SITE_RESUMED: trouble(w, n->site, TROUBLE_PAUSED, false); break;
+	case NEWS_DISK_FULL: trouble(w, n->site, TROUBLE_FULL, true); break;
+	case NEWS_DISK_HAS_ROOM: trouble(w, n->site, TROUBLE_FULL, false); break;
+	case NEWS_DISK_SLOW: trouble(w, n->site, TROUBLE_SLOW, true); break;
+	case NEWS_DISK_FAST: trouble(w, n->site, TROUBLE_SLOW, false); break;
+	case NEWS_CONN_UP:
+	case NEWS_CONN_DOWN: connection(w, n); break;
+	case NEWS_DISK_LOST:
+	case NEWS_RESTORED: journal_replaced(w, n); break;
+	case NEWS_BIT_FLIPPED: bit_flipped(w, n); break;
+	case NEWS_COMMIT_FAILED: commit_failed(w, n); break;
+	case NEWS_LOG: log_line(w, n); break;
+	default: break;
+	}
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------ */
+
+static void *room(size_t n, size_t size)
+{
+	void *p = calloc(n ? n : 1, size);
+
+	if (!p) {
+		fprintf(stderr, "estafette-sim: out of memory (run a smaller drill)\n");
+		exit(1);
+	}
+	return p;
+}
+
+static void expect_timer(void *arg, struct world *world, uint64_t cookie)
+{
+	struct watch *w = arg;
+
+	(void)world;
+	now(w);
+	expect_judge(w, &w->drill->expects[cookie]);
+}
+
+struct watch *watch_new(struct world *world, const struct drill *d, struct story *story)
+{
+	struct watch *w = room(1, sizeof *w);
+	size_t n = world_sites(world);
+
+	*w = (struct watch){.world = world, .drill = d, .story = story, .roster = world_roster(world)};
+	w->oracle = oracle_new(w->roster, story);
+	w->witness = witness_new(w->oracle, w->roster);
+	w->series = series_new(w->roster, d ? d->length_us + d->settle_us : 3600 * US_PER_S);
+	w->together = room(n * n, sizeof *w->together);
+	w->bearer = room(n * n, sizeof *w->bearer);
+	w->trouble = room(n, sizeof *w->trouble);
+	struct world_hooks hooks = {.arg = w, .step = on_step, .reply = on_reply, .news = on_news};
+
+	world_subscribe(world, &hooks);
+	for (size_t i = 0; d && i < d->n_expects; i++)
+		if (d->expects[i].at_us != MONO_NEVER.us)
+			world_at(world, (struct mono){d->expects[i].at_us}, expect_timer, w, i);
+	for (size_t i = 0; d && d->clocks && i < n; i++)
+		if (d->clocks[i].offset_us || d->clocks[i].drift_ppm)
+			oracle_fault(w->oracle, d->clocks[i].drift_ppm ? FAULT_CLOCK_DRIFT : FAULT_CLOCK_OFFSET);
+	return w;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	witness_free(w->witness);
+	oracle_free(w->oracle);
+	series_free(w->series);
+	free(w->together);
+	free(w->bearer);
+	free(w->trouble);
+	free(w->labels);
+	free(w);
+}
+
+void watch_sent(struct watch *w, const char *label, size_t site, const struct msgid *id)
+{
+	struct label *more = realloc(w->labels, (w->n_labels + 1) * sizeof *more);
+
+	if (!more || !label[0])
+		return;
+	w->labels = more;
+	w->labels[w->n_labels] = (struct label){.site = site, .id = *id};
+	snprintf(w->labels[w->n_labels++].name, sizeof w->labels->name, "%s", label);
+}
+
+void watch_fault(struct watch *w, enum fault_kind k)
+{
+	oracle_fault(w->oracle, k);
+}
+
+/* ---- the timetable ------------------------------------------------------------------------------------------------------ */
+
+static int fault_of(enum drill_do what)
+{
+	switch (what) {
+	case DO_CRASH: return FAULT_CRASH;
+	case DO_POWER_CUT: return FAULT_POWER_CUT;
+	case DO_STOP: return FAULT_RESTART;
+	case DO_PAUSE: return FAULT_PAUSE;
+	case DO_DISK_FULL: return FAULT_DISK_FULL;
+	case DO_DISK_SLOW: return FAULT_DISK_SLOW;
+	case DO_CLOCK_STEP: return FAULT_CLOCK_STEP;
+	case DO_CLOCK_DRIFT: return FAULT_CLOCK_DRIFT;
+	case DO_LINK_DOWN: return FAULT_LINK_DOWN;
+	case DO_LINK_RESET: return FAULT_LINK_RESET;
+	case DO_CUT: return FAULT_LINK_ONE_WAY;
+	case DO_PARTITION: return FAULT_PARTITION;
+	case DO_DEGRADE: return FAULT_LINK_SLOW;
+	case DO_ROSTER: return FAULT_ROSTER;
+	default: return -1; /* counted when it strikes, or no fault */
+	}
+}
+
+static void span_text(int64_t us, char *out, size_t size)
+{
+	if (us % (3600 * US_PER_S) == 0)
+		snprintf(out, size, "%lld h", (long long)(us / (3600 * US_PER_S)));
+	else if (us % (60 * US_PER_S) == 0)
+		snprintf(out, size, "%lld min", (long long)(us / (60 * US_PER_S)));
+	else
+		snprintf(out, size, "%.4g s", (double)us / US_PER_S);
+}
+
+static void event_where(const struct watch *w, const struct drill_event *e, char *out, size_t size)
+{
+	char a[120], b[120];
+
+	if (e->from.n || e->to.n) {
+		sites_text(w->drill, &e->from, a, sizeof a);
+		sites_text(w->drill, &e->to, b, sizeof b);
+		snprintf(out, size, "%s %s %s", a, e->what == DO_CUT ? "->" : "-", b);
+	} else {
+		sites_text(w->drill, &e->sites, out, size);
+	}
+}
+
+void watch_event(struct watch *w, const struct drill_event *e)
+{
+	char where[260] = "", span[40] = "", text[600];
+	const char *queue = e->queue[0] ? e->queue : "";
+	int fault = fault_of(e->what);
+
+	now(w);
+	if (fault >= 0)
+		oracle_fault(w->oracle, (enum fault_kind)fault);
+	if (!w->drill)
+		return;
+	event_where(w, e, where, sizeof where);
+	if (e->for_us)
+		span_text(e->for_us, span, sizeof span);
+	if (e->what == DO_NOTE)
+		snprintf(text, sizeof text, "%s", e->text);
+	else if (e->what == DO_SEND && e->send)
+		snprintf(text, sizeof text, "%s: send %u x %s to %s%s%s", where, e->send->count, precedence_name(e->send->precedence), e->send->address,
+			 e->send->label[0] ? " as " : "", e->send->label);
+	else
+		snprintf(text, sizeof text, "%s: %s%s%s%s%s%s", where, drill_do_name(e->what), queue[0] ? " of " : "", queue, span[0] ? " for " : "", span,
+			 drill_do_supported(e->what) ? "" : " (not supported yet: nothing happens)");
+	tell(w, e->line ? STORY_PLAN : STORY_FAULT, text);
+	if (e->what == DO_CLOCK_STEP || e->what == DO_CLOCK_DRIFT)
+		for (size_t i = 0; i < e->sites.n; i++)
+			trouble(w, e->sites.v[i], TROUBLE_CLOCK, true);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------------------- */
+
+void watch_repaired(struct watch *w)
+{
+	now(w);
+	for (size_t i = 0; i < world_sites(w->world); i++)
+		if (w->trouble[i]) {
+			w->trouble[i] = 0;
+			oracle_site_troubled(w->oracle, number(w, i), false);
+		}
+	tell(w, STORY_PLAN, "everything is repaired; nothing more is sent, desks go on");
+	oracle_repaired(w->oracle);
+}
+
+bool watch_converged(struct watch *w)
+{
+	now(w);
+	return oracle_converged(w->oracle, NULL, 0);
+}
+
+void watch_finish(struct watch *w)
+{
+	int64_t in_time = w->drill ? w->drill->settle_us : 3600 * US_PER_S;
+	bool keeps = true;
+
+	now(w);
+	oracle_converged(w->oracle, NULL, 0);
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < world_sites(w->world); i++) {
+			struct store *s = world_store(w->world, i);
+
+			if (s)
+				(pass ? witness_receipts : witness_final)(w->witness, number(w, i), s);
+		}
+	oracle_finish(w->oracle, in_time);
+	for (size_t i = 0; w->drill && i < w->drill->n_expects; i++) {
+		keeps = keeps && w->drill->expects[i].what != WHAT_LOST;
+		if (w->drill->expects[i].at_us == MONO_NEVER.us)
+			expect_judge(w, &w->drill->expects[i]);
+	}
+	struct verdict v;
+
+	oracle_verdict(w->oracle, &v);
+	/* A swarm may destroy the only journal that held a message an instant before it travelled; a drill must say so. */
+	if (keeps && v.excused && w->drill && !w->drill->swarm.on)
+		oracle_expect(w->oracle, false, false, "no accepted message is destroyed with the last journal that held it (%llu were)", (unsigned long long)v.excused);
+	series_tick(w->series, w->oracle, world_now(w->world).us);
+}
+
+bool watch_failed(const struct watch *w)
+{
+	return oracle_failed(w->oracle);
+}
+
+const struct oracle *watch_oracle(const struct watch *w)
+{
+	return w->oracle;
+}
+
+const struct series *watch_series(const struct watch *w)
+{
+	return w->series;
+}

@@ -1,0 +1,35 @@
+/* watch_int.h - what watch.c and watch_expect.c share. */
+#ifndef SIM_WATCH_INT_H
+#define SIM_WATCH_INT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/watch.h"
+#include "sim/witness.h"
+
+struct label { char name[LIMIT_NAME_BYTES + 1]; size_t site; struct msgid id; };
+
+struct watch {
+	struct world *world;
+	const struct drill *drill;   /* may be NULL */
+	struct story *story;
+	const struct roster *roster; /* the world's latest */
+	struct oracle *oracle;
+	struct witness *witness;
+	struct series *series;
+	int64_t tick_at;
+	bool *together;              /* n * n: connected both ways, as last told */
+	char (*bearer)[LIMIT_NAME_BYTES + 1]; /* n * n: over which site a last dialled b */
+	uint8_t *trouble;            /* by site: enum trouble bits */
+	size_t n_labels;
+	struct label *labels;
+};
+
+/* ---- watch_expect.c ---- */
+void expect_judge(struct watch *w, const struct drill_expect *e);
+/* "cic-luik, cic-namen" of a drill's sites; "every site" for none. */
+void sites_text(const struct drill *d, const struct drill_sites *s, char *out, size_t size);
+
+#endif

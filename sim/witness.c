@@ -1,0 +1,313 @@
+/* witness.c - journals: each entry is read once, when it came; rows of streams and messages at a start and at the end. */
+#include "sim/witness_int.h"
+
+static void *more(void *array, size_t want, size_t *cap, size_t size)
+{
+	if (want <= *cap)
+		return array;
+	size_t n = *cap ? 2 * *cap : 16;
+
+	while (n < want)
+		n *= 2;
+	void *p = realloc(array, n * size);
+
+	if (!p) {
+		fprintf(stderr, "estafette-sim: out of memory (run a smaller drill)\n");
+		exit(1);
+	}
+	memset((char *)p + *cap * size, 0, (n - *cap) * size);
+	*cap = n;
+	return p;
+}
+
+struct witness *witness_new(struct oracle *o, const struct roster *roster)
+{
+	size_t cap = 0;
+	struct witness *w = more(NULL, 1, &cap, sizeof *w);
+
+	*w = (struct witness){.oracle = o, .roster = roster};
+	return w;
+}
+
+void witness_free(struct witness *w)
+{
+	if (!w)
+		return;
+	for (size_t i = 0; i < w->n_journals; i++) {
+		free(w->journals[i].streams);
+		free(w->journals[i].coming);
+	}
+	talk_free(w);
+	free(w->journals);
+	free(w);
+}
+
+void witness_roster(struct witness *w, const struct roster *roster)
+{
+	w->roster = roster;
+	oracle_roster(w->oracle, roster);
+}
+
+static struct journal *journal_get(struct witness *w, uint16_t site)
+{
+	for (size_t i = 0; i < w->n_journals; i++)
+		if (w->journals[i].site == site)
+			return &w->journals[i];
+	w->journals = more(w->journals, w->n_journals + 1, &w->cap_journals, sizeof *w->journals);
+	w->journals[w->n_journals] = (struct journal){.site = site};
+	return &w->journals[w->n_journals++];
+}
+
+/* ---- streams ---------------------------------------------------------------------------------------------------- */
+
+struct reading { struct witness *w; struct journal *j; bool start; };
+
+static enum err read_stream(void *arg, const struct stream_row *row)
+{
+	struct reading *r = arg;
+
+	r->j->streams = more(r->j->streams, row->local + 1u, &r->j->cap_streams, sizeof *r->j->streams);
+	r->j->streams[row->local] = row->name;
+	if (row->local >= r->j->n_streams)
+		r->j->n_streams = row->local + 1u;
+	if (r->start)
+		oracle_stream_at_start(r->w->oracle, r->j->site, &row->name, row->held, &row->chain);
+	return ERR_OK;
+}
+
+static const struct stream_name *stream_of(struct witness *w, struct journal *j, struct txn *t, uint32_t local)
+{
+	struct reading r = {w, j, false};
+
+	if (local >= j->n_streams && store_stream_each(t, read_stream, &r))
+		return NULL;
+	return local < j->n_streams ? &j->streams[local] : NULL;
+}
+
+/* ---- entries ------------------------------------------------------------------------------------------------------ */
+
+static bool is_whole(const struct entry_row *row)
+{
+	return row->e.body_len == 0 || row->body_no != 0;
+}
+
+static void tell_entry(struct witness *w, struct journal *j, struct txn *t, const struct entry_row *row)
+{
+	const struct stream_name *name = stream_of(w, j, t, row->stream);
+	struct header h;
+
+	if (!name || header_decode(row->e.header, &h))
+		return;
+	struct seen_entry e = {.site = j->site, .stream = name, .number = row->number, .chain = &row->chain, .header = &h, .body_len = row->e.body_len,
+			       .from = row->from, .whole = is_whole(row)};
+
+	oracle_entry(w->oracle, &e);
+	if (!e.whole && j->site == name->addressee && h.kind == KIND_MESSAGE) {
+		j->coming = more(j->coming, j->n_coming + 1, &j->cap_coming, sizeof *j->coming);
+		j->coming[j->n_coming++] = row->arrival;
+	}
+}
+
+/* Bodies that were still coming. */
+static void look_coming(struct witness *w, struct journal *j, struct txn *t)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->n_coming; i++) {
+		struct entry_row row;
+
+		if (store_entry_get(t, j->coming[i], &row) || !is_whole(&row)) {
+			j->coming[n++] = j->coming[i];
+			continue;
+		}
+		const struct stream_name *name = stream_of(w, j, t, row.stream);
+
+		if (name)
+			oracle_whole(w->oracle, j->site, name, row.number);
+	}
+	j->n_coming = n;
+}
+
+/* What came since the last look. A record that a flipped bit struck is not told; whoever reads it is told so by the store. */
+static void look(struct witness *w, struct journal *j, struct txn *t)
+{
+	uint64_t last = store_last_arrival(t);
+	struct entry_row row;
+
+	if (last < j->seen) {
+		oracle_broken(w->oracle, PROMISE_LOST, "%s: its journal held %llu entries, and now %llu", witness_name(w, j->site), (unsigned long long)j->seen,
+			      (unsigned long long)last);
+		j->seen = last;
+	}
+	while (j->seen < last) {
+		enum err e = store_entry_get(t, ++j->seen, &row);
+
+		if (!e)
+			tell_entry(w, j, t, &row);
+		else if (e == ERR_DAMAGED)
+			oracle_rare(w->oracle, RARE_DAMAGE_FOUND);
+	}
+	if (j->n_coming)
+		look_coming(w, j, t);
+}
+
+const char *witness_name(const struct witness *w, uint16_t site)
+{
+	const struct site *s = roster_site(w->roster, site);
+
+	return s ? s->id : "an unknown site";
+}
+
+/* ---- a run begins and ends --------------------------------------------------------------------------------------------- */
+
+/* At a start so many entries are read again, spread evenly: what was written once must still be there. */
+#define READ_AGAIN 512
+
+static void read_again(struct witness *w, struct journal *j, struct txn *t)
+{
+	uint64_t step = j->seen / READ_AGAIN + 1;
+	struct entry_row row;
+
+	for (uint64_t a = 1; a <= j->seen; a += step) {
+		enum err e = store_entry_get(t, a, &row);
+
+		if (e && !j->damaged)
+			oracle_broken(w->oracle, PROMISE_LOST, "%s: entry %llu of its journal cannot be read after a restart: %s", witness_name(w, j->site),
+				      (unsigned long long)a, err_text(e));
+	}
+}
+
+void witness_start(struct witness *w, uint16_t site, struct store *store, const struct incarnation *incarnation)
+{
+	struct journal *j = journal_get(w, site);
+	struct reading r = {w, j, true};
+	struct txn *t = NULL;
+
+	oracle_site_up(w->oracle, site, incarnation);
+	if (txn_begin(store, false, &t))
+		return;
+	j->n_streams = 0;
+	if (store_stream_each(t, read_stream, &r))
+		oracle_broken(w->oracle, PROMISE_LOST, "%s: the streams of its journal cannot be read", witness_name(w, site));
+	if (!j->fresh)
+		read_again(w, j, t);
+	look(w, j, t);
+	j->fresh = false;
+	txn_abort(t);
+}
+
+void witness_stop(struct witness *w, uint16_t site)
+{
+	oracle_site_down(w->oracle, site);
+	talk_forget_site(w, site);
+}
+
+void witness_journal_replaced(struct witness *w, uint16_t site, bool restored)
+{
+	struct journal *j = journal_get(w, site);
+
+	j->seen = 0;
+	j->n_streams = 0;
+	j->n_coming = 0;
+	j->fresh = true;
+	j->damaged = false;
+	oracle_journal_replaced(w->oracle, site, restored);
+}
+
+void witness_damaged(struct witness *w, uint16_t site)
+{
+	journal_get(w, site)->damaged = true;
+	oracle_site_damaged(w->oracle, site);
+}
+
+void witness_step(struct witness *w, uint16_t site, struct store *store, const struct event *events, size_t n, const struct effects *out)
+{
+	struct txn *t = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		talk_event(w, site, &events[i]);
+	if (txn_begin(store, false, &t) == ERR_OK) {
+		look(w, journal_get(w, site), t);
+		txn_abort(t);
+	}
+	for (size_t i = 0; i < out->n; i++)
+		talk_effect(w, site, out, &out->list[i]);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------- */
+
+/* Events of a message row: u8 event, u16 source, i64 when, vec8 by, vec16 why (the core's own encoding). */
+static bool row_event(struct rd *r, uint8_t *event, uint16_t *source)
+{
+	*event = rd_u8(r);
+	*source = rd_u16(r);
+	rd_i64(r);
+	rd_vec8(r, LIMIT_USER_BYTES);
+	rd_vec16(r, LIMIT_REASON_BYTES);
+	return !r->err;
+}
+
+static uint8_t ended(const struct msg_row *row)
+{
+	static const uint8_t order[] = {EVENT_READ, EVENT_REFUSED, EVENT_CANCELLED, EVENT_EXPIRED};
+	struct rd r = rd_init(row->events);
+	size_t best = sizeof order;
+	uint8_t event;
+	uint16_t source;
+
+	while (rd_left(&r) && row_event(&r, &event, &source))
+		for (size_t i = 0; i < best; i++)
+			if (order[i] == event && (event == EVENT_CANCELLED || event == EVENT_EXPIRED || source == row->addressee))
+				best = i;
+	return best < sizeof order ? order[best] : 0;
+}
+
+void witness_final(struct witness *w, uint16_t site, struct store *store)
+{
+	struct msg_row row;
+	struct msgid id = {{0}};
+	struct txn *t = NULL;
+	uint32_t addressee = 0;
+
+	if (txn_begin(store, false, &t))
+		return;
+	look(w, journal_get(w, site), t);
+	for (;;) {
+		enum err e = store_msg_from(t, &id, (uint16_t)addressee, &row);
+
+		if (e && e != ERR_DAMAGED)
+			break;
+		if (!e && row.arrival && row.addressee == site)
+			oracle_standing(w->oracle, site, &row.id, row.place_arrival != 0, ended(&row));
+		id = row.id;
+		addressee = row.addressee + 1u;
+		if (addressee > UINT16_MAX)
+			break;
+	}
+	oracle_site_final(w->oracle, site);
+	txn_abort(t);
+}
+
+void witness_receipts(struct witness *w, uint16_t site, struct store *store)
+{
+	struct msg_row row;
+	struct msgid id = {{0}};
+	struct txn *t = NULL;
+	uint32_t addressee = 0;
+
+	if (txn_begin(store, false, &t))
+		return;
+	for (;;) {
+		enum err e = store_msg_from(t, &id, (uint16_t)addressee, &row);
+
+		if (e && e != ERR_DAMAGED)
+			break;
+		if (!e && row.arrival && row.originator == site)
+			oracle_receipt(w->oracle, site, row.addressee, &row.id, ended(&row));
+		id = row.id;
+		addressee = row.addressee + 1u;
+		if (addressee > UINT16_MAX)
+			break;
+	}
+	txn_abort(t);
+}

@@ -1,0 +1,70 @@
+/* witness_int.h - the witness's memory; only sim/witness*.c includes it. */
+#ifndef SIM_WITNESS_INT_H
+#define SIM_WITNESS_INT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/cursor.h"
+#include "sim/witness.h"
+
+/* What was read of a journal so far. */
+struct journal {
+	uint16_t site;
+	bool fresh;                  /* replaced: read anew from the first entry */
+	bool damaged;                /* a bit was flipped in it */
+	uint64_t seen;               /* arrival number */
+	size_t n_streams, cap_streams;
+	struct stream_name *streams; /* by local number */
+	size_t n_coming, cap_coming;
+	uint64_t *coming;            /* arrival numbers of messages for this site whose body still comes */
+};
+
+/* A request that was not answered yet. */
+struct asked {
+	struct asked *next;
+	uint16_t site;
+	uint8_t type;
+	uint32_t tag;
+	uint64_t client;
+	struct submission sub;       /* SUBMIT */
+	uint16_t *sites;             /* of sub */
+	struct hasher *hasher;
+	uint64_t got;
+	bool submitted;
+	uint32_t submission;         /* number at the oracle */
+	struct msgid id;             /* READ */
+	uint32_t index;
+	size_t n_ids;
+	struct msgid *ids;           /* ACK, REFUSE, RETURN, CANCEL */
+};
+/* A body that a desk reads in parts. */
+struct part_read {
+	struct part_read *next;
+	uint16_t site;
+	uint64_t client;
+	struct msgid id;
+	uint32_t index;
+	struct hasher *hasher;
+};
+
+#define ASKED_SLOTS 4096
+struct witness {
+	struct oracle *oracle;
+	const struct roster *roster;
+	size_t n_journals, cap_journals;
+	struct journal *journals;
+	struct asked *asked[ASKED_SLOTS];
+	struct part_read *reads;
+	struct address address;      /* scratch */
+};
+
+const char *witness_name(const struct witness *w, uint16_t site);
+/* ---- witness_talk.c: requests and replies, frames ---- */
+void talk_event(struct witness *w, uint16_t site, const struct event *ev);
+void talk_effect(struct witness *w, uint16_t site, const struct effects *all, const struct effect *f);
+void talk_forget_site(struct witness *w, uint16_t site);
+void talk_free(struct witness *w);
+
+#endif
