@@ -121,7 +121,8 @@ static enum err due_lease(void *arg, const struct lease_row *l)
 	return ERR_OK;
 }
 
-static void deadline_alarm(struct core *c, const struct queue *q, uint8_t precedence, const struct due *d)
+/* Returns when it has to be looked at again. */
+static struct mono deadline_alarm(struct core *c, const struct queue *q, uint8_t precedence, const struct due *d)
 {
 	const struct queue_def *def = site_queue(c->me, view_str(q->row.name));
 	int64_t span = (def ? def->deadline_us : c->roster->deadline_us)[precedence];
@@ -130,32 +131,36 @@ static void deadline_alarm(struct core *c, const struct queue *q, uint8_t preced
 	snprintf(subject, sizeof subject, "%s:%s", q->row.name, precedence_name(precedence));
 	if (!d->any || c->wall.us < d->by - span / DEADLINE_WARN_SHARE) {
 		alarm_clear(c, "deadline", subject);
-		return;
+		return d->any ? mono_of_wall(c, d->by - span / DEADLINE_WARN_SHARE) : MONO_NEVER;
 	}
 	msgid_format(&d->id, id);
 	wall_format((struct wall){d->by}, 0, by);
 	alarm_raise(c, "deadline", subject, "take it and acknowledge it, or put more people on this queue",
 		    "a %s message in %s/%s %s %s: %s", precedence_name(precedence), c->me->id, q->row.name,
 		    c->wall.us < d->by ? "should be read by" : "should have been read by", by, id);
+	return c->wall.us < d->by ? mono_of_wall(c, d->by) : MONO_NEVER;
 }
 
-static void deadlines_second(struct core *c)
+static struct mono deadlines_look(struct core *c)
 {
 	struct due(*due)[PREC_COUNT] = calloc(c->n_queues ? c->n_queues : 1, sizeof *due);
 	struct due_leases leases = {.c = c, .due = due};
 
+	struct mono next = MONO_NEVER;
+
 	if (!due)
-		return;
+		return next;
 	for (size_t i = 0; i < c->n_queues; i++)
 		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served; p++)
 			due_waiting(c, &c->queues[i], p, &due[i][p]);
 	enum err e = store_lease_each(c->t, due_lease, &leases);
 
-	(void)e; /* more leases than are looked at in one second: the first ones are the oldest */
+	(void)e; /* more leases than are looked at: the first ones are the oldest */
 	for (size_t i = 0; i < c->n_queues; i++)
 		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served; p++)
-			deadline_alarm(c, &c->queues[i], p, &due[i][p]);
+			next = mono_min(next, deadline_alarm(c, &c->queues[i], p, &due[i][p]));
 	free(due);
+	return next;
 }
 
 static bool queue_attended(const struct core *c, const struct queue *q)
@@ -167,8 +172,10 @@ static bool queue_attended(const struct core *c, const struct queue *q)
 }
 
 /* FLASH waits and nobody takes: the duty officer has to know before the deadline does. */
-static void unattended_second(struct core *c)
+static struct mono unattended_look(struct core *c)
 {
+	struct mono next = MONO_NEVER;
+
 	for (size_t i = 0; i < c->n_queues; i++) {
 		struct queue *q = &c->queues[i];
 		uint64_t n = q->row.waiting[0][PREC_FLASH];
@@ -181,13 +188,16 @@ static void unattended_second(struct core *c)
 		}
 		if (q->unattended_since.us == MONO_NEVER.us)
 			q->unattended_since = c->now;
-		if (c->now.us - q->unattended_since.us >= c->config.unattended_us)
+		if (c->now.us - q->unattended_since.us < c->config.unattended_us)
+			next = mono_min(next, mono_add(q->unattended_since, c->config.unattended_us));
+		else
 			alarm_raise(c, "unattended", q->row.name, "send somebody to this desk, or take from it elsewhere",
 				    "FLASH waits in %s/%s and nobody takes from it", c->me->id, q->row.name);
 	}
+	return next;
 }
 
-static void space_second(struct core *c)
+static void space_look(struct core *c)
 {
 	struct store_space s;
 
@@ -202,7 +212,7 @@ static void space_second(struct core *c)
 		alarm_clear(c, "space", NULL);
 }
 
-static void recovery_second(struct core *c)
+static void recovery_look(struct core *c)
 {
 	uint16_t waits_for = 0;
 	uint8_t no = 0;
@@ -223,10 +233,9 @@ static void recovery_second(struct core *c)
 	effect_log(c->out, 5, "recovery: what standbys hold of this site is here again; queues are open");
 }
 
-void alarms_second(struct core *c)
+struct mono alarms_look(struct core *c)
 {
-	recovery_second(c);
-	deadlines_second(c);
-	unattended_second(c);
-	space_second(c);
+	recovery_look(c);
+	space_look(c);
+	return mono_min(deadlines_look(c), unattended_look(c));
 }

@@ -54,7 +54,7 @@ void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struc
 	struct fetch *f = fetch_find(c, body);
 
 	if (f)
-		bodies_ask(c);
+		(void)bodies_ask(c);
 }
 
 static enum err load_one(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
@@ -153,8 +153,9 @@ static void fetch_ask(struct core *c, struct fetch *f, bool again)
 	f->asked_at = c->now;
 }
 
-void bodies_ask(struct core *c)
+struct mono bodies_ask(struct core *c)
 {
+	struct mono next = MONO_NEVER;
 	size_t busy = 0;
 
 	/* One that nobody can give is asked for less and less often, and does not keep the others waiting. */
@@ -164,11 +165,13 @@ void bodies_ask(struct core *c)
 		int64_t patience = (p && 4 * p->rtt_us > ASK_AGAIN_US ? 4 * p->rtt_us : ASK_AGAIN_US) * (1 + (f->tries < 80 ? f->tries : 80) / 4);
 
 		busy += f->tries < 8;
-		if (c->now.us - f->asked_at.us < patience)
-			continue;
-		f->tries++;
-		fetch_ask(c, f, true);
+		if (c->now.us - f->asked_at.us >= patience) {
+			f->tries++;
+			fetch_ask(c, f, true);
+		}
+		next = mono_min(next, mono_add(f->asked_at, patience));
 	}
+	return next;
 }
 
 /* ---- what comes -------------------------------------------------------------------------------------------------------------- */
@@ -202,7 +205,7 @@ static void entry_whole(struct core *c, struct stream *s, uint64_t number, const
 		}
 	deliver_whole(c, s, number);
 	stream_advanced(c, s);
-	stream_ack(s);
+	stream_ack(c, s);
 }
 
 /* All entries that waited for this body are whole now. */

@@ -9,6 +9,8 @@
 #define DEFAULT_PROBE_US (5 * US_PER_S)
 #define DEFAULT_UNATTENDED_US (30 * US_PER_S)
 #define DEFAULT_SKEW_US (5 * US_PER_S)
+#define LOOK_AT_MOST_US (60 * US_PER_S)
+#define LOOK_AT_LEAST_US US_PER_S
 /* The wall clock may drift from the monotonic one by so much between two events before it counts as a jump. */
 #define CLOCK_JUMP_US (60 * US_PER_S)
 
@@ -153,7 +155,7 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	config_defaults(&c->config);
 	c->roster = roster;
 	c->store = store;
-	c->deadline = MONO_NEVER;
+	c->deadline = c->peers_at = c->probes_at = c->look_at = MONO_NEVER;
 	c->store_full_since = MONO_NEVER;
 	rng_seed(&c->rng, config->seed);
 	crypt_wipe(c->config.seed, sizeof c->config.seed);
@@ -187,6 +189,7 @@ void core_free(struct core *c)
 		free(c->peers[i]);
 	}
 	free(c->peers);
+	free(c->active);
 	free(c->clients);
 	free(c->takes);
 	free(c->waits);
@@ -241,8 +244,8 @@ static void start(struct core *c)
 	submit_start(c);
 	c->n_leases = 0;
 	leases_load(c);
-	c->started = c->last_id_dirty = true;
-	c->second_at = c->now;
+	c->started = c->last_id_dirty = c->restless = true;
+	c->look_at = c->now;
 	hex_format(c->incarnation.random, 8, text);
 	effect_log(c->out, 6, "site %s begins incarnation %s with %zu streams", c->me->id, text, c->n_streams);
 }
@@ -265,6 +268,7 @@ static void roster_taken(struct core *c, struct roster *r)
 	for (size_t i = 0; i < c->n_peers; i++)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 			replicate_rewind(c, c->peers[i], lane);
+	peers_touch_all(c);
 	for (size_t i = 0; i < c->n_streams; i++)
 		stream_flows_build(c, c->streams[i]);
 	effect_log(c->out, 5, "roster: serial %u is in force", r->serial);
@@ -380,14 +384,23 @@ static void rebirth(struct core *c)
 	effect_log(c->out, 4, "a damaged entry stands in this node's own streams: another incarnation begins");
 }
 
-static void each_second(struct core *c)
+struct mono mono_of_wall(const struct core *c, int64_t wall_us)
 {
-	if (mono_before(c->now, c->second_at))
+	return wall_us > c->wall.us ? mono_add(c->now, wall_us - c->wall.us) : c->now;
+}
+
+/* Streams, queues, room and bodies are looked at when something is due there, and once within a second after anything
+ * happened; now and then in any case, since clock and disk may change by themselves. */
+static void look(struct core *c)
+{
+	if (mono_before(c->now, c->look_at))
 		return;
-	c->second_at = mono_add(c->now, US_PER_S);
-	peers_second(c);
-	alarms_second(c);
-	bodies_ask(c);
+	c->restless = false;
+	struct mono next = mono_min(peers_help(c), mono_min(alarms_look(c), bodies_ask(c)));
+
+	c->look_at = mono_min(mono_add(c->now, LOOK_AT_MOST_US), next);
+	if (!mono_before(mono_add(c->now, LOOK_AT_LEAST_US), c->look_at))
+		c->look_at = mono_add(c->now, LOOK_AT_LEAST_US);
 }
 
 void core_step(struct core *c, const struct event *ev, struct txn *t, struct effects *out)
@@ -397,6 +410,8 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 	c->now = ev->now;
 	c->wall = ev->wall;
 	clock_look(c);
+	if (ev->type != EVENT_TICK && ev->type != EVENT_FRAME)
+		c->restless = true; /* peer_frame says it of frames */
 	switch (ev->type) {
 	case EVENT_START: start(c); break;
 	case EVENT_TICK: break;
@@ -443,7 +458,17 @@ static void meta_finish(struct core *c)
 
 static void deadlines_collect(struct core *c)
 {
-	c->deadline = c->started ? c->second_at : MONO_NEVER;
+	struct wall expires;
+	uint64_t arrival;
+
+	c->deadline = MONO_NEVER;
+	if (c->started) {
+		if (c->restless)
+			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
+		c->deadline = mono_min(c->look_at, mono_min(c->peers_at, c->probes_at));
+		if (!c->clock_unsure && store_expiry_first(c->t, &expires, &arrival) == ERR_OK)
+			deadline_at(c, mono_of_wall(c, expires.us));
+	}
 	if (c->n_leases)
 		deadline_at(c, c->leases[0].at);
 	if (c->serve_more)
@@ -458,13 +483,16 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 	c->now = now;
 	c->wall = wall;
 	if (c->started) {
-		each_second(c);
+		c->restless = c->restless || (c->n_leases && !mono_before(c->now, c->leases[0].at));
+		peers_look(c);
+		look(c);
 		deliver_leases(c);
 		deliver_expire(c);
 		deliver_serve(c);
 		reports_finish(c);
 		own_finish(c);
 		replicate_pump(c);
+		peers_settle(c);
 		if (c->rebirth)
 			rebirth(c);
 	}

@@ -82,6 +82,7 @@ struct lane_state {
 struct peer {
 	uint16_t site;
 	bool gone;                   /* not in the roster any more */
+	bool active;                 /* in core.active: it has timers, or something to be sent */
 	struct lane_state lane[LANE_COUNT];
 	struct incarnation incarnation;
 	bool met;                    /* incarnation is valid */
@@ -210,6 +211,7 @@ struct core {
 
 	/* heard and asked */
 	struct peer **peers; size_t n_peers;
+	struct peer **active; size_t n_active, cap_active; /* the others are idle and cost nothing */
 	struct client *clients; size_t n_clients;
 	struct take *takes; size_t n_takes;
 	struct wait *waits; size_t n_waits;
@@ -226,7 +228,10 @@ struct core {
 	bool clock_seen;
 
 	bool serve_more;                                /* more can be handed out than one commit takes */
-	struct mono second_at;                          /* next periodic look */
+	bool restless;                                  /* something happened since the last look */
+	bool rows_dirty;                                /* some stream is dirty */
+	struct mono look_at;                            /* next look at streams, queues, room and bodies */
+	struct mono peers_at, probes_at;                /* next look at active peers; next probe of any */
 	struct mono deadline;
 	struct mono store_full_since;
 	uint64_t refused_full, damaged;
@@ -295,7 +300,13 @@ void peers_build(struct core *c); /* from the roster */
 void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer);
 void peer_link_down(struct core *c, uint16_t site, uint8_t lane);
 void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struct view bytes);
-void peers_second(struct core *c); /* probes, timeouts, telling, helping */
+/* It has something to do: looked at in this batch, and until it is idle again. */
+void peer_touch(struct core *c, struct peer *p);
+void peers_touch_all(struct core *c);
+void peer_tell(struct core *c, struct peer *p); /* our progress goes to it within a second */
+void peers_look(struct core *c);        /* timeouts, telling, probes: what is due */
+void peers_settle(struct core *c);      /* who is idle now, and when the next timer of the others is due */
+struct mono peers_help(struct core *c); /* streams whose originator seems not to reach a peer; when to look again */
 bool peer_up(const struct core *c, const struct peer *p);
 bool peer_reachable(const struct peer *p);
 void peer_bad(struct core *c, struct peer *p, const char *what);
@@ -306,7 +317,7 @@ void effect_end_control(struct core *c, struct peer *p);
 void flow_update(struct core *c, struct flow *f);       /* (un)lists it after held, sent, known or helping changed */
 void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
 struct flow *flow_of(struct stream *s, const struct peer *p);
-void stream_ack(struct stream *s);                      /* our frontier goes to all whom it concerns with this commit */
+void stream_ack(struct core *c, struct stream *s);      /* our frontier goes to all whom it concerns with this commit */
 /* ---- frontiers.c ---- */
 /* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
 void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, uint16_t complete, struct stream *const *list, size_t n);
@@ -325,7 +336,7 @@ bool recovery_done(struct core *c, uint16_t *waits_for);
 void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body);
 void bodies_want(struct core *c, struct peer *p, const struct part *want);
 void bodies_part(struct core *c, struct peer *p, const struct part *part);
-void bodies_ask(struct core *c);  /* asks for what is due */
+struct mono bodies_ask(struct core *c); /* asks for what is due; when to look again */
 void bodies_load(struct core *c);
 
 /* ---- deliver.c ---------------------------------------------------------------------------------------------------------------------- */
@@ -380,7 +391,9 @@ void alarm_clear(struct core *c, const char *kind, const char *subject);
 bool alarm_known(struct core *c, const char *id);
 MUST_USE enum err alarm_acknowledge(struct core *c, const char *id, const char *by);
 unsigned alarms_active(struct core *c);
-void alarms_second(struct core *c); /* deadlines, unattended queues, space, recovery */
+struct mono alarms_look(struct core *c); /* deadlines, unattended queues, space, recovery; when to look again */
+/* When the wall clock will show that time, as things stand. */
+struct mono mono_of_wall(const struct core *c, int64_t wall_us);
 
 /* ---- show.c ----------------------------------------------------------------------------------------------------------------------------------- */
 void show_request(struct core *c, struct client *cl, const struct request *rq);

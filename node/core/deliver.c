@@ -308,5 +308,6 @@ void deliver_expire(struct core *c)
 			return;
 		store_expiry_del(c->t, when, arrival);
 		expire_one(c, arrival);
+		c->restless = true;
 	}
 }

@@ -327,6 +327,7 @@ void deliver_serve(struct core *c)
 			t->done = true;
 		}
 	}
+	c->restless = c->restless || served;
 	if (!all) {
 		c->serve_more = true; /* another commit, at once */
 		return;

@@ -374,6 +374,9 @@ enum err core_reload(struct core *c)
 			ls->ack_due = false;
 			memset(ls->behind, 0, sizeof ls->behind);
 		}
+	peers_touch_all(c);
+	c->restless = true;
+	c->rows_dirty = false;
 	enum err e = mirror_load(c);
 
 	for (size_t i = 0; !e && i < n; i++) {

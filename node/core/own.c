@@ -32,7 +32,7 @@ void own_sign(struct core *c, struct stream *s)
 	head_sign(c->config.suite, &c->config.keys.identity, &s->hash, &h);
 	store_head_put(c->t, &s->row, &h);
 	s->signed_to = s->row.held;
-	s->dirty = true;
+	s->dirty = c->rows_dirty = true;
 }
 
 static void own_add(struct core *c, struct stream *s, struct entry_row *row)
@@ -49,7 +49,7 @@ static void own_add(struct core *c, struct stream *s, struct entry_row *row)
 		c->fresh_from = row->arrival;
 	s->row.held = row->number;
 	s->row.chain = row->chain;
-	s->dirty = true;
+	s->dirty = c->rows_dirty = true;
 	if (s->row.held - s->signed_to >= LIMIT_HEAD_SPACING)
 		own_sign(c, s);
 }
@@ -158,7 +158,7 @@ enum err own_append(struct core *c, struct stream *s, const struct header *h, st
 
 void own_finish(struct core *c)
 {
-	for (size_t i = 0; i < c->n_streams; i++) {
+	for (size_t i = 0; c->rows_dirty && i < c->n_streams; i++) {
 		struct stream *s = c->streams[i];
 
 		if (!s->dirty)
@@ -168,4 +168,5 @@ void own_finish(struct core *c)
 		store_stream_put(c->t, &s->row);
 		s->dirty = false;
 	}
+	c->rows_dirty = false;
 }

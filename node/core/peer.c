@@ -38,7 +38,7 @@ static struct peer *peer_new(struct core *c, uint16_t site)
 	}
 	p->site = site;
 	p->last_heard = p->last_ack = p->rate_from = (struct mono){INT64_MIN / 2};
-	p->probe_at = p->tell_at = (struct mono){0};
+	p->probe_at = (struct mono){0};
 	p->lane[LANE_URGENT].window = c->config.window_urgent_bytes;
 	p->lane[LANE_BULK].window = c->config.window_bulk_bytes;
 	size_t i = c->n_peers - 1;
@@ -47,6 +47,40 @@ static struct peer *peer_new(struct core *c, uint16_t site)
 		c->peers[i] = c->peers[i - 1];
 	c->peers[i] = p;
 	return p;
+}
+
+void peer_touch(struct core *c, struct peer *p)
+{
+	if (p->active)
+		return;
+	if (c->n_active == c->cap_active) {
+		size_t cap = c->n_peers > 16 ? c->n_peers : 16;
+		struct peer **list = realloc(c->active, cap * sizeof *list);
+
+		if (!list) {
+			if (c->t)
+				txn_fail(c->t, ERR_NOMEM);
+			return;
+		}
+		c->active = list;
+		c->cap_active = cap;
+	}
+	c->active[c->n_active++] = p;
+	p->active = true;
+}
+
+void peers_touch_all(struct core *c)
+{
+	for (size_t i = 0; i < c->n_peers; i++)
+		peer_touch(c, c->peers[i]);
+}
+
+void peer_tell(struct core *c, struct peer *p)
+{
+	if (!p->tell_due)
+		p->tell_at = mono_add(c->now, TELL_US);
+	p->tell_due = true;
+	peer_touch(c, p);
 }
 
 void peers_build(struct core *c)
@@ -117,6 +151,7 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 		return;
 	struct lane_state *l = &p->lane[lane];
 
+	peer_touch(c, p);
 	replicate_rewind(c, p, lane);
 	l->dialled = true;
 	l->up = false;
@@ -138,6 +173,7 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 	bool was = l->up;
 	char name[LIMIT_NAME_BYTES + 1];
 
+	peer_touch(c, p);
 	replicate_rewind(c, p, lane);
 	l->dialled = l->up = false;
 	if (lane == LANE_URGENT)
@@ -215,6 +251,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 		effect_log(c->out, 5, "link to %s (%s) is up", site_name(c, p->site, name), lane_name(lane));
 	l->up = true;
 	l->timeouts = 0;
+	c->probes_at = mono_min(c->probes_at, p->probe_at);
 	p->last_ack = c->now;
 	p->last_ack_wall = c->wall;
 	if (!p->rtt_us)
@@ -262,7 +299,7 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 	if (!p || p->gone || lane >= LANE_COUNT || side >= SIDE_COUNT)
 		return;
 	p->last_heard = c->now;
-	f = malloc(sizeof *f);
+	f = malloc(sizeof *f); /* large: too much for a stack */
 	if (f)
 		e = frame_decode(bytes, f);
 	if (e == ERR_UNSUPPORTED || e == ERR_VERSION) {
@@ -270,6 +307,10 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 	} else if (e) {
 		peer_bad(c, p, "a malformed frame");
 	} else {
+		if (f->type != FRAME_PROBE && f->type != FRAME_PROBE_REPLY) {
+			peer_touch(c, p);
+			c->restless = true;
+		}
 		switch (f->type) {
 		case FRAME_HELLO:
 			if (side == SIDE_ACCEPTED)
@@ -297,7 +338,7 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 	free(f);
 }
 
-/* ---- each second -------------------------------------------------------------------------------------------------------------- */
+/* ---- timers ------------------------------------------------------------------------------------------------------------------- */
 
 static int64_t ack_timeout(const struct peer *p)
 {
@@ -306,18 +347,53 @@ static int64_t ack_timeout(const struct peer *p)
 	return t > ACK_TIMEOUT_MIN_US ? t : ACK_TIMEOUT_MIN_US;
 }
 
-static void lane_second(struct core *c, struct peer *p, uint8_t lane)
+/* When a lane has waited too long: for the answer to a hello, or for an acknowledgement. */
+static struct mono lane_due(const struct peer *p, const struct lane_state *l)
+{
+	if (l->dialled && !l->up)
+		return mono_add(l->hello_at, HELLO_TIMEOUT_US);
+	if (l->up && l->ring_n)
+		return mono_add(l->ring[l->ring_at].at, ack_timeout(p) * (l->timeouts + 1));
+	return MONO_NEVER;
+}
+
+static struct mono digest_due(const struct peer *p)
+{
+	return p->lane[LANE_URGENT].up && p->digest_out ? mono_add(p->digest_at, DIGEST_AGAIN_US) : MONO_NEVER;
+}
+
+static struct mono tell_due(const struct peer *p)
+{
+	return p->tell_due && peer_reachable(p) ? p->tell_at : MONO_NEVER;
+}
+
+static struct mono peer_due(const struct peer *p)
+{
+	struct mono at = mono_min(digest_due(p), tell_due(p));
+
+	if (p->gone)
+		return MONO_NEVER;
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		at = mono_min(at, lane_due(p, &p->lane[lane]));
+	return at;
+}
+
+static bool is_due(const struct core *c, struct mono at)
+{
+	return !mono_before(c->now, at);
+}
+
+static void lane_look(struct core *c, struct peer *p, uint8_t lane)
 {
 	struct lane_state *l = &p->lane[lane];
-	bool mute = l->dialled && !l->up && c->now.us - l->hello_at.us > HELLO_TIMEOUT_US;
 
-	if (mute) {
+	if (!is_due(c, lane_due(p, l)))
+		return;
+	if (!l->up) {
 		l->hello_at = c->now;
 		effect_link_reset(c->out, p->site, lane);
 		return;
 	}
-	if (!l->up || !l->ring_n || c->now.us - l->ring[l->ring_at].at.us < ack_timeout(p) * (l->timeouts + 1))
-		return;
 	/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
 	replicate_rewind(c, p, lane);
 	if (++l->timeouts >= ACK_TIMEOUTS_BEFORE_RESET) {
@@ -326,48 +402,91 @@ static void lane_second(struct core *c, struct peer *p, uint8_t lane)
 	}
 }
 
-static void help_second(struct core *c, struct stream *s)
+static void peer_look(struct core *c, struct peer *p)
 {
-	if (s->own)
+	if (p->gone)
 		return;
-	for (size_t i = 0; i < s->n_flows; i++) {
-		struct flow *f = &s->flows[i];
-
-		if (f->helping || !f->known || f->acked >= s->row.held || !peer_reachable(f->peer))
-			continue;
-		if (f->stalled_since.us == MONO_NEVER.us)
-			f->stalled_since = c->now;
-		/* Our own older streams, and a site's own that it lost, are ours to give at once. */
-		bool at_once = s->row.name.originator == c->self || f->peer->site == s->row.name.originator;
-
-		if (at_once || c->now.us - f->stalled_since.us > HELP_AFTER_US) {
-			f->helping = true;
-			f->sent = f->acked;
-			flow_update(c, f);
-		}
-	}
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		lane_look(c, p, lane);
+	if (is_due(c, digest_due(p)))
+		replicate_offer(c, p);
+	if (is_due(c, tell_due(p)))
+		replicate_tell(c, p);
 }
 
-void peers_second(struct core *c)
+/* Those that are due soon are probed with those that are due, so that an idle node wakes once for all its links. */
+static void probes_look(struct core *c)
 {
+	struct mono soon = mono_add(c->now, c->config.probe_us / 4);
+
+	c->probes_at = MONO_NEVER;
 	for (size_t i = 0; i < c->n_peers; i++) {
 		struct peer *p = c->peers[i];
 
-		if (p->gone)
+		if (p->gone || !p->lane[LANE_URGENT].up)
 			continue;
-		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-			lane_second(c, p, lane);
-		if (p->lane[LANE_URGENT].up && !mono_before(c->now, p->probe_at)) {
+		if (!mono_before(soon, p->probe_at)) {
 			p->probe_at = mono_add(c->now, c->config.probe_us);
 			probe(c, p);
 		}
-		if (p->lane[LANE_URGENT].up && p->digest_out && c->now.us - p->digest_at.us > DIGEST_AGAIN_US)
-			replicate_offer(c, p);
-		if (p->tell_due && peer_reachable(p) && !mono_before(c->now, p->tell_at)) {
-			p->tell_at = mono_add(c->now, TELL_US);
-			replicate_tell(c, p);
-		}
+		c->probes_at = mono_min(c->probes_at, p->probe_at);
 	}
-	for (size_t i = 0; i < c->n_streams; i++)
-		help_second(c, c->streams[i]);
+}
+
+void peers_look(struct core *c)
+{
+	for (size_t i = 0; is_due(c, c->peers_at) && i < c->n_active; i++)
+		peer_look(c, c->active[i]);
+	if (is_due(c, c->probes_at))
+		probes_look(c);
+}
+
+void peers_settle(struct core *c)
+{
+	size_t n = 0;
+
+	c->peers_at = MONO_NEVER;
+	for (size_t i = 0; i < c->n_active; i++) {
+		struct peer *p = c->active[i];
+		struct mono at = peer_due(p);
+
+		c->peers_at = mono_min(c->peers_at, at);
+		p->active = at.us != MONO_NEVER.us;
+		if (p->active)
+			c->active[n++] = p;
+	}
+	c->n_active = n;
+}
+
+/* ---- helping where an originator seems not to reach ------------------------------------------------------------------------------ */
+
+static struct mono help_flow(struct core *c, struct stream *s, struct flow *f)
+{
+	if (f->helping || !f->known || f->acked >= s->row.held || !peer_reachable(f->peer))
+		return MONO_NEVER;
+	if (f->stalled_since.us == MONO_NEVER.us)
+		f->stalled_since = c->now;
+	/* Our own older streams, and a site's own that it lost, are ours to give at once. */
+	bool at_once = s->row.name.originator == c->self || f->peer->site == s->row.name.originator;
+	struct mono at = mono_add(f->stalled_since, HELP_AFTER_US);
+
+	if (!at_once && mono_before(c->now, at))
+		return at;
+	f->helping = true;
+	f->sent = f->acked;
+	flow_update(c, f);
+	return MONO_NEVER;
+}
+
+struct mono peers_help(struct core *c)
+{
+	struct mono next = MONO_NEVER;
+
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct stream *s = c->streams[i];
+
+		for (size_t k = 0; !s->own && k < s->n_flows; k++)
+			next = mono_min(next, help_flow(c, s, &s->flows[k]));
+	}
+	return next;
 }

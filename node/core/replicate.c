@@ -19,10 +19,11 @@ struct flow *flow_of(struct stream *s, const struct peer *p)
 	return NULL;
 }
 
-static void flow_list(struct flow *f)
+static void flow_list(struct core *c, struct flow *f)
 {
 	struct flow **head = &f->peer->lane[lane_of(f->stream)].behind[f->stream->row.name.precedence];
 
+	peer_touch(c, f->peer);
 	f->behind = true;
 	f->prev = NULL;
 	f->next = *head;
@@ -50,32 +51,32 @@ void flow_update(struct core *c, struct flow *f)
 {
 	bool want = f->known && (f->stream->own || f->helping) && f->sent < f->stream->row.held;
 
-	(void)c;
 	f->next_due_us = INT64_MIN;
 	if (want && !f->behind)
-		flow_list(f);
+		flow_list(c, f);
 	else if (!want && f->behind)
 		flow_unlist(f);
 }
 
-void stream_ack(struct stream *s)
+void stream_ack(struct core *c, struct stream *s)
 {
 	for (size_t i = 0; i < s->n_flows; i++) {
 		s->flows[i].ack_due = true;
 		s->flows[i].peer->lane[lane_of(s)].ack_due = true;
+		peer_touch(c, s->flows[i].peer);
 	}
 }
 
 void stream_advanced(struct core *c, struct stream *s)
 {
-	s->dirty = true;
+	s->dirty = c->rows_dirty = true;
 	for (size_t i = 0; i < s->n_flows; i++) {
 		struct flow *f = &s->flows[i];
 
 		flow_update(c, f);
 		if (!s->own && f->peer->site != s->row.name.originator) {
 			f->tell = true;
-			f->peer->tell_due = true;
+			peer_tell(c, f->peer);
 		}
 	}
 }
@@ -377,10 +378,10 @@ static void send_acks(struct core *c, struct peer *p, uint8_t lane)
 
 void replicate_pump(struct core *c)
 {
-	for (size_t i = 0; i < c->n_peers; i++)
+	for (size_t i = 0; i < c->n_active; i++)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
-			if (c->peers[i]->lane[lane].ack_due)
-				send_acks(c, c->peers[i], lane);
-			pump_lane(c, c->peers[i], lane);
+			if (c->active[i]->lane[lane].ack_due)
+				send_acks(c, c->active[i], lane);
+			pump_lane(c, c->active[i], lane);
 		}
 }
