@@ -1,0 +1,228 @@
+/* report_html.c - the page: what happened, what was promised, what was kept. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/report_svg.h"
+
+#ifndef BUILD_VERSION
+#define BUILD_VERSION "?"
+#endif
+
+static const char style[] =
+	"body{font:15px/1.45 system-ui,sans-serif;color:#1b2733;background:#f4f6f8;margin:0}"
+	"main{max-width:1180px;margin:0 auto;padding:24px}"
+	"h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:28px 0 8px;border-bottom:1px solid #cfd8df;padding-bottom:4px}"
+	".badge{display:inline-block;padding:3px 12px;border-radius:4px;color:#fff;font-weight:600;margin-left:12px;font-size:16px;vertical-align:3px}"
+	".good{background:#1f7a4d}.wrong{background:#b3261e}.cut{background:#9a6700}"
+	".figures{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}.figures div{background:#fff;border:1px solid #dde4ea;border-radius:6px;padding:8px 14px;min-width:96px}"
+	".figures b{display:block;font-size:20px}.figures span{color:#5a6b7b;font-size:13px}"
+	"table{border-collapse:collapse;width:100%;background:#fff;border:1px solid #dde4ea}th,td{text-align:left;padding:5px 10px;border-bottom:1px solid #e8edf1;vertical-align:top}"
+	"th{background:#eef2f5;font-weight:600}td.n{text-align:right;white-space:nowrap}.ok{color:#1f7a4d;font-weight:600}.bad{color:#b3261e;font-weight:600}.none{color:#74818d}"
+	".small{color:#5a6b7b;font-size:13px}code{background:#e8edf1;padding:1px 5px;border-radius:3px;font-size:13px;overflow-wrap:anywhere}"
+	"svg{width:100%;background:#fff;border:1px solid #dde4ea;display:block}svg text{font:12px system-ui,sans-serif;fill:#1b2733}"
+	"svg .name{text-anchor:end;font-weight:600}svg .link{text-anchor:end;font-size:9px}svg .axis{text-anchor:middle;fill:#5a6b7b;font-size:10px}"
+	"svg .peak{fill:#34618e;font-size:11px}svg .peakf{fill:#b3261e;font-size:11px}.grid{stroke:#5a6b7b;stroke-opacity:.18}"
+	".lane{fill:#f2f5f8}.down{fill:#e7a9a4}.up{fill:#a9d3bd}.depth{fill:#5b8fc4;fill-opacity:.75;stroke:none}.flash{fill:none;stroke:#b3261e;stroke-width:1.4}"
+	"td.time{white-space:nowrap;font-variant-numeric:tabular-nums;color:#43525f}tr.plan td{background:#fff8e6}tr.fault td{background:#fff3ec}tr.broken td{background:#fbe3e1;font-weight:600}"
+	"tr.expect td{background:#eef6f1}tr.link td,tr.note td{color:#5a6b7b;font-size:13px}details{background:#fff;border:1px solid #dde4ea;padding:4px 10px}"
+	".key i{display:inline-block;width:14px;height:10px;margin:0 5px 0 14px}";
+
+static void figure(FILE *out, const char *value, const char *what)
+{
+	fprintf(out, "<div><b>%s</b><span>%s</span></div>", value, what);
+}
+
+static void figure_count(FILE *out, uint64_t n, const char *what)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%" PRIu64, n);
+	figure(out, text, what);
+}
+
+static void figure_time(FILE *out, int64_t us, const char *what)
+{
+	char text[32];
+
+	if (us < 0)
+		snprintf(text, sizeof text, "&#8211;");
+	else if (us >= 120 * US_PER_S)
+		snprintf(text, sizeof text, "%.0f min", (double)us / 60e6);
+	else
+		snprintf(text, sizeof text, "%.3g s", (double)us / US_PER_S);
+	figure(out, text, what);
+}
+
+static void head(const struct run *r, const struct verdict *v, FILE *out)
+{
+	fputs("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>", out);
+	html_text(out, r->drill);
+	fprintf(out, "</title><style>%s</style><main><h1>", style);
+	html_text(out, r->drill);
+	fprintf(out, "<span class=\"badge %s\">%s</span></h1><p>", !v->ok ? "wrong" : r->cut_short ? "cut" : "good",
+		!v->ok ? (v->first_broken[0] == 'e' && strncmp(v->first_broken, "expected", 8) == 0 ? "not as expected" : "a promise was broken") : r->cut_short ? "cut short" : "all promises kept");
+	html_text(out, r->title);
+	fprintf(out, "</p><p class=small>seed %" PRIu64 " &#183; estafette %s &#183; %.1f h of virtual time &#183; %" PRIu64 " sites, %" PRIu64
+		     " links &#183; %" PRIu64 " events &#183; trace <code>%.16s</code>%s%s%s</p>",
+		r->seed, BUILD_VERSION, (double)r->virtual_us / 3600e6, r->sites, r->links, r->events, r->trace,
+		r->repeat ? "<br>again: <code>" : "", r->repeat ? r->repeat : "", r->repeat ? "</code>" : "");
+	if (r->cut_short)
+		fputs("<p class=bad>The run was cut short: all that follows holds for what was seen.</p>", out);
+	if (!v->ok) {
+		fputs("<p class=bad>", out);
+		html_text(out, v->first_broken);
+		fputs("</p>", out);
+	}
+	fputs("<div class=figures>", out);
+	figure_count(out, v->accepted, "accepted");
+	figure_count(out, v->read, "read");
+	figure_count(out, v->waiting, "waiting");
+	figure_count(out, v->refused, "refused by desks");
+	figure_count(out, v->expired, "expired");
+	figure_count(out, v->lost, "lost");
+	figure_count(out, v->twice_silent, "twice, silently");
+	figure_time(out, v->flash_p50_us, "FLASH, half within");
+	figure_time(out, v->flash_p99_us, "FLASH, 99 % within");
+	figure_time(out, v->converged_us, "until all agreed");
+	fputs("</div>\n", out);
+}
+
+static void promises(const struct run *r, const struct verdict *v, FILE *out)
+{
+	size_t n;
+	const struct expectation *e = oracle_expectations(r->oracle, &n);
+	char when[40];
+
+	fputs("<h2>Promises</h2><table><tr><th>promise</th><th></th><th>looked at</th></tr>\n", out);
+	for (unsigned p = 0; p < PROMISES; p++) {
+		fprintf(out, "<tr><td>%s</td><td class=%s>", promise_text(p), v->broken[p] ? "bad" : v->checks[p] ? "ok" : "none");
+		if (v->broken[p])
+			fprintf(out, "broken, %" PRIu64 " times", v->broken[p]);
+		else
+			fputs(v->checks[p] ? "kept" : "nothing to look at", out);
+		fprintf(out, "</td><td class=n>%" PRIu64 "</td></tr>\n", v->checks[p]);
+	}
+	fputs("</table>\n", out);
+	if (!n && !r->n_unsupported)
+		return;
+	fputs("<h2>Expected of this drill</h2><table><tr><th>at</th><th>expectation</th><th></th></tr>\n", out);
+	for (size_t i = 0; i < n; i++) {
+		story_time(e[i].at_us, when, sizeof when);
+		fprintf(out, "<tr><td class=time>%s</td><td>", when);
+		html_text(out, e[i].text);
+		fprintf(out, "</td><td class=%s>%s</td></tr>\n", e[i].skipped ? "none" : e[i].met ? "ok" : "bad", e[i].skipped ? "skipped" : e[i].met ? "met" : "not met");
+	}
+	for (size_t i = 0; i < r->n_unsupported; i++)
+		fprintf(out, "<tr><td></td><td>this version cannot do: %s</td><td class=none>left out</td></tr>\n", r->unsupported[i]);
+	fputs("</table>\n", out);
+}
+
+static void counts(FILE *out, const char *title, const uint64_t *c, unsigned n, const char *(*name)(unsigned))
+{
+	fprintf(out, "<p><b>%s:</b> ", title);
+	bool any = false;
+
+	for (unsigned i = 0; i < n; i++)
+		if (c[i]) {
+			fprintf(out, "%s%s %" PRIu64, any ? ", " : "", name(i), c[i]);
+			any = true;
+		}
+	fputs(any ? "</p>\n" : "none</p>\n", out);
+}
+
+/* ---- the story ------------------------------------------------------------------------------------------------- */
+
+#define STORY_ROWS 4000
+
+static bool small(const struct story_line *l)
+{
+	return l->kind == STORY_LINK || l->kind == STORY_NOTE || l->kind == STORY_MESSAGE;
+}
+
+static void row(const struct story_line *l, FILE *out)
+{
+	char when[40];
+
+	story_time(l->at_us, when, sizeof when);
+	fprintf(out, "<tr class=%s><td class=time>%s</td><td>", l->kind == STORY_BROKEN ? "broken" : story_kind_name(l->kind), when);
+	html_text(out, l->text);
+	fputs("</td></tr>\n", out);
+}
+
+/* Many small lines in a row are folded, so that the large ones can be read one after another. */
+static void story(const struct run *r, FILE *out)
+{
+	const struct story *s = r->story;
+	size_t rows = 0;
+
+	fputs("<h2>What happened</h2><table>\n", out);
+	for (size_t i = 0; i < s->n && rows < STORY_ROWS;) {
+		size_t k = i;
+
+		while (k < s->n && small(&s->lines[k]))
+			k++;
+		if (k - i > 3) {
+			fprintf(out, "<tr class=link><td></td><td><details><summary>%zu changes of links and notes of nodes</summary><table>\n", k - i);
+			for (size_t m = i; m < k && m < i + 200; m++, rows++)
+				row(&s->lines[m], out);
+			fprintf(out, "</table>%s</details></td></tr>\n", k - i > 200 ? "<p class=small>... and more of the same</p>" : "");
+			i = k;
+			continue;
+		}
+		row(&s->lines[i++], out);
+		rows++;
+	}
+	fputs("</table>\n", out);
+	if (rows >= STORY_ROWS || s->dropped)
+		fputs("<p class=small>The story is longer than what is shown here; the text on the terminal has more.</p>\n", out);
+}
+
+static void page(const struct run *r, FILE *out)
+{
+	struct verdict v;
+
+	oracle_verdict(r->oracle, &v);
+	head(r, &v, out);
+	promises(r, &v, out);
+	if (r->series) {
+		fputs("<h2>Queues</h2><p class=\"small key\"><i style=\"background:#5b8fc4\"></i>messages waiting, each row to its own peak"
+		      "<i style=\"background:#b3261e\"></i>age of the oldest FLASH not yet read, one scale for all<i style=\"background:#e7a9a4\"></i>the site is down</p>\n", out);
+		svg_sites(r, out);
+		fputs("<h2>Links</h2>\n", out);
+		svg_links(r, out);
+		fputs("<h2>Who served which queues</h2>\n", out);
+		table_served(r, out);
+	}
+	story(r, out);
+	fputs("<h2>What struck, and what seldom happens</h2>\n", out);
+	counts(out, "Faults", v.faults, FAULT_KINDS, fault_kind_name);
+	counts(out, "Seldom", v.rares, RARES, rare_name);
+	fputs("</main></html>\n", out);
+}
+
+enum err report_html(const struct run *r, const char *path, struct errmsg *m)
+{
+	char *temporary = NULL;
+	enum err e = ERR_OK;
+	FILE *out = NULL;
+
+	if (asprintf(&temporary, "%s.part", path) < 0)
+		return err_set(m, ERR_NOMEM, "report: out of memory");
+	out = fopen(temporary, "w");
+	if (!out) {
+		e = err_set(m, ERR_IO, "%s: cannot be written: %m (give --report another path)", temporary);
+		goto out;
+	}
+	page(r, out);
+	bool bad = ferror(out) != 0;
+
+	if (fclose(out) || bad || rename(temporary, path)) {
+		e = err_set(m, ERR_IO, "%s: cannot be written: %m (give --report another path)", path);
+		unlink(temporary);
+	}
+out:
+	free(temporary);
+	return e;
+}
