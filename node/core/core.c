@@ -185,6 +185,8 @@ void core_free(struct core *c)
 	mirror_drop(c);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		free(c->peers[i]->digest);
+		for (int lane = 0; lane < LANE_COUNT; lane++)
+			free(c->peers[i]->lane[lane].ring);
 		buf_release(&c->peers[i]->named);
 		free(c->peers[i]);
 	}

@@ -74,7 +74,7 @@ struct lane_state {
 	int64_t window;              /* bytes */
 	int64_t flying;              /* bytes sent and not acknowledged */
 	size_t ring_at, ring_n;
-	struct in_flight ring[LANE_RING];
+	struct in_flight *ring;      /* LANE_RING of them, once something was sent */
 	struct flow *behind[PREC_COUNT]; /* streams with something to send */
 	struct mono hello_at;
 	int timeouts;                /* in a row without an acknowledgement */

@@ -347,12 +347,20 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	return true;
 }
 
+/* Most lanes of a large network never send anything. False when out of memory: the next batch tries again. */
+static bool ring_there(struct lane_state *l)
+{
+	if (!l->ring)
+		l->ring = calloc(LANE_RING, sizeof *l->ring);
+	return l->ring != NULL;
+}
+
 static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 {
 	struct lane_state *l = &p->lane[lane];
 	struct flow *f;
 
-	while (l->up && l->flying < l->window && l->ring_n < LANE_RING && (f = flow_next(c, l)))
+	while (l->up && l->flying < l->window && l->ring_n < LANE_RING && (f = flow_next(c, l)) && ring_there(l))
 		if (!segment_send(c, p, lane, f) && f->behind)
 			return;
 }
