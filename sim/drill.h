@@ -5,7 +5,7 @@
  * shrink.h keeps the smallest one. Sites are indexes into roster->sites (rising number) everywhere.
  *
  * Two phases. From 0 to length_us the timetable runs (safety is judged after every step). At length_us everything is
- * repaired (links as in `links`, sites up, disks well, clocks right, desks at work, no new traffic)
+ * repaired (links up as in `links`, without schedules, sites up, disks well, clocks right, desks at work, no new traffic)
  * and for settle_us the network may come to rest: by its end everything must have converged (liveness). */
 #ifndef SIM_DRILL_H
 #define SIM_DRILL_H
@@ -35,7 +35,7 @@ struct drill_bearer {
 };
 
 /* Up while (t - offset) mod every < up. every_us 0: always up. stagger: to the offset of each pair a time of 0..every_us
- * drawn from the seed is added. A schedule belongs to the link: it goes on while the network settles. */
+ * drawn from the seed is added. Schedules end with the timetable. */
 struct drill_schedule { int64_t every_us, up_us, offset_us; bool stagger; };
 
 /* One pair of sites and what joins them (a < b; each pair at most once; pairs not listed have no link). */
@@ -104,7 +104,7 @@ struct drill_desk {
 	X(RESTORE, "restore", 0)         /* sites for: crash, the latest backup becomes the journal */                 \
 	X(DISK_FULL, "disk-full", 0)     /* sites for */                                                               \
 	X(DISK_SLOW, "disk-slow", 0)     /* sites for delay: a commit takes so long */                                 \
-	X(COMMIT_FAIL, "commit-fail", 0) /* sites count: the count-th commit from now fails to sync, the node ends; for: restart */ \
+	X(COMMIT_FAIL, "commit-fail", 0) /* sites [count]: the count-th commit from now fails to sync, the node ends; it starts 5 s later */ \
 	X(FLIP_BIT, "flip-bit", 0)       /* sites: one bit of one stored record */                                     \
 	X(CLOCK_STEP, "clock-step", 0)   /* sites by */                                                                \
 	X(CLOCK_DRIFT, "clock-drift", 0) /* sites ppm */                                                               \
@@ -113,7 +113,7 @@ struct drill_desk {
 	X(LINK_RESET, "link-reset", 0)   /* from to [bearer]: connections break and are dialled anew */                \
 	X(CUT, "cut", 0)                 /* from to for: nothing arrives from -> to; the other way does */             \
 	X(PARTITION, "partition", 0)     /* from to for: every link between the two sets, both ways */                 \
-	X(DEGRADE, "degrade", 0)         /* from to for [bearer] [delay] [loss] [rate]: more delay, more loss, another rate */ \
+	X(DEGRADE, "degrade", 0)         /* from to for [bearer] [delay] [jitter] [rate] [queue] [loss]: replaces these */ \
 	X(HEAL, "heal", 0)               /* every link as in `links` */                                                \
 	X(REPAIR, "repair", 0)           /* everything, as at the end of the timetable, but traffic goes on */         \
 	X(RATE, "rate", 0)               /* sites factor for [flow]: the crisis factor; workload.h reads it itself */  \
@@ -162,9 +162,9 @@ struct drill_event {
 	struct drill_sites sites;            /* of `sites` or `site`, all kinds */
 	struct drill_sites from, to;         /* pairs; of roster: `to` holds the standbys in the order written; of an order: from issued it */
 	int bearer;                          /* index, -1: all of the link */
-	int64_t value_us;                    /* delay of disk-slow and degrade, by of clock-step, takes of courier */
+	int64_t value_us;                    /* delay of disk-slow, by of clock-step, takes of courier */
 	int64_t value;                       /* ppm of clock-drift, count; factor of rate in thousandths; precedence */
-	int64_t rate_bps;                    /* of degrade, with value_us the added delay and value the added loss (ppm); 0: as it was */
+	struct bearer_change degrade;        /* of degrade only; -1: as configured */
 	char queue[LIMIT_NAME_BYTES + 1];
 	char flow[LIMIT_NAME_BYTES + 1];     /* of rate; "": all */
 	char text[LIMIT_REASON_BYTES + 1];   /* note; label of cancel; assignments of relocate joined by ' ' */

@@ -145,8 +145,8 @@ static bool read_send_to(struct settings *ctx, const config_setting_t *s, const 
 }
 
 #define B(name) (UINT64_C(1) << DO_##name)
-#define SITES_FOR (B(CRASH) | B(POWER_CUT) | B(STOP) | B(PAUSE) | B(LOSE_DISK) | B(RESTORE) | B(DISK_FULL) | B(DISK_SLOW) | B(COMMIT_FAIL) | B(DESKS_AWAY) | B(RATE))
-#define SITES (SITES_FOR | B(START) | B(RESUME) | B(BACKUP) | B(FLIP_BIT) | B(CLOCK_STEP) | B(CLOCK_DRIFT) | B(DESKS_BACK) | B(DESK_CRASH))
+#define SITES_FOR (B(CRASH) | B(POWER_CUT) | B(STOP) | B(PAUSE) | B(LOSE_DISK) | B(RESTORE) | B(DISK_FULL) | B(DISK_SLOW) | B(DESKS_AWAY) | B(RATE))
+#define SITES (SITES_FOR | B(COMMIT_FAIL) | B(START) | B(RESUME) | B(BACKUP) | B(FLIP_BIT) | B(CLOCK_STEP) | B(CLOCK_DRIFT) | B(DESKS_BACK) | B(DESK_CRASH))
 #define ONE_SITE (B(ROSTER) | B(RELOCATE) | B(HANDBACK) | B(REVOKE))
 #define LINKS (B(LINK_DOWN) | B(LINK_UP) | B(LINK_RESET) | B(DEGRADE))
 #define PAIRS (LINKS | B(CUT) | B(PARTITION))
@@ -158,7 +158,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"at", read_moment, offsetof(struct event_line, e.at_us)}, ANY, 0},
 	{{"every", read_span, offsetof(struct event_line, every_us), .min = US_PER_S, .max = 366 * US_PER_DAY}, 0, ANY},
 	{{"until", read_moment, offsetof(struct event_line, until_us)}, 0, ANY},
-	{{"for", read_span, offsetof(struct event_line, e.for_us), .min = US_PER_MS, .max = 366 * US_PER_DAY},
+	{{"for", read_span, offsetof(struct event_line, e.for_us), .min = US_PER_S, .max = 366 * US_PER_DAY},
 	 B(MINIMIZE), SITES_FOR | B(LINK_DOWN) | B(DEGRADE) | B(CUT) | B(PARTITION)},
 	{{"sites", read_site_set, offsetof(struct event_line, e.sites)}, SITES, 0},
 	{{"site", read_one_site, offsetof(struct event_line, e.sites)}, ONE_SITE & ~B(ROSTER), B(ROSTER)},
@@ -172,9 +172,12 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"by", read_one_site, offsetof(struct event_line, e.from)}, B(MINIMIZE), B(RELOCATE) | B(HANDBACK) | B(REVOKE)},
 	{{"by", read_signed_span, offsetof(struct event_line, e.value_us), .max = 366 * US_PER_DAY}, B(CLOCK_STEP), 0},
 	{{"bearer", read_bearer_ref, offsetof(struct event_line, e.bearer)}, 0, LINKS & ~B(LINK_RESET)},
-	{{"delay", read_span, offsetof(struct event_line, e.value_us), .max = 3600 * US_PER_S}, B(DISK_SLOW), B(DEGRADE)},
-	{{"loss", read_ppm_value, offsetof(struct event_line, e.value)}, 0, B(DEGRADE)},
-	{{"rate", read_bit_rate, offsetof(struct event_line, e.rate_bps)}, 0, B(DEGRADE)},
+	{{"delay", read_span, offsetof(struct event_line, e.value_us), .max = 3600 * US_PER_S}, B(DISK_SLOW), 0},
+	{{"delay", read_span, offsetof(struct event_line, e.degrade.delay_us), .max = 60 * US_PER_S}, 0, B(DEGRADE)},
+	{{"jitter", read_span, offsetof(struct event_line, e.degrade.jitter_us), .max = 60 * US_PER_S}, 0, B(DEGRADE)},
+	{{"rate", read_bit_rate, offsetof(struct event_line, e.degrade.rate_bps)}, 0, B(DEGRADE)},
+	{{"queue", read_size, offsetof(struct event_line, e.degrade.queue_bytes), .min = 2048, .max = 1024LL * 1024 * 1024}, 0, B(DEGRADE)},
+	{{"loss", read_ppm_value, offsetof(struct event_line, e.degrade.loss_ppm)}, 0, B(DEGRADE)},
 	{{"takes", read_span, offsetof(struct event_line, e.value_us), .max = 30 * US_PER_DAY}, B(COURIER), 0},
 	{{"ppm", read_whole, offsetof(struct event_line, e.value), .min = -10000, .max = 10000}, B(CLOCK_DRIFT), 0},
 	{{"factor", read_factor, offsetof(struct event_line, e.value)}, B(RATE), 0},
@@ -277,8 +280,9 @@ static bool check_event(struct settings *ctx, const config_setting_t *s, const s
 		return settings_fail(ctx, s, ERR_RANGE, "for: an impossible time, longer than every (it would begin again before it ended)");
 	if ((PAIRS & bit) && !any_link(d, e))
 		return settings_fail(ctx, s, ERR_NOT_FOUND, "%s: no link joins these sites (network.links lists them)", drill_do_name(e->what));
-	if (e->what == DO_DEGRADE && !e->value_us && !e->value && !e->rate_bps)
-		return settings_fail(ctx, s, ERR_FORMAT, "degrade: nothing gets worse (add delay, loss or rate)");
+	const struct bearer_change *c = &e->degrade;
+	if (e->what == DO_DEGRADE && c->delay_us < 0 && c->jitter_us < 0 && c->rate_bps < 0 && c->queue_bytes < 0 && c->loss_ppm < 0)
+		return settings_fail(ctx, s, ERR_FORMAT, "degrade: nothing gets worse (add delay, jitter, rate, queue or loss)");
 	if (e->what == DO_ROSTER && (e->sites.n != 0) != (e->to.n != 0))
 		return settings_fail(ctx, s, ERR_FORMAT, "roster: site and standbys go together (name both, or neither)");
 	if (e->what == DO_ROSTER && e->sites.n && sites_has(&e->to, e->sites.v[0]))
@@ -322,7 +326,7 @@ static bool add_repeated(struct settings *ctx, const config_setting_t *s, const 
 
 static bool read_event(struct settings *ctx, const config_setting_t *s)
 {
-	struct event_line l = {.e = {.bearer = -1, .line = config_setting_source_line(s)}};
+	struct event_line l = {.e = {.bearer = -1, .degrade = {-1, -1, -1, -1, -1}, .line = config_setting_source_line(s)}};
 	struct setting_spec table[FIELDS];
 
 	if (!event_kind(ctx, s, &l.e.what))

@@ -289,6 +289,27 @@ static void put_assignments(struct buf *out, const char *text)
 	put(out, " );");
 }
 
+static void put_change(struct buf *out, const struct bearer_change *c)
+{
+	const struct { const char *name; int64_t us; } spans[] = {{"delay", c->delay_us}, {"jitter", c->jitter_us}};
+
+	for (size_t i = 0; i < 2; i++)
+		if (spans[i].us >= 0) {
+			put(out, " %s = \"", spans[i].name);
+			put_span(out, spans[i].us);
+			put(out, "\";");
+		}
+	if (c->rate_bps >= 0)
+		put_rate_setting(out, c->rate_bps);
+	if (c->queue_bytes >= 0)
+		put(out, " queue = \"%" PRId64 "B\";", c->queue_bytes);
+	if (c->loss_ppm >= 0) {
+		put(out, " loss = \"");
+		put_ppm(out, c->loss_ppm);
+		put(out, "\";");
+	}
+}
+
 /* What is said by value, value_us, text, queue and flow depends on the event. */
 static void put_values(struct buf *out, const struct drill *d, const struct drill_event *e)
 {
@@ -298,9 +319,7 @@ static void put_values(struct buf *out, const struct drill *d, const struct dril
 	case DO_CLOCK_DRIFT: put(out, " ppm = %" PRId64 ";", e->value); break;
 	case DO_COMMIT_FAIL: case DO_ASSIST: put(out, " count = %" PRId64 ";", e->value); break;
 	case DO_DEGRADE:
-		put_span_setting(out, "delay", e->value_us);
-		put_ppm_setting(out, "loss", e->value);
-		put_rate_setting(out, e->rate_bps);
+		put_change(out, &e->degrade);
 		break;
 	case DO_RATE:
 		put(out, " factor = %" PRId64 ".%03" PRId64 ";", e->value / 1000, e->value % 1000);

@@ -1,0 +1,271 @@
+#include "sim/fault.h"
+
+#include <stdlib.h>
+
+#include "sim/prng.h"
+
+#define MIN_US (60 * US_PER_S)
+#define HOUR_US (3600 * US_PER_S)
+
+/* Before a journal is destroyed everybody is well for so long and the site is silent, so that others hold what it holds. */
+#define QUIET_US (30 * MIN_US)
+#define SILENT_US (20 * MIN_US)
+/* From one journal that was destroyed to the next: the first has caught up by then. */
+#define APART_US (4 * HOUR_US)
+#define DESTROYED_MOST 16
+#define TRIES 20
+
+/* How long a fault of a kind lasts; 0 to 0: it is a moment. */
+static const struct { enum drill_do what; int64_t least_us, most_us; } kinds[] = {
+	{DO_CRASH, US_PER_S, 10 * MIN_US},
+	{DO_POWER_CUT, 10 * US_PER_S, 30 * MIN_US},
+	{DO_STOP, US_PER_S, 10 * MIN_US},
+	{DO_PAUSE, 5 * US_PER_S, 10 * MIN_US},
+	{DO_DISK_FULL, MIN_US, 30 * MIN_US},
+	{DO_DISK_SLOW, MIN_US, HOUR_US},
+	{DO_COMMIT_FAIL, 0, 0},
+	{DO_CLOCK_STEP, 0, 0},
+	{DO_CLOCK_DRIFT, 0, 0},
+	{DO_LINK_DOWN, US_PER_S, HOUR_US},
+	{DO_LINK_RESET, 0, 0},
+	{DO_CUT, 10 * US_PER_S, 30 * MIN_US},
+	{DO_PARTITION, MIN_US, 2 * HOUR_US},
+	{DO_DEGRADE, MIN_US, 2 * HOUR_US},
+	{DO_DESKS_AWAY, 10 * MIN_US, 2 * HOUR_US},
+	{DO_DESK_CRASH, 0, 0},
+	{DO_ROSTER, 0, 0},
+	{DO_LOSE_DISK, US_PER_S, 20 * MIN_US},
+	{DO_RESTORE, US_PER_S, 20 * MIN_US},
+	{DO_FLIP_BIT, 0, 0},
+};
+#define KINDS (sizeof kinds / sizeof kinds[0])
+
+static bool destroys(enum drill_do what)
+{
+	return what == DO_LOSE_DISK || what == DO_RESTORE || what == DO_FLIP_BIT;
+}
+
+uint64_t fault_kinds(void)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < KINDS; i++)
+		all |= UINT64_C(1) << kinds[i].what;
+	return all;
+}
+
+struct drawing {
+	struct drill *d;
+	struct prng prng;
+	int64_t destroyed_us[DESTROYED_MOST];
+	size_t n_destroyed;
+};
+
+/* ---- who and how bad ----------------------------------------------------------------------------------------------- */
+
+static bool set_one(struct drill_sites *s, uint16_t site)
+{
+	s->v = malloc(sizeof *s->v);
+	if (s->v)
+		s->v[s->n++] = site;
+	return s->v != NULL;
+}
+
+/* Each site with this probability; at least one. */
+static bool set_some(struct drawing *w, struct drill_sites *s, uint32_t ppm)
+{
+	size_t n = drill_site_count(w->d);
+
+	s->v = malloc(n * sizeof *s->v);
+	for (uint16_t i = 0; s->v && i < n; i++)
+		if (prng_chance(&w->prng, ppm))
+			s->v[s->n++] = i;
+	if (s->v && s->n == 0)
+		s->v[s->n++] = (uint16_t)prng_below(&w->prng, n);
+	return s->v != NULL;
+}
+
+static bool set_rest(const struct drawing *w, struct drill_sites *rest, const struct drill_sites *s)
+{
+	size_t n = drill_site_count(w->d);
+
+	rest->v = malloc(n * sizeof *rest->v);
+	for (uint16_t i = 0; rest->v && i < n; i++)
+		if (!sites_has(s, i))
+			rest->v[rest->n++] = i;
+	return rest->v != NULL;
+}
+
+static bool set_link(struct drawing *w, struct drill_event *e)
+{
+	const struct drill_link *l = &w->d->links[prng_below(&w->prng, w->d->n_links)];
+	bool turn = prng_chance(&w->prng, 500000);
+
+	return set_one(&e->from, turn ? l->b : l->a) && set_one(&e->to, turn ? l->a : l->b);
+}
+
+static void draw_change(struct drawing *w, struct bearer_change *c)
+{
+	struct prng *p = &w->prng;
+
+	c->loss_ppm = prng_between(p, 1, 20) * 10000;
+	if (prng_chance(p, 500000))
+		c->delay_us = prng_between(p, 50, 2000) * US_PER_MS;
+	if (prng_chance(p, 300000))
+		c->rate_bps = prng_between(p, 2, 64) * 8000;
+}
+
+/* A kind's own figures, and whom it strikes. */
+static bool draw_what(struct drawing *w, struct drill_event *e)
+{
+	struct prng *p = &w->prng;
+
+	switch (e->what) {
+	case DO_POWER_CUT: return set_some(w, &e->sites, (uint32_t)prng_between(p, 50000, 1000000));
+	case DO_DISK_SLOW: e->value_us = prng_between(p, 20, 2000) * US_PER_MS; break;
+	case DO_COMMIT_FAIL: e->value = prng_between(p, 1, 50); break;
+	case DO_CLOCK_STEP: e->value_us = prng_between(p, 1, 7200) * US_PER_S * (prng_chance(p, 500000) ? 1 : -1); break;
+	case DO_CLOCK_DRIFT: e->value = prng_between(p, -500, 500); break;
+	case DO_DEGRADE: draw_change(w, &e->degrade); return set_link(w, e);
+	case DO_LINK_DOWN: case DO_LINK_RESET: case DO_CUT: return set_link(w, e);
+	case DO_PARTITION: return set_some(w, &e->from, 400000) && set_rest(w, &e->to, &e->from);
+	case DO_ROSTER: return true;
+	default: break;
+	}
+	return set_one(&e->sites, (uint16_t)prng_below(p, drill_site_count(w->d)));
+}
+
+/* ---- when -------------------------------------------------------------------------------------------------------------- */
+
+static bool in_quiet(const struct drawing *w, int64_t from_us, int64_t to_us)
+{
+	for (size_t i = 0; i < w->n_destroyed; i++)
+		if (to_us >= w->destroyed_us[i] - QUIET_US && from_us <= w->destroyed_us[i] + MIN_US)
+			return true;
+	return false;
+}
+
+static bool near_destroyed(const struct drawing *w, int64_t at_us)
+{
+	for (size_t i = 0; i < w->n_destroyed; i++)
+		if (at_us > w->destroyed_us[i] - APART_US && at_us < w->destroyed_us[i] + APART_US)
+			return true;
+	return false;
+}
+
+/* Milliseconds are fine enough, and read well. */
+static int64_t draw_time(struct drawing *w, int64_t from_us, int64_t to_us)
+{
+	return prng_between(&w->prng, from_us / US_PER_MS, to_us / US_PER_MS) * US_PER_MS;
+}
+
+static bool draw_moment(struct drawing *w, struct drill_event *e, bool destructive)
+{
+	int64_t from = destructive ? 2 * HOUR_US + QUIET_US : w->d->length_us / 100, to = w->d->length_us * 19 / 20;
+
+	for (int i = 0; i < TRIES && from < to; i++) {
+		e->at_us = draw_time(w, from, to);
+		if (destructive ? !near_destroyed(w, e->at_us) : !in_quiet(w, e->at_us, e->at_us + e->for_us))
+			return true;
+	}
+	return false;
+}
+
+static enum err add(struct drawing *w, struct drill_event *e)
+{
+	enum err err = drill_add_event(w->d, e);
+
+	if (err) {
+		free(e->sites.v);
+		free(e->from.v);
+		free(e->to.v);
+	}
+	return err;
+}
+
+/* Something at the same site at another time. */
+static enum err add_beside(struct drawing *w, const struct drill_event *like, enum drill_do what, int64_t at_us, int64_t for_us)
+{
+	struct drill_event e = {.what = what, .at_us = at_us, .for_us = for_us, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}};
+
+	return set_one(&e.sites, like->sites.v[0]) ? add(w, &e) : ERR_NOMEM;
+}
+
+/* The site sends and reads nothing for a while before its journal goes; what is restored was copied two hours ago. */
+static enum err prepare(struct drawing *w, const struct drill_event *e)
+{
+	enum err err = add_beside(w, e, DO_RATE, e->at_us - SILENT_US, SILENT_US + MIN_US); /* factor 0 */
+
+	if (!err)
+		err = add_beside(w, e, DO_DESKS_AWAY, e->at_us - SILENT_US, SILENT_US);
+	if (!err && e->what == DO_RESTORE)
+		err = add_beside(w, e, DO_BACKUP, e->at_us - 2 * HOUR_US, 0);
+	return err;
+}
+
+static enum err draw_one(struct drawing *w, size_t kind)
+{
+	struct drill_event e = {.what = kinds[kind].what, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}};
+	bool destructive = destroys(e.what);
+
+	if (kinds[kind].most_us)
+		e.for_us = draw_time(w, kinds[kind].least_us, kinds[kind].most_us);
+	if ((destructive && w->n_destroyed == DESTROYED_MOST) || !draw_moment(w, &e, destructive))
+		return ERR_OK; /* there is no room for it in this drill */
+	if (!draw_what(w, &e)) {
+		free(e.from.v);
+		return ERR_NOMEM;
+	}
+	enum err err = destructive ? prepare(w, &e) : ERR_OK;
+	if (err) {
+		free(e.sites.v);
+		return err;
+	}
+	if (destructive)
+		w->destroyed_us[w->n_destroyed++] = e.at_us;
+	return add(w, &e);
+}
+
+/* ---- a seed's own mixture ---------------------------------------------------------------------------------------------------- */
+
+static bool possible(const struct drill *d, enum drill_do what)
+{
+	bool link = what == DO_LINK_DOWN || what == DO_LINK_RESET || what == DO_CUT || what == DO_DEGRADE || what == DO_PARTITION;
+
+	return (!link || d->n_links > 0) && (what != DO_PARTITION || drill_site_count(d) > 1) && ((what != DO_DESKS_AWAY && what != DO_DESK_CRASH) || d->n_desks > 0);
+}
+
+/* How many of a kind: none for about half of the kinds, so that seeds differ in what they combine. */
+static int64_t draw_count(struct drawing *w, size_t kind)
+{
+	int64_t days = (w->d->length_us + US_PER_DAY - 1) / US_PER_DAY, most = w->d->swarm.faults * days;
+
+	if (prng_chance(&w->prng, 500000))
+		return 0;
+	if (destroys(kinds[kind].what))
+		most = most < 2 * days ? most : 2 * days;
+	return prng_between(&w->prng, 1, most);
+}
+
+enum err fault_draw(struct drill *d, uint64_t seed)
+{
+	struct drawing w = {.d = d};
+	uint64_t wanted = d->swarm.kinds ? d->swarm.kinds : fault_kinds();
+
+	if (!d->swarm.on)
+		return ERR_OK;
+	prng_init(&w.prng, seed, "fault", 0);
+	/* Those that destroy are drawn first: the others keep away from them. */
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < KINDS; i++) {
+			if (destroys(kinds[i].what) != (pass == 0))
+				continue;
+			int64_t n = draw_count(&w, i);
+			for (int64_t k = 0; k < n && (wanted >> kinds[i].what & 1) && possible(d, kinds[i].what); k++) {
+				enum err e = draw_one(&w, i);
+				if (e)
+					return e;
+			}
+		}
+	return ERR_OK;
+}
