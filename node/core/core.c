@@ -141,6 +141,13 @@ static enum err check_journal(struct core *c, struct errmsg *m)
 	return ERR_OK;
 }
 
+static void retired_free(struct core *c)
+{
+	for (size_t i = 0; i < c->n_retired; i++)
+		roster_free(c->retired[i]);
+	c->n_retired = 0;
+}
+
 enum err core_new(const struct core_config *config, struct roster *roster, struct store *store, struct core **out, struct errmsg *m)
 {
 	struct core *c = calloc(1, sizeof *c);
@@ -205,8 +212,11 @@ void core_free(struct core *c)
 	buf_release(&c->scratch);
 	buf_release(&c->scratch2);
 	buf_release(&c->plain);
+	buf_release(&c->late);
 	packer_free(c->packer);
 	roster_free(c->roster);
+	retired_free(c);
+	free(c->retired);
 	site_keys_wipe(&c->config.keys);
 	free(c);
 }
@@ -252,6 +262,20 @@ static void start(struct core *c)
 	effect_log(c->out, 6, "site %s begins incarnation %s with %zu streams", c->me->id, text, c->n_streams);
 }
 
+/* The event that brought a roster may be applied again when its batch fails: until then nothing may be freed. */
+static void roster_retire(struct core *c, struct roster *r)
+{
+	for (size_t i = 0; i < c->n_retired; i++)
+		if (c->retired[i] == r)
+			return;
+	struct roster **slot = array_grow(&c->retired, &c->n_retired, sizeof *slot);
+
+	if (slot)
+		*slot = r;
+	else
+		txn_fail(c->t, ERR_NOMEM);
+}
+
 static void roster_taken(struct core *c, struct roster *r)
 {
 	if (r == c->roster)
@@ -260,10 +284,10 @@ static void roster_taken(struct core *c, struct roster *r)
 
 	if (!me || me->number != c->self || !hash_equal(&r->network_hash, &c->roster->network_hash) || r->serial <= c->roster->serial) {
 		effect_log(c->out, 3, "roster: serial %u is not newer than %u, or of another network or without us: not taken", r->serial, c->roster->serial);
-		roster_free(r);
+		roster_retire(c, r);
 		return;
 	}
-	roster_free(c->roster);
+	roster_retire(c, c->roster);
 	c->roster = r;
 	c->me = me;
 	peers_build(c);
@@ -509,18 +533,24 @@ void core_committed(struct core *c)
 	size_t n = 0;
 
 	c->fresh_from = 0;
+	retired_free(c);
 	for (size_t i = 0; i < c->n_takes; i++)
 		if (!c->takes[i].done) {
 			c->takes[n] = c->takes[i];
 			c->takes[n].left_committed = c->takes[n].left;
+			c->takes[n].committed = true;
 			n++;
 		}
 	c->n_takes = n;
 	n = 0;
 	for (size_t i = 0; i < c->n_waits; i++)
-		if (!c->waits[i].done)
-			c->waits[n++] = c->waits[i];
+		if (!c->waits[i].done) {
+			c->waits[n] = c->waits[i];
+			c->waits[n++].committed = true;
+		}
 	c->n_waits = n;
+	for (size_t i = 0; i < c->n_uploads; i++)
+		c->uploads[i].committed = true;
 }
 
 struct mono core_deadline(const struct core *c) { return c->deadline; }

@@ -99,6 +99,7 @@ struct peer {
 	bool probe_out, tell_due;
 	struct wall last_ack_wall;
 	uint64_t bad_frames, dropped, refused;
+	size_t given;                /* bytes of bodies for it in this batch */
 	int64_t acked_bytes;         /* since rate_from */
 	struct mono rate_from;
 };
@@ -121,6 +122,7 @@ struct take {
 	char exercise_name[LIMIT_NAME_BYTES + 1];
 	char by[LIMIT_USER_BYTES + 1];
 	bool done;
+	bool committed;              /* the request was: else it goes with its batch when that fails */
 };
 struct lease_due { struct mono at; uint64_t arrival; struct wall since; };
 
@@ -128,7 +130,7 @@ struct wait {
 	uint64_t client; uint32_t tag;
 	struct msgid id;
 	enum wait_state want;
-	bool done;
+	bool done, committed;
 };
 
 /* A submission whose body still comes in. */
@@ -140,7 +142,7 @@ struct upload {
 	struct sym_key content;
 	struct buf leaves;
 	struct hasher *hasher;       /* of the plain body */
-	bool failed;
+	bool failed, committed;
 };
 
 /* A body that is being fetched. */
@@ -183,6 +185,7 @@ struct counters {
 struct core {
 	struct core_config config;
 	struct roster *roster;
+	struct roster **retired; size_t n_retired;      /* freed once no batch can name them again */
 	const struct site *me;
 	uint16_t self;
 	struct store *store;
@@ -220,6 +223,7 @@ struct core {
 	/* of the batch */
 	struct pending_report *pending; size_t n_pending;
 	struct buf scratch, scratch2, plain;            /* reused */
+	struct buf late;                                /* arrival numbers found damaged while a frame is being written */
 	uint16_t frames_in;                             /* segments in this batch */
 
 	/* clock */
@@ -293,6 +297,7 @@ void submit_cancel(struct core *c, struct client *cl, const struct request *rq);
 /* A message of an earlier incarnation of ours came back: its idempotency key is known again. */
 void submit_known_again(struct core *c, const struct header *h, const struct envelope *env);
 void submit_start(struct core *c); /* clears what broken-off submissions left */
+void submit_reload(struct core *c); /* after a failed commit */
 
 /* ---- peer.c --------------------------------------------------------------------------------------------------------------------- */
 struct peer *peer_find(struct core *c, uint16_t site);
@@ -354,6 +359,8 @@ void ack_request(struct core *c, struct client *cl, const struct request *rq);  
 void read_request(struct core *c, struct client *cl, const struct request *rq);
 void deliver_forget_client(struct core *c, uint64_t client);
 void leases_load(struct core *c);
+/* After leases_load: leases that were known before keep the time at which they end. old is sorted on the way. */
+void leases_keep(struct core *c, struct lease_due *old, size_t n);
 void damage_found(struct core *c, uint64_t arrival, const char *what);
 /* Appends the plain body of a message of one chunk to out. */
 MUST_USE enum err open_body(struct core *c, const struct entry_row *row, const struct envelope *env, struct buf *out);

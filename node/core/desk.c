@@ -100,6 +100,29 @@ void leases_load(struct core *c)
 	(void)e; /* a damaged lease row: the message stays shown as leased until a person acknowledges or releases it */
 }
 
+static int by_lease(const void *a, const void *b)
+{
+	const struct lease_due *x = a, *y = b;
+
+	if (x->arrival != y->arrival)
+		return x->arrival < y->arrival ? -1 : 1;
+	return (x->since.us > y->since.us) - (x->since.us < y->since.us);
+}
+
+void leases_keep(struct core *c, struct lease_due *old, size_t n)
+{
+	if (n)
+		qsort(old, n, sizeof *old, by_lease);
+	for (size_t i = 0; n && i < c->n_leases; i++) {
+		const struct lease_due *d = bsearch(&c->leases[i], old, n, sizeof *old, by_lease);
+
+		if (d)
+			c->leases[i].at = d->at;
+	}
+	for (size_t i = c->n_leases / 2; i-- > 0;)
+		heap_sift_down(c->leases, c->n_leases, i);
+}
+
 static void count_move(struct core *c, const struct place *p, int waiting, int leased)
 {
 	struct queue *q = queue_by_local(c, p->queue);
@@ -280,6 +303,21 @@ out:
 	return result;
 }
 
+/* A place that cannot be read: its key says which entry stood there, and the entry says which message it is. */
+static void place_mend(struct core *c, const struct place *p)
+{
+	struct entry_row entry;
+	struct header h;
+
+	store_place_del(c->t, p);
+	if (store_entry_get(c->t, p->arrival, &entry) == ERR_OK && header_decode(entry.e.header, &h) == ERR_OK) {
+		store_place_put(c->t, p, &h.id);
+		return;
+	}
+	count_move(c, p, -1, 0);
+	damage_found(c, p->arrival, "its place in a queue and the entry cannot be read");
+}
+
 /* Serves one take as far as it goes. False when the batch is large enough. */
 static bool serve(struct core *c, struct take *t, size_t *served, size_t bytes_from)
 {
@@ -293,6 +331,11 @@ static bool serve(struct core *c, struct take *t, size_t *served, size_t bytes_f
 
 		if (e == ERR_NOT_FOUND)
 			return true;
+		if (e == ERR_DAMAGED && p.queue == t->queue) {
+			place_mend(c, &p);
+			from = p;
+			continue;
+		}
 		if (e) {
 			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
 			return true;

@@ -345,60 +345,114 @@ enum err mirror_load(struct core *c)
 	return e;
 }
 
-enum err core_reload(struct core *c)
-{
-	/* What peers had acknowledged stays true; only what was sent and dropped must be sent again. */
-	struct { struct hash h; uint16_t site; uint64_t acked; bool known; } *heard = NULL;
-	size_t n = 0;
+/* What was heard of a flow. */
+struct heard {
+	struct hash stream;
+	uint16_t site;
+	struct flow flow;
+};
 
+static struct heard *heard_keep(const struct core *c, size_t *n)
+{
+	struct heard *heard;
+
+	*n = 0;
 	for (size_t i = 0; i < c->n_streams; i++)
-		n += c->streams[i]->n_flows;
-	heard = calloc(n ? n : 1, sizeof *heard);
-	if (!heard)
-		return ERR_NOMEM;
-	n = 0;
-	for (size_t i = 0; i < c->n_streams; i++)
-		for (size_t k = 0; k < c->streams[i]->n_flows; k++) {
-			heard[n].h = c->streams[i]->hash;
-			heard[n].site = c->streams[i]->flows[k].peer->site;
-			heard[n].acked = c->streams[i]->flows[k].acked;
-			heard[n++].known = c->streams[i]->flows[k].known;
-		}
-	mirror_drop(c);
-	for (size_t i = 0; i < c->n_peers; i++)
+		*n += c->streams[i]->n_flows;
+	heard = calloc(*n ? *n : 1, sizeof *heard);
+	*n = 0;
+	for (size_t i = 0; heard && i < c->n_streams; i++)
+		for (size_t k = 0; k < c->streams[i]->n_flows; k++)
+			heard[(*n)++] = (struct heard){c->streams[i]->hash, c->streams[i]->flows[k].peer->site, c->streams[i]->flows[k]};
+	return heard;
+}
+
+static void heard_again(struct core *c, const struct heard *h)
+{
+	struct stream *s = stream_by_hash(c, &h->stream);
+	struct peer *p = peer_find(c, h->site);
+	struct flow *f = s && p ? flow_of(s, p) : NULL;
+
+	if (!f)
+		return;
+	f->ahead = h->flow.ahead;
+	if (h->flow.acked > s->row.held)
+		return;
+	f->acked = f->sent = h->flow.acked;
+	f->known = h->flow.known;
+	f->offered = h->flow.offered;
+	f->n_missing = h->flow.n_missing;
+	memcpy(f->missing, h->flow.missing, sizeof f->missing);
+	flow_update(c, f);
+}
+
+static void peers_reload(struct core *c)
+{
+	for (size_t i = 0; i < c->n_peers; i++) {
+		struct peer *p = c->peers[i];
+
 		for (unsigned l = 0; l < LANE_COUNT; l++) {
-			struct lane_state *ls = &c->peers[i]->lane[l];
+			struct lane_state *ls = &p->lane[l];
 
 			ls->flying = 0;
 			ls->ring_n = 0;
 			ls->ack_due = false;
 			memset(ls->behind, 0, sizeof ls->behind);
 		}
+		/* Streams that a peer had named may have gone with the batch: it is asked again. */
+		if (c->recovering && p->digest_heard) {
+			p->digest_heard = false;
+			p->digest_out = true;
+		}
+	}
+}
+
+/* What the failed batch was asked goes with it; what it did to earlier requests is undone. */
+static void asked_reload(struct core *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (c->takes[i].committed && client_find(c, c->takes[i].client)) {
+			c->takes[n] = c->takes[i];
+			c->takes[n].left = c->takes[n].left_committed;
+			c->takes[n++].done = false;
+		}
+	c->n_takes = n;
+	n = 0;
+	for (size_t i = 0; i < c->n_waits; i++)
+		if (c->waits[i].committed && client_find(c, c->waits[i].client)) {
+			c->waits[n] = c->waits[i];
+			c->waits[n++].done = false;
+		}
+	c->n_waits = n;
+	submit_reload(c);
+}
+
+enum err core_reload(struct core *c)
+{
+	/* What peers had acknowledged stays true; only what was sent and dropped must be sent again. */
+	size_t n, n_leases = c->n_leases;
+	struct heard *heard = heard_keep(c, &n);
+	struct lease_due *leases = c->leases;
+
+	if (!heard)
+		return ERR_NOMEM;
+	c->leases = NULL;
+	c->n_leases = 0;
+	mirror_drop(c);
+	peers_reload(c);
 	peers_touch_all(c);
 	c->restless = true;
 	c->rows_dirty = false;
 	enum err e = mirror_load(c);
 
-	for (size_t i = 0; !e && i < n; i++) {
-		struct stream *s = stream_by_hash(c, &heard[i].h);
-		struct peer *p = peer_find(c, heard[i].site);
-		struct flow *f = s && p ? flow_of(s, p) : NULL;
-
-		if (!f || heard[i].acked > s->row.held)
-			continue;
-		f->acked = f->sent = heard[i].acked;
-		f->known = heard[i].known;
-		flow_update(c, f);
-	}
+	for (size_t i = 0; !e && i < n; i++)
+		heard_again(c, &heard[i]);
+	leases_keep(c, leases, n_leases);
 	free(heard);
-	for (size_t i = 0; i < c->n_takes; i++) {
-		c->takes[i].left = c->takes[i].left_committed;
-		c->takes[i].done = false;
-	}
-	for (size_t i = 0; i < c->n_waits; i++)
-		c->waits[i].done = false;
-	for (size_t i = 0; i < c->n_uploads; i++)
-		c->uploads[i].failed = true;
+	free(leases);
+	asked_reload(c);
 	c->counters_dirty = c->last_id_dirty = false;
 	c->fresh_from = 0;
 	return e;

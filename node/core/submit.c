@@ -493,6 +493,17 @@ void submit_chunk(struct core *c, struct client *cl, const struct request *rq)
 	reply_end(c, &w, cl->id);
 }
 
+void submit_reload(struct core *c)
+{
+	for (size_t i = c->n_uploads; i-- > 0;) {
+		struct upload *u = &c->uploads[i];
+
+		u->failed = true; /* what it had stored may have gone with the batch */
+		if (!u->committed || !client_find(c, u->client))
+			upload_drop(c, u);
+	}
+}
+
 void submit_forget_client(struct core *c, uint64_t client)
 {
 	for (size_t i = c->n_uploads; i-- > 0;)
