@@ -6,6 +6,8 @@
 #define FETCH_WINDOW 16
 #define FETCH_AT_ONCE 4
 #define GIVE_MAX 64
+/* Given to one peer in one batch, however often it asks; an honest one asks again for the rest. */
+#define GIVE_BYTES (4 * 1024 * 1024)
 #define ASK_AGAIN_US (3 * US_PER_S)
 
 /* ---- the fetches ---------------------------------------------------------------------------------------------------- */
@@ -314,7 +316,8 @@ void bodies_part(struct core *c, struct peer *p, const struct part *part)
 	}
 	if (!good) {
 		peer_bad(c, p, "a part of a body that does not fit its hash");
-		f->tries += 2; /* asked elsewhere next */
+		if (p->site == f->from)
+			f->tries += 2; /* asked elsewhere next */
 		return;
 	}
 	if (!done)
@@ -330,7 +333,7 @@ void bodies_want(struct core *c, struct peer *p, const struct part *w)
 
 	if (store_body_find(c->t, BODY_OPERATIONAL, &w->body, &row) && store_body_find(c->t, BODY_EXERCISE, &w->body, &row))
 		return; /* the asker asks elsewhere */
-	for (uint32_t i = w->index; i - w->index < n; i++) {
+	for (uint32_t i = w->index; i - w->index < n && p->given < GIVE_BYTES; i++) {
 		struct part part = {.body = w->body, .kind = w->kind, .index = i};
 
 		buf_clear(&c->scratch);
@@ -338,6 +341,7 @@ void bodies_want(struct core *c, struct peer *p, const struct part *w)
 			return;
 		part.bytes = buf_view(&c->scratch);
 		part.total = (uint32_t)part.bytes.len;
+		p->given += part.bytes.len;
 		frame_part(effect_begin(c->out), &part);
 		effect_end_frame(c->out, p->site, LANE_BULK, p->lane[LANE_BULK].up ? SIDE_DIALLED : SIDE_ACCEPTED);
 	}

@@ -271,6 +271,10 @@ static void probe(struct core *c, struct peer *p)
 
 static void heard_probe(struct core *c, struct peer *p, uint8_t lane, uint64_t token, bool reply)
 {
+	if (!reply && token > LIMIT_WALL_US) {
+		peer_bad(c, p, "a time that is none");
+		return;
+	}
 	if (!reply) {
 		heard_clock(c, p, (struct wall){(int64_t)token}, p->rtt_us / 2);
 		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, token);

@@ -99,6 +99,15 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 
 /* ---- segments in ----------------------------------------------------------------------------------------------------------------- */
 
+static bool left_out(const struct entry *e)
+{
+	struct header h;
+
+	if (e->flags & ENTRY_STUB)
+		return true;
+	return e->body_len && !e->body.len && header_decode(e->header, &h) == ERR_OK && !(h.flags & HEADER_CHUNKED);
+}
+
 /* Appends one verified entry. False when it has to stop here. */
 static bool take_entry(struct core *c, struct peer *p, struct stream *s, const struct entry *e, const struct hash *chain)
 {
@@ -108,6 +117,12 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 	};
 	bool apart = e->body_len && !e->body.len;
 	struct body_row have;
+
+	/* Only who wrote an entry may leave something out of it that would not come by itself. */
+	if (p->site != s->row.name.originator && left_out(e)) {
+		p->refused++;
+		return false;
+	}
 
 	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole) {
 		row.body_no = have.body_no;
@@ -133,7 +148,16 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 	return true;
 }
 
-static void take_segment(struct core *c, struct peer *p, struct stream *s, struct segment *seg, const struct hash *before)
+static void flow_ack(struct stream *s, const struct peer *p)
+{
+	struct flow *f = flow_of(s, p);
+
+	if (f)
+		f->ack_due = true;
+}
+
+/* s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
+static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before)
 {
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
@@ -144,10 +168,15 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, struc
 		txn_fail(c->t, ERR_NOMEM);
 		goto out;
 	}
-	if (segment_verify(c->config.suite, &o->identity, &s->hash, before, seg, after, e)) {
+	if (segment_verify(c->config.suite, &o->identity, stream, before, seg, after, e)) {
 		peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
 		goto out;
 	}
+	if (!s && !(s = stream_new(c, &seg->name))) {
+		peer_bad(c, p, "more streams than a site may have");
+		goto out;
+	}
+	flow_ack(s, p);
 	for (uint16_t i = 0; go && i < seg->entries; i++)
 		if (seg->first + i == s->row.held + 1)
 			go = take_entry(c, p, s, &e[i], &after[i]);
@@ -162,7 +191,7 @@ out:
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg)
 {
 	struct lane_state *l = &p->lane[lane];
-	struct hash before;
+	struct hash hash, before;
 
 	if (!roster_site(c->roster, seg->name.originator) || !concerns(c, c->self, &seg->name)) {
 		p->refused++;
@@ -179,23 +208,20 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 	}
 	struct stream *s = stream_by_name(c, &seg->name);
 
-	if (!s && seg->first == 1)
-		s = stream_new(c, &seg->name);
+	if (!s && seg->first != 1)
+		return;
+	l->ack_due = true;
+	hash = s ? s->hash : stream_hash(&c->roster->network_hash, &seg->name);
 	if (!s) {
-		if (seg->first == 1)
-			peer_bad(c, p, "more streams than a site may have");
+		take_segment(c, p, NULL, &hash, seg, &hash);
 		return;
 	}
-	l->ack_due = true;
-	struct flow *f = flow_of(s, p);
-
-	if (f)
-		f->ack_due = true;
+	flow_ack(s, p);
 	if (seg->first > s->row.held + 1 || seg->first + seg->entries - 1 <= s->row.held)
 		return; /* a gap, or nothing new: the frontier that goes back says where we are */
 	if (chain_at(c, s, seg->first - 1, &before))
 		return;
-	take_segment(c, p, s, seg, &before);
+	take_segment(c, p, s, &hash, seg, &before);
 }
 
 /* ---- segments out ------------------------------------------------------------------------------------------------------------------- */
@@ -249,7 +275,7 @@ static bool body_along(struct core *c, const struct entry_row *row, struct buf *
 	if (!e && hash_equal(&hash, &row->e.body_hash))
 		return true;
 	buf_clear(body);
-	damage_found(c, row->arrival, "its body does not fit its hash");
+	buf_add_u64(&c->late, row->arrival); /* told when the frame is written: an alarm is an effect too */
 	return false;
 }
 
@@ -277,13 +303,10 @@ static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writ
 
 		buf_clear(body);
 		*e = store_entry_find(c->t, s->row.local, n + 1, &row);
-		if (*e) {
-			segment_damage(c, s, n + 1);
-			break;
-		}
-		if (!body_along(c, &row, body)) /* what it wrote ended the views of row */
-			*e = store_entry_find(c->t, s->row.local, n + 1, &row);
 		if (*e)
+			break;
+		/* A body that does not fit stays here. Its originator's stream goes on without it; others leave it to those who have it. */
+		if (!body_along(c, &row, body) && s->row.name.originator != c->self)
 			break;
 		row.e.body = buf_view(body);
 		row.e.flags = (uint8_t)(row.e.flags & ~ENTRY_BODY_APART);
@@ -295,6 +318,15 @@ static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writ
 		n++;
 	}
 	return n;
+}
+
+static void damage_told(struct core *c)
+{
+	struct rd r = rd_init(buf_view(&c->late));
+
+	while (rd_left(&r) >= 8)
+		damage_found(c, rd_u64(&r), "its body does not fit its hash");
+	buf_clear(&c->late);
 }
 
 /* The leaves of the entries after number up to the head that signs them. */
@@ -315,6 +347,19 @@ static enum err tail_leaves(struct core *c, const struct stream *s, uint64_t num
 	return e;
 }
 
+/* Where a segment ends between two heads its originator signs one more, so that who has no more than the segment can hand
+ * it on. */
+static bool head_here(struct core *c, const struct stream *s, uint64_t number, struct head *head)
+{
+	struct head h = {.number = number};
+
+	if (s->row.name.originator != c->self || number >= head->number || chain_at(c, s, number, &h.chain))
+		return false;
+	head_sign(c->config.suite, &c->config.keys.identity, &s->hash, &h);
+	*head = h;
+	return true;
+}
+
 /* Cuts one segment off a flow. False when there is nothing that can be sent now. */
 static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
 {
@@ -326,15 +371,20 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
 	uint64_t last = f->sent;
-	enum err e = store_head_from(c->t, f->stream->row.local, f->sent + 1, &head);
+	enum err e = store_head_from(c->t, f->stream->row.local, f->sent + 1, &head), filled = ERR_OK;
 
 	frame_begin(out, FRAME_SEGMENT);
 	segment_begin(&w, out, &f->stream->row.name, f->sent + 1);
 	if (!e)
-		last = segment_fill(c, f, &w, head.number, &e);
+		last = segment_fill(c, f, &w, head.number, &filled);
+	if (last > f->sent)
+		head_here(c, f->stream, last, &head);
 	if (last == f->sent || tail_leaves(c, f->stream, last, &head, tail, &n_tail)) {
 		out->len = start;
 		flow_unlist(f); /* it comes back when something changes */
+		damage_told(c);
+		if (filled)
+			segment_damage(c, f->stream, last + 1);
 		return false;
 	}
 	segment_end(&w, tail, n_tail, &head);
@@ -344,6 +394,7 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	f->sent = last;
 	flow_update(c, f);
 	effect_end_frame(c->out, p->site, lane, SIDE_DIALLED);
+	damage_told(c);
 	return true;
 }
 
@@ -386,10 +437,12 @@ static void send_acks(struct core *c, struct peer *p, uint8_t lane)
 
 void replicate_pump(struct core *c)
 {
-	for (size_t i = 0; i < c->n_active; i++)
+	for (size_t i = 0; i < c->n_active; i++) {
+		c->active[i]->given = 0;
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 			if (c->active[i]->lane[lane].ack_due)
 				send_acks(c, c->active[i], lane);
 			pump_lane(c, c->active[i], lane);
 		}
+	}
 }
