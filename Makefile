@@ -30,9 +30,10 @@ PKG_MISSING := $(shell for p in $(PKGS); do pkg-config --exists $$p 2>/dev/null 
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
 
 CFLAGS ?= -g
+# Before ALL_CFLAGS, which takes its value at once.
+VERSION := 0.1.0
 ALL_CFLAGS := -std=gnu11 $(OPT) $(CFLAGS) $(WARN) $(WERROR) -fPIC -fvisibility=hidden -D_GNU_SOURCE -DBUILD_VERSION='"$(VERSION)"' -I. $(SANFLAGS) \
 	$(call pkg,cflags,$(PKGS)) -MMD -MP
-VERSION := 0.1.0
 LIBS_PROTO := $(call pkg,libs,libsodium libzstd libconfig)
 LIBS_STORAGE := $(call pkg,libs,lmdb)
 LIBS_DAEMON := $(call pkg,libs,libzmq libsystemd libconfig) -lpthread

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -252,6 +253,9 @@ def test_views(tap, net):
     tap.ok(status["read"] > 0 and status["delivered"] >= status["read"], "and what was done here", status)
     alone = estafette("-c", net.conf(LUIK))
     tap.ok(alone.code == 0 and LUIK in alone.out, "estafette alone is status", alone)
+    for program in ("estafette --version", "estafetted -V"):
+        said = subprocess.run([os.path.join(lib.BIN, program.split()[0]), program.split()[1]], capture_output=True, text=True).stdout
+        tap.ok(re.fullmatch(r"estafetted? \d+\.\d+\.\d+\n", said), f"{program} says a version", repr(said))
     by_env = estafette("status", env={**os.environ, "ESTAFETTE_CONF": net.conf(LUIK)})
     tap.ok(by_env.code == 0 and LUIK in by_env.out, "ESTAFETTE_CONF names the node", by_env)
     check = net.cli(LUIK, "check", "alive", "--json")
