@@ -249,6 +249,6 @@ int cmd_check(struct cli *cli, int argc, char **argv)
 		return CHECK_UNKNOWN;
 	if (!cli->json)
 		printf("estafette %s: %s\n", levels[level], c.text[0] ? c.text : "all is well");
-	output_end(&c.o, NULL);
-	return level;
+	/* A verdict that nobody could read is none. */
+	return output_end(&c.o, NULL) == EXIT_OK ? level : CHECK_UNKNOWN;
 }

@@ -1,7 +1,9 @@
 /* main.c - `estafette`: the desk's and operator's command. One table says what there is. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "node/cli/commands.h"
 #include "proto/crypt.h"
@@ -125,18 +127,28 @@ static bool json_asked(int argc, char **argv)
 	return false;
 }
 
+/* A standard descriptor that the caller closed would become our socket, and what is printed would go to the node. In its
+ * place comes one that refuses to be read (0) or written (1, 2). */
+static void fill_closed_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+			abort();
+}
+
 int main(int argc, char **argv)
 {
 	static char *status_only[] = {(char *)"status", NULL};
 	struct cli cli = {.json = json_asked(argc, argv)};
 	int status = EXIT_OK;
+	fill_closed_descriptors();
 	if (crypt_start() != ERR_OK)
 		return cli_fail(&cli, ERR_INTERNAL, "libsodium: it cannot start");
 	int at = before_command(&cli, argc, argv, &status);
-	if (at < 0)
-		return status;
-	status = at == argc ? find_and_run(&cli, 1, status_only) : find_and_run(&cli, argc - at, argv + at);
-	if (fflush(stdout) != 0 && status == EXIT_OK)
+	if (at >= 0)
+		status = at == argc ? find_and_run(&cli, 1, status_only) : find_and_run(&cli, argc - at, argv + at);
+	/* ferror: an earlier flush may have failed already. */
+	if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_OK)
 		status = cli_fail(&cli, ERR_IO, "standard output: the result could not be written (is the disk full?)");
 	return status;
 }

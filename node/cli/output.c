@@ -239,8 +239,8 @@ int output_end(struct output *o, const char *none)
 	free(o->cell);
 	free(o->right);
 	int status = o->status;
-	memset(o, 0, sizeof *o);
 	if (fflush(stdout) != 0 && status == EXIT_OK)
-		status = EXIT_REFUSED;
+		status = cli_fail(o->cli, ERR_IO, "standard output: the result could not be written (is the disk full?)");
+	memset(o, 0, sizeof *o);
 	return status;
 }

@@ -1,5 +1,6 @@
 /* main.c - estafetted: the node of one site, in the foreground. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,14 @@ static int usage(const char *why)
 {
 	fprintf(stderr, "estafetted: %s (estafetted -c FILE runs the node, -n checks its configuration, -V says the version)\n", why);
 	return EXIT_USAGE;
+}
+
+/* A standard descriptor that whoever started us closed would become the journal's file, and the log would write over it. */
+static void fill_closed_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			abort();
 }
 
 static void limit_process(void)
@@ -188,6 +197,7 @@ int main(int argc, char **argv)
 	bool only_check = false;
 	int c;
 
+	fill_closed_descriptors();
 	opterr = 0;
 	while ((c = getopt(argc, argv, "c:nV")) != -1) {
 		switch (c) {
