@@ -141,7 +141,7 @@ struct oracle {
 	uint32_t *expiring;            /* heap of items by expires_us */
 
 	bool was_repaired;
-	int64_t repaired_at, converged_at;
+	int64_t repaired_at, converged_at, together_at;
 	struct verdict v;
 	struct times flash_times, read_times[PREC_COUNT];
 	size_t n_expectations, cap_expectations;

@@ -348,7 +348,12 @@ void watch_repaired(struct watch *w)
 bool watch_converged(struct watch *w)
 {
 	now(w);
-	return oracle_converged(w->oracle, NULL, 0);
+	if (!oracle_converged(w->oracle, NULL, 0))
+		return false;
+	for (size_t i = 0; w->drill && i < w->drill->n_expects; i++)
+		if (w->drill->expects[i].at_us == MONO_NEVER.us && !expect_holds(w, &w->drill->expects[i]))
+			return false;
+	return true;
 }
 
 void watch_finish(struct watch *w)

@@ -32,6 +32,7 @@ void watch_event(struct watch *w, const struct drill_event *e);
 void watch_fault(struct watch *w, enum fault_kind k);
 
 void watch_repaired(struct watch *w);
+/* All journals agree, and the counts that the drill expects at its end are reached: desks may need longer than journals. */
 bool watch_converged(struct watch *w);
 void watch_finish(struct watch *w);
 /* Something broke: a sweep need not go on with this seed. */

@@ -76,29 +76,37 @@ static void scope(const struct watch *w, const struct drill_expect *e, char *out
 		 e->precedence >= 0 ? ", " : "", e->precedence >= 0 ? precedence_name((unsigned)e->precedence) : "");
 }
 
-static void judge_count(struct watch *w, const struct drill_expect *e)
+static bool supported(const struct drill_expect *e)
+{
+	for (unsigned k = 0; k < DO_COUNT; k++)
+		if (e->needs >> k & 1 && !drill_do_supported((enum drill_do)k))
+			return false;
+	return e->what != WHAT_SERVED_BY || drill_do_supported(DO_RELOCATE);
+}
+
+static int64_t counted(struct watch *w, const struct drill_expect *e)
 {
 	struct tally t;
-	char range[80], where[300];
-	int64_t value;
-	const char *noun;
 
 	count_of(w, e, &t);
+	if (e->what == WHAT_READ)
+		return t.accepted ? (int64_t)(100 * t.read / t.accepted) : 100;
+	return (int64_t)(e->what == WHAT_WAITING ? t.waiting : t.accepted);
+}
+
+bool expect_holds(struct watch *w, const struct drill_expect *e)
+{
+	return !supported(e) || (e->what != WHAT_READ && e->what != WHAT_WAITING) || within(e, counted(w, e));
+}
+
+static void judge_count(struct watch *w, const struct drill_expect *e)
+{
+	char range[80], where[300];
+	int64_t value = counted(w, e);
+	const char *noun = e->what == WHAT_READ ? "% of the messages accepted are read" : e->what == WHAT_WAITING ? " messages wait" : " messages are accepted";
+
 	between(e, range, sizeof range);
 	scope(w, e, where, sizeof where);
-	switch (e->what) {
-	case WHAT_READ:
-		value = t.accepted ? (int64_t)(100 * t.read / t.accepted) : 100;
-		noun = "% of the messages accepted are read";
-		break;
-	case WHAT_WAITING:
-		value = (int64_t)t.waiting;
-		noun = " messages wait";
-		break;
-	default:
-		value = (int64_t)t.accepted;
-		noun = " messages are accepted";
-	}
 	oracle_expect(w->oracle, within(e, value), false, "%s%s%s (it is %lld)", range, noun, where, (long long)value);
 }
 
@@ -205,14 +213,6 @@ static void judge_total(struct watch *w, const struct drill_expect *e)
 
 	oracle_expect(w->oracle, within(e, value), false, "%s messages are %s (it is %lld)", range,
 		      e->what == WHAT_CONFLICTS ? "handled twice, and reported so" : "destroyed with every journal that held them", (long long)value);
-}
-
-static bool supported(const struct drill_expect *e)
-{
-	for (unsigned k = 0; k < DO_COUNT; k++)
-		if (e->needs >> k & 1 && !drill_do_supported((enum drill_do)k))
-			return false;
-	return e->what != WHAT_SERVED_BY || drill_do_supported(DO_RELOCATE);
 }
 
 void expect_judge(struct watch *w, const struct drill_expect *e)

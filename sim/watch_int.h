@@ -28,6 +28,8 @@ struct watch {
 };
 
 /* ---- watch_expect.c ---- */
+/* False for a count at the end that is not reached yet. */
+bool expect_holds(struct watch *w, const struct drill_expect *e);
 void expect_judge(struct watch *w, const struct drill_expect *e);
 /* "cic-luik, cic-namen" of a drill's sites; "every site" for none. */
 void sites_text(const struct drill *d, const struct drill_sites *s, char *out, size_t size);
