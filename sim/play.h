@@ -38,7 +38,4 @@ struct play_counts {
 };
 const struct play_counts *play_counts(const struct play *p);
 
-/* The names of what the drill uses and the node lacks ("relocate", ...), for struct run: fills at most cap, returns how many. */
-size_t drill_unsupported(const struct drill *d, const char **out, size_t cap);
-
 #endif
