@@ -51,7 +51,12 @@ uint32_t oracle_submitted(struct oracle *o, const struct submission *in)
 	uint32_t *slot = in->key ? key_slot(o, in->key, in->site) : NULL;
 
 	if (slot && *slot != NONE) {
-		o->subs[*slot].refused = false; /* another try */
+		struct sub *again = &o->subs[*slot];
+
+		if (again->refused)
+			unanswered_add(o, *slot);
+		again->answered = again->answered && !again->refused;
+		again->refused = false;
 		return *slot;
 	}
 	uint32_t n = (uint32_t)o->n_subs++;

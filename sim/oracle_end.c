@@ -177,9 +177,6 @@ void oracle_finish(struct oracle *o, int64_t in_time_us)
 	}
 	for (size_t i = 0; i < o->n_items; i++)
 		finish_item(o, &o->items[i]);
-	for (size_t i = 0; i < o->n_subs; i++)
-		if (o->subs[i].refused && o->subs[i].bound)
-			oracle_broken(o, PROMISE_ANSWER, "%s refused a submission that is in its journal all the same", osite_name(o, o->subs[i].site));
 }
 
 void oracle_site_final(struct oracle *o, uint16_t site)
