@@ -46,12 +46,12 @@ int link_best(const struct link *l, uint8_t lane, int except)
 	for (int b = 0; b < (int)l->config.n_bearers; b++) {
 		const struct bearer_config *c = &l->config.bearers[b];
 
-		if (b == except || !link_passes_both(l, (size_t)b) || (lane == LANE_BULK && !c->bulk))
+		if (b == except || !link_passes_both(l, (size_t)b) || (lane == LANE_BULK && c->no_bulk))
 			continue;
 		if (best < 0 || c->cost < l->config.bearers[best].cost)
 			best = b;
 	}
-	if (best < 0 && except >= 0 && link_passes_both(l, (size_t)except) && (lane != LANE_BULK || l->config.bearers[except].bulk))
+	if (best < 0 && except >= 0 && link_passes_both(l, (size_t)except) && !(lane == LANE_BULK && l->config.bearers[except].no_bulk))
 		best = except;
 	return best;
 }

@@ -25,7 +25,7 @@ struct bearer_config {
 	int64_t queue_bytes;             /* below the node, each connection and direction; more is dropped. 0: 4 MiB */
 	uint32_t loss_ppm;               /* of frames: each is late by a retransmission */
 	uint32_t reset_ppm;              /* of frames: each ends its connection */
-	bool bulk;                       /* the bulk lane may use it */
+	bool no_bulk;                    /* the bulk lane may not use it */
 	/* A schedule, until the world is healed: up for up_us of each period_us, beginning at phase_us; period 0: always. */
 	int64_t period_us, up_us, phase_us;
 };

@@ -54,8 +54,8 @@ static struct world *make_world(uint64_t seed, enum world_store store, const cha
 	for (uint16_t a = 0; a < SITES; a++)
 		for (uint16_t b = (uint16_t)(a + 1); b < SITES; b++)
 			links[c.n_links++] = (struct link_config){.a = a, .b = b, .n_bearers = 2, .bearers = {
-				{.name = "fibre", .cost = 10, .delay_us = 5000, .jitter_us = 2000, .bulk = true},
-				{.name = "satellite", .cost = 50, .delay_us = 300000, .jitter_us = 50000, .rate_bps = 64000, .bulk = true}}};
+				{.name = "fibre", .cost = 10, .delay_us = 5000, .jitter_us = 2000},
+				{.name = "satellite", .cost = 50, .delay_us = 300000, .jitter_us = 50000, .rate_bps = 64000}}};
 	assert_int_equal(world_new(&c, &w, &m), ERR_OK);
 	roster_free(r);
 	return w;
