@@ -91,8 +91,10 @@ $(BUILD)/lib/libestafette.so: $(call objs,$(CLIENT_SRC) proto/request.c proto/cu
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -shared -Wl,-soname,libestafette.so.0 -o $@ $^ && ln -sf libestafette.so $(@D)/libestafette.so.0
 
 PREFIX ?= /usr/local
+# $(call write_pc,PREFIX): made again by install, whose PREFIX may be another than that of the build.
+write_pc = printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: estafette\nDescription: client library of the estafette store-and-forward node\nVersion: %s\nLibs: -L$${libdir} -lestafette\nCflags: -I$${includedir}\n' '$(1)' '$(VERSION)'
 $(BUILD)/lib/pkgconfig/estafette.pc: Makefile
-	$(Q)mkdir -p $(@D) && printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: estafette\nDescription: client library of the estafette store-and-forward node\nVersion: %s\nLibs: -L$${libdir} -lestafette\nCflags: -I$${includedir}\n' '$(PREFIX)' '$(VERSION)' > $@
+	$(Q)mkdir -p $(@D) && $(call write_pc,$(PREFIX)) > $@
 $(BUILD)/include/estafette.h: node/client/estafette.h
 	$(Q)mkdir -p $(@D) && cp $< $@
 
@@ -147,16 +149,20 @@ sweep: setup
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/estafette
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(BUILD)/lib/libestafette.a $(DESTDIR)$(PREFIX)/lib
 	install -m 755 $(BUILD)/lib/libestafette.so $(DESTDIR)$(PREFIX)/lib/libestafette.so.0
 	ln -sf libestafette.so.0 $(DESTDIR)$(PREFIX)/lib/libestafette.so
-	install -m 644 $(BUILD)/lib/pkgconfig/estafette.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	$(call write_pc,$(PREFIX)) > $(DESTDIR)$(PREFIX)/lib/pkgconfig/estafette.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/estafette.pc
 	install -m 644 node/client/estafette.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 node/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 node/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 node/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	sed 's|/usr/bin/|$(PREFIX)/bin/|' conf/systemd/estafetted@.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/estafetted@.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/estafetted@.service
+	install -m 644 conf/node.conf conf/belgium.conf $(DESTDIR)$(PREFIX)/share/doc/estafette
 
 clean:
 	rm -rf build
