@@ -194,7 +194,8 @@ void core_free(struct core *c)
 		free(c->peers[i]->digest);
 		for (int lane = 0; lane < LANE_COUNT; lane++)
 			free(c->peers[i]->lane[lane].ring);
-		buf_release(&c->peers[i]->named);
+		free(c->peers[i]->listed);
+		hasher_free(c->peers[i]->list_hasher);
 		free(c->peers[i]);
 	}
 	free(c->peers);
@@ -297,6 +298,10 @@ static void roster_taken(struct core *c, struct roster *r)
 	peers_touch_all(c);
 	for (size_t i = 0; i < c->n_streams; i++)
 		stream_flows_build(c, c->streams[i]);
+	/* Who is a custodian now may lack what was written long ago: only a digest tells. */
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (!c->peers[i]->gone && c->peers[i]->lane[LANE_URGENT].up)
+			replicate_offer(c, c->peers[i]);
 	effect_log(c->out, 5, "roster: serial %u is in force", r->serial);
 }
 

@@ -35,6 +35,7 @@ struct flow {
 	bool ack_due;                /* our frontier goes back with the next commit */
 	uint64_t ahead;              /* what the peer showed to hold beyond us */
 	bool behind;                 /* in the peer's list of streams to send */
+	bool named;                  /* in the peer's complete lists, until the digest that ends them */
 	bool tell;                   /* our progress is to be told to this peer (co-custodians, lazily) */
 	bool helping;                /* we are not the originator, and the peer waited long enough */
 	struct mono stalled_since;   /* acked < held without progress since then */
@@ -91,7 +92,9 @@ struct peer {
 	struct mono digest_at;
 	struct digest_line *digest;  /* what we sent at connect */
 	size_t n_digest;
-	struct buf named;            /* (originator, stream hash) of complete lists, until the digest that ends them */
+	struct digest_line *listed;  /* complete lists heard, one an originator, until the digest that ends them */
+	size_t n_listed;
+	struct hasher *list_hasher;  /* over the frontiers of the last of them, whose hash follows when it ends */
 	int64_t rtt_us, rate_bps;
 	int64_t skew_us;
 	uint32_t roster_serial;
@@ -336,6 +339,7 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane);
 void replicate_pump(struct core *c);                    /* cut segments for open windows; send acknowledgements */
 void replicate_tell(struct core *c, struct peer *p);    /* lazily told frontiers */
 bool recovery_done(struct core *c, uint16_t *waits_for);
+void lists_drop(struct core *c, struct peer *p);
 
 /* ---- bodies.c ---------------------------------------------------------------------------------------------------------------------- */
 void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body);

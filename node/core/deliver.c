@@ -242,7 +242,8 @@ void deliver_entry(struct core *c, struct stream *s, struct entry_row *row)
 	switch (h.kind) {
 	case KIND_MESSAGE: message_arrived(c, s, row, &h); break;
 	case KIND_REPORT:
-		if (!s->own && is_custodian(c, c->self, s->row.name.addressee))
+		/* Also what we reported ourselves before our journal was lost. */
+		if (!s->own && concerns(c, c->self, &s->row.name))
 			report_arrived(c, s, row);
 		break;
 	case KIND_GRANT:

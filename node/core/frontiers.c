@@ -4,7 +4,6 @@
 #include "node/core/core_int.h"
 
 static void loss_alarm(struct core *c, struct peer *p);
-static void heard_absent(struct core *c, struct peer *p);
 
 /* ---- what we hold, told ------------------------------------------------------------------------------------------------- */
 
@@ -83,7 +82,7 @@ void replicate_offer(struct core *c, struct peer *p)
 	}
 	frame_digest(effect_begin(c->out), p->digest, p->n_digest);
 	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
-	buf_release(&p->named);
+	lists_drop(c, p);
 	p->digest_out = true;
 	p->digest_at = c->now;
 }
@@ -162,31 +161,9 @@ static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 			flow_learnt(c, f, f->offered);
 			f->n_missing = s->n_missing;
 			memcpy(f->missing, s->missing, sizeof f->missing);
+			waits_stream(c, s);
 		}
 	}
-}
-
-void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines)
-{
-	struct digest_line *theirs = calloc(n ? n : 1, sizeof *theirs);
-	size_t got = 0;
-
-	while (theirs && got < n && digest_line_next(&lines, &theirs[got]) == ERR_OK)
-		got++;
-	if (theirs && side == SIDE_ACCEPTED) {
-		answer_digest(c, p, theirs, got);
-	} else if (theirs) {
-		for (size_t i = 0; i < got; i++) {
-			const struct digest_line *mine = line_of(p->digest, p->n_digest, theirs[i].originator);
-
-			if (mine && hash_equal(&mine->hash, &theirs[i].hash))
-				digest_equal(c, p, mine->originator);
-		}
-		heard_absent(c, p);
-		p->digest_heard = true;
-		p->digest_out = false;
-	}
-	free(theirs);
 }
 
 void replicate_tell(struct core *c, struct peer *p)
@@ -273,6 +250,7 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 
 	if (!f)
 		return;
+	f->named = f->named || complete;
 	site_name(c, p->site, name);
 	if (fr->number > s->row.held) {
 		f->ahead = fr->number;
@@ -310,27 +288,14 @@ static void loss_alarm(struct core *c, struct peer *p)
 		    "%s lost entries that it had acknowledged", name);
 }
 
-static bool was_named(const struct buf *named, uint16_t originator, const struct hash *h, bool *listed)
-{
-	for (size_t k = 0; k + 2 + HASH_BYTES <= named->len; k += 2 + HASH_BYTES) {
-		uint16_t o = (uint16_t)(named->ptr[k] << 8 | named->ptr[k + 1]);
-
-		*listed = *listed || o == originator;
-		if (o == originator && memcmp(named->ptr + k + 2, h->b, HASH_BYTES) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* The complete lists have ended: what they do not name, the peer does not have. */
 static void heard_absent(struct core *c, struct peer *p)
 {
 	for (size_t i = 0; i < c->n_streams; i++) {
 		struct stream *s = c->streams[i];
 		struct flow *f = flow_of(s, p);
-		bool listed = false;
 
-		if (!f || was_named(&p->named, s->row.name.originator, &s->hash, &listed) || !listed)
+		if (!f || f->named || !line_of(p->listed, p->n_listed, s->row.name.originator))
 			continue;
 		if (f->known && f->acked)
 			loss_alarm(c, p);
@@ -338,18 +303,108 @@ static void heard_absent(struct core *c, struct peer *p)
 		f->n_missing = 0;
 		flow_learnt(c, f, 0);
 	}
-	buf_release(&p->named);
 }
 
-static void note_named(struct core *c, struct peer *p, uint16_t originator, const struct stream_name *name)
-{
-	/* A list of no streams still says that its originator was listed: the zero hash stands for that. */
-	struct hash h = {{0}};
+/* ---- complete lists: one an originator, in any number of frames, of which some may be lost -------------------------------- */
 
-	if (name)
-		h = stream_hash(&c->roster->network_hash, name);
-	buf_add_u16(&p->named, originator);
-	buf_add(&p->named, view_of(h.b, HASH_BYTES));
+void lists_drop(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; p->n_listed && i < c->n_streams; i++) {
+		struct flow *f = flow_of(c->streams[i], p);
+
+		if (f)
+			f->named = false;
+	}
+	free(p->listed);
+	p->listed = NULL;
+	p->n_listed = 0;
+	hasher_free(p->list_hasher);
+	p->list_hasher = NULL;
+}
+
+static void list_end(struct peer *p)
+{
+	if (p->list_hasher)
+		p->listed[p->n_listed - 1].hash = hasher_end(p->list_hasher);
+	p->list_hasher = NULL;
+}
+
+/* A list begins, or goes on with another frame. */
+static void list_frame(struct core *c, struct peer *p, uint16_t originator, struct view frontiers)
+{
+	if (!roster_site(c->roster, originator))
+		return;
+	if (!p->n_listed || p->listed[p->n_listed - 1].originator != originator) {
+		if (line_of(p->listed, p->n_listed, originator))
+			lists_drop(c, p); /* a second answer, whose first one lost its end */
+		list_end(p);
+		struct digest_line *line = array_grow(&p->listed, &p->n_listed, sizeof *line);
+
+		if (!line)
+			return;
+		line->originator = originator;
+		p->list_hasher = hasher_new(HASH_FRONTIERS);
+	}
+	if (p->list_hasher)
+		hasher_add(p->list_hasher, frontiers);
+}
+
+static bool list_is(const struct peer *p, uint16_t originator, const struct hash *h)
+{
+	const struct digest_line *l = line_of(p->listed, p->n_listed, originator);
+
+	return l && hash_equal(&l->hash, h);
+}
+
+/* Everything that differs from our digest was listed, and nothing of it was lost on the way: the digest proves it. */
+static bool lists_whole(const struct core *c, struct peer *p, const struct digest_line *theirs, size_t n)
+{
+	struct hash none = digest_of(NULL, 0);
+
+	list_end(p);
+	for (size_t i = 0; i < n; i++) {
+		const struct digest_line *mine = line_of(p->digest, p->n_digest, theirs[i].originator);
+
+		if (mine && hash_equal(&mine->hash, &theirs[i].hash))
+			continue;
+		if (roster_site(c->roster, theirs[i].originator) && !list_is(p, theirs[i].originator, &theirs[i].hash))
+			return false;
+	}
+	for (size_t i = 0; i < p->n_digest; i++)
+		if (!line_of(theirs, n, p->digest[i].originator) && !list_is(p, p->digest[i].originator, &none))
+			return false;
+	return true;
+}
+
+static void answer_heard(struct core *c, struct peer *p, const struct digest_line *theirs, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct digest_line *mine = line_of(p->digest, p->n_digest, theirs[i].originator);
+
+		if (mine && hash_equal(&mine->hash, &theirs[i].hash))
+			digest_equal(c, p, mine->originator);
+	}
+	/* Where something was lost on the way it is asked again, in a few seconds. */
+	if (lists_whole(c, p, theirs, n)) {
+		heard_absent(c, p);
+		p->digest_heard = true;
+		p->digest_out = false;
+	}
+	lists_drop(c, p);
+}
+
+void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines)
+{
+	struct digest_line *theirs = calloc(n ? n : 1, sizeof *theirs);
+	size_t got = 0;
+
+	while (theirs && got < n && digest_line_next(&lines, &theirs[got]) == ERR_OK)
+		got++;
+	if (theirs && side == SIDE_ACCEPTED)
+		answer_digest(c, p, theirs, got);
+	else if (theirs)
+		answer_heard(c, p, theirs, got);
+	free(theirs);
 }
 
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest)
@@ -357,14 +412,12 @@ void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, stru
 	struct frontier *fr = malloc(sizeof *fr);
 
 	if (complete)
-		note_named(c, p, complete, NULL);
+		list_frame(c, p, complete, rest);
 	while (fr && rest.len) {
 		if (frontier_next(&rest, fr)) {
 			peer_bad(c, p, "a malformed frontier");
 			break;
 		}
-		if (complete)
-			note_named(c, p, complete, &fr->stream);
 		heard_frontier(c, p, fr, complete != 0);
 	}
 	ring_acked(c, p);
@@ -373,16 +426,14 @@ void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, stru
 
 /* ---- after a loss ------------------------------------------------------------------------------------------------------------------------ */
 
-/* Every custodian of our queues' reports has shown what it holds, and we hold as much. */
+/* Every custodian of our queues' reports has shown what it holds, and so has every other site that is reached, since an
+ * originator may know what was read when the standbys were cut off; and we hold as much. */
 bool recovery_done(struct core *c, uint16_t *waits_for)
 {
-	uint16_t sites[LIMIT_CUSTODIANS];
-	size_t n = roster_custodians(c->roster, c->self, sites);
+	for (size_t i = 0; i < c->n_peers; i++) {
+		struct peer *p = c->peers[i];
 
-	for (size_t i = 0; i < n; i++) {
-		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
-
-		if (!p)
+		if (p->gone || (!peer_reachable(p) && !is_custodian(c, p->site, c->self)))
 			continue;
 		*waits_for = p->site;
 		if (!p->digest_heard)
