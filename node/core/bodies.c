@@ -35,6 +35,18 @@ static void fetch_resume(struct core *c, struct fetch *f)
 	buf_release(&b);
 }
 
+static unsigned stream_rank(const struct stream *s)
+{
+	return s->row.name.precedence + (s->row.name.exercise ? PREC_COUNT : 0u);
+}
+
+static unsigned fetch_rank(struct core *c, const struct fetch *f)
+{
+	const struct stream *s = stream_by_local(c, f->stream);
+
+	return s ? stream_rank(s) : 2 * PREC_COUNT;
+}
+
 static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const struct hash *body)
 {
 	struct stream *s = stream_by_local(c, stream);
@@ -45,6 +57,9 @@ static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const st
 	f = array_grow(&c->fetches, &c->n_fetches, sizeof *f);
 	if (!f)
 		return;
+	/* The most urgent first, then in order of arrival. */
+	for (; f > c->fetches && fetch_rank(c, &f[-1]) > stream_rank(s); f--)
+		*f = f[-1];
 	*f = (struct fetch){.stream = stream, .number = number, .body = *body, .asked_at = {INT64_MIN / 2},
 			    .class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL};
 	fetch_resume(c, f);

@@ -209,6 +209,8 @@ void core_free(struct core *c)
 		hasher_free(c->uploads[i].hasher);
 	}
 	free(c->uploads);
+	free(c->flash);
+	free(c->trash);
 	free(c->pending);
 	buf_release(&c->scratch);
 	buf_release(&c->scratch2);
@@ -318,7 +320,7 @@ static void client_open(struct core *c, uint64_t id, const struct client_rights 
 		cl = array_grow(&c->clients, &c->n_clients, sizeof *cl);
 	if (!cl)
 		return;
-	*cl = (struct client){.id = id, .rights = *rights, .flash_from = c->now};
+	*cl = (struct client){.id = id, .rights = *rights};
 }
 
 static void client_closed(struct core *c, uint64_t id)
@@ -520,6 +522,7 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 		deliver_leases(c);
 		deliver_expire(c);
 		deliver_serve(c);
+		submit_finish(c);
 		reports_finish(c);
 		own_finish(c);
 		replicate_pump(c);
@@ -554,8 +557,7 @@ void core_committed(struct core *c)
 			c->waits[n++].committed = true;
 		}
 	c->n_waits = n;
-	for (size_t i = 0; i < c->n_uploads; i++)
-		c->uploads[i].committed = true;
+	submit_committed(c);
 }
 
 struct mono core_deadline(const struct core *c) { return c->deadline; }

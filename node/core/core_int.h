@@ -141,6 +141,7 @@ struct upload {
 	uint64_t client; uint32_t tag;
 	struct buf request;          /* the SUBMIT as it came */
 	uint64_t bytes, got;
+	uint8_t precedence;
 	struct body_row row;
 	struct sym_key content;
 	struct buf leaves;
@@ -167,7 +168,13 @@ struct fetch {
 struct client {
 	uint64_t id;
 	struct client_rights rights;
-	uint32_t flash_sent; struct mono flash_from;
+};
+
+/* FLASH sent by a user within the hour; `now` in the present batch. */
+struct flash_use {
+	char name[LIMIT_USER_BYTES + 1];
+	uint32_t sent, now;
+	struct mono from;
 };
 
 /* Reports of this batch, by target stream and content. */
@@ -222,6 +229,8 @@ struct core {
 	struct take *takes; size_t n_takes;
 	struct wait *waits; size_t n_waits;
 	struct upload *uploads; size_t n_uploads;
+	struct flash_use *flash; size_t n_flash;        /* by user name */
+	struct trash { uint8_t class; uint64_t body_no; } *trash; size_t n_trash; /* bodies of submissions that broke off */
 
 	/* of the batch */
 	struct pending_report *pending; size_t n_pending;
@@ -299,7 +308,9 @@ void submit_forget_client(struct core *c, uint64_t client);
 void submit_cancel(struct core *c, struct client *cl, const struct request *rq);
 /* A message of an earlier incarnation of ours came back: its idempotency key is known again. */
 void submit_known_again(struct core *c, const struct header *h, const struct envelope *env);
-void submit_start(struct core *c); /* clears what broken-off submissions left */
+void submit_start(struct core *c); /* finds what broken-off submissions left */
+void submit_finish(struct core *c); /* removes it in small steps */
+void submit_committed(struct core *c);
 void submit_reload(struct core *c); /* after a failed commit */
 
 /* ---- peer.c --------------------------------------------------------------------------------------------------------------------- */

@@ -103,6 +103,9 @@ static enum err check_fields(struct core *c, struct submission *s, struct errmsg
 		return err_set(m, ERR_REFUSED, "id: it names one message to one address (send to each address by itself, or to a group)");
 	if (s->has_body && s->body.len > LIMIT_CHUNK_BYTES)
 		return err_set(m, ERR_TOO_LARGE, "body: %zu bytes in one request (send more than %d in chunks)", s->body.len, LIMIT_CHUNK_BYTES);
+	if (s->has_body ? s->body_bytes && s->body_bytes != s->body.len : s->body_bytes && s->body_bytes <= LIMIT_CHUNK_BYTES)
+		return err_set(m, ERR_FORMAT, "body: %llu bytes were announced, %zu are here (up to %d go with the submit itself)",
+			       (unsigned long long)s->body_bytes, s->body.len, LIMIT_CHUNK_BYTES);
 	if (s->body_bytes > LIMIT_BODY_BYTES)
 		return err_set(m, ERR_TOO_LARGE, "body: %llu bytes (at most 1 GiB; send it in parts)", (unsigned long long)s->body_bytes);
 	if (s->expires.us && s->expires.us <= c->wall.us)
@@ -128,6 +131,29 @@ static enum err read_submission(struct core *c, struct view fields, struct submi
 	return e;
 }
 
+/* A user's quota outlives its connections: a command makes one for each message. */
+static struct flash_use *flash_use(struct core *c, const char *name)
+{
+	for (size_t i = 0; i < c->n_flash; i++) {
+		struct flash_use *u = &c->flash[i];
+
+		if (strcmp(u->name, name) != 0)
+			continue;
+		if (c->now.us - u->from.us > 3600 * US_PER_S) {
+			u->from = c->now;
+			u->sent = 0;
+		}
+		return u;
+	}
+	struct flash_use *u = array_grow(&c->flash, &c->n_flash, sizeof *u);
+
+	if (u) {
+		u->from = c->now;
+		snprintf(u->name, sizeof u->name, "%s", name);
+	}
+	return u;
+}
+
 static enum err check_rights(struct core *c, struct client *cl, const struct submission *s, struct errmsg *m)
 {
 	const struct client_rights *r = &cl->rights;
@@ -137,11 +163,9 @@ static enum err check_rights(struct core *c, struct client *cl, const struct sub
 	if (s->precedence < r->precedence)
 		return err_set(m, ERR_NOT_PERMITTED, "send: %s may not send %s (at most %s)", r->name, precedence_name(s->precedence), precedence_name(r->precedence));
 	if (s->precedence == PREC_FLASH && r->flash_per_hour) {
-		if (c->now.us - cl->flash_from.us > 3600 * US_PER_S) {
-			cl->flash_from = c->now;
-			cl->flash_sent = 0;
-		}
-		if (cl->flash_sent >= r->flash_per_hour)
+		struct flash_use *u = flash_use(c, r->name);
+
+		if (!u || u->sent + u->now >= r->flash_per_hour)
 			return err_set(m, ERR_BUSY, "send: %s has sent its %u FLASH messages of this hour (use IMMEDIATE, or ask for a larger quota)", r->name, r->flash_per_hour);
 	}
 	if (!space_admits(c, s->precedence))
@@ -280,8 +304,12 @@ static void accept(struct core *c, struct client *cl, uint32_t tag, const struct
 	}
 	if (s->key.len)
 		key_put(c, &h->id, s->key, &b->plain_hash, s->to[0].to, s->exercise.len > 0);
-	if (s->precedence == PREC_FLASH)
-		cl->flash_sent++;
+	if (s->precedence == PREC_FLASH && cl->rights.flash_per_hour) {
+		struct flash_use *u = flash_use(c, cl->rights.name);
+
+		if (u)
+			u->now++;
+	}
 	*(s->exercise.len ? &c->counters.ex_accepted : &c->counters.accepted) += 1;
 	c->counters_dirty = true;
 	reply_accepted(c, cl->id, tag, &h->id, false);
@@ -339,8 +367,20 @@ static struct upload *upload_find(struct core *c, uint64_t client, uint32_t tag)
 	return NULL;
 }
 
+static void trash_add(struct core *c, uint8_t class, uint64_t body_no)
+{
+	struct trash *t = array_grow(&c->trash, &c->n_trash, sizeof *t);
+
+	if (t)
+		*t = (struct trash){class, body_no};
+	/* Without memory for it, it is found again at the next start. */
+}
+
+/* What it stored goes, unless a message has it now, or it went with its batch. */
 static void upload_drop(struct core *c, struct upload *u)
 {
+	if (!u->failed && !u->row.refs)
+		trash_add(c, u->row.class, u->row.body_no);
 	buf_release(&u->request);
 	buf_release(&u->leaves);
 	hasher_free(u->hasher);
@@ -359,6 +399,7 @@ static void upload_begin(struct core *c, struct client *cl, uint32_t tag, const 
 		return;
 	}
 	*u = (struct upload){.client = cl->id, .tag = tag, .bytes = s->body_bytes, .hasher = hasher_new(HASH_BODY)};
+	u->precedence = s->precedence;
 	u->row.class = s->exercise.len ? BODY_EXERCISE : BODY_OPERATIONAL;
 	rng_bytes(&c->rng, u->content.b, sizeof u->content.b);
 	buf_add(&u->request, message);
@@ -477,10 +518,13 @@ void submit_chunk(struct core *c, struct client *cl, const struct request *rq)
 
 	if (!e && (f.field != F_BODY || f.value.len != want))
 		e = ERR_FORMAT;
+	if (!e && !space_admits(c, u->precedence))
+		e = ERR_FULL;
 	if (!e)
 		e = upload_chunk(c, u, f.value, left == want);
 	if (e) {
-		reply_error(c, cl->id, rq->tag, e, "chunk %u: %s (each but the last holds %d bytes)", u->row.have, err_text(e), LIMIT_CHUNK_BYTES);
+		reply_error(c, cl->id, rq->tag, e, e == ERR_FULL ? "chunk %u: %s (free space or raise `quota`)" : "chunk %u: %s (each but the last holds %d bytes)",
+			    u->row.have, err_text(e), LIMIT_CHUNK_BYTES);
 		upload_drop(c, u);
 		return;
 	}
@@ -493,17 +537,6 @@ void submit_chunk(struct core *c, struct client *cl, const struct request *rq)
 	reply_end(c, &w, cl->id);
 }
 
-void submit_reload(struct core *c)
-{
-	for (size_t i = c->n_uploads; i-- > 0;) {
-		struct upload *u = &c->uploads[i];
-
-		u->failed = true; /* what it had stored may have gone with the batch */
-		if (!u->committed || !client_find(c, u->client))
-			upload_drop(c, u);
-	}
-}
-
 void submit_forget_client(struct core *c, uint64_t client)
 {
 	for (size_t i = c->n_uploads; i-- > 0;)
@@ -511,43 +544,79 @@ void submit_forget_client(struct core *c, uint64_t client)
 			upload_drop(c, &c->uploads[i]);
 }
 
-/* What a submission that broke off has left of its body is removed at the next start. */
 static enum err orphan(void *arg, const struct body_row *row)
 {
-	struct buf *list = arg;
-
-	buf_add_u8(list, row->class);
-	buf_add_u64(list, row->body_no);
+	trash_add(arg, row->class, row->body_no);
 	return ERR_OK;
+}
+
+/* What submissions that broke off have left of their bodies. */
+static void trash_find(struct core *c, struct txn *t)
+{
+	c->n_trash = 0;
+	enum err e = store_body_each_orphan(t, orphan, c);
+
+	(void)e; /* what cannot be listed is shown by verify */
 }
 
 void submit_start(struct core *c)
 {
-	struct buf list = BUF_EMPTY;
-	enum err e = store_body_each_orphan(c->t, orphan, &list);
-	struct rd r = rd_init(buf_view(&list));
+	trash_find(c, c->t);
+}
 
-	while (!e && rd_left(&r) >= 9) {
-		uint8_t class = rd_u8(&r);
-		uint64_t no = rd_u64(&r);
+/* So many records a batch: a large body must not hold up what is urgent. */
+#define TRASH_RECORDS 2048
 
-		while (!store_body_del(c->t, class, no, 1024))
-			;
+void submit_finish(struct core *c)
+{
+	if (!c->n_trash)
+		return;
+	struct trash *t = &c->trash[c->n_trash - 1];
+
+	if (store_body_del(c->t, t->class, t->body_no, TRASH_RECORDS))
+		c->n_trash--;
+	c->serve_more = c->serve_more || c->n_trash;
+}
+
+void submit_committed(struct core *c)
+{
+	for (size_t i = 0; i < c->n_uploads; i++)
+		c->uploads[i].committed = true;
+	for (size_t i = 0; i < c->n_flash; i++) {
+		c->flash[i].sent += c->flash[i].now;
+		c->flash[i].now = 0;
 	}
-	if (e)
-		effect_log(c->out, 4, "journal: parts of broken-off submissions cannot be listed: %s", err_text(e));
-	buf_release(&list);
+}
+
+void submit_reload(struct core *c)
+{
+	struct txn *t = NULL;
+
+	for (size_t i = c->n_uploads; i-- > 0;) {
+		struct upload *u = &c->uploads[i];
+
+		u->failed = true; /* what it had stored may have gone with the batch */
+		if (!u->committed || !client_find(c, u->client))
+			upload_drop(c, u);
+	}
+	for (size_t i = 0; i < c->n_flash; i++)
+		c->flash[i].now = 0;
+	/* All uploads have failed, so that every body without a reference is one to remove. */
+	if (txn_begin(c->store, false, &t) == ERR_OK)
+		trash_find(c, t);
+	txn_abort(t);
 }
 
 /* ---- cancel ------------------------------------------------------------------------------------------------------------ */
 
-static uint32_t cancel_one(struct core *c, struct client *cl, const struct msgid *id)
+/* Withdraws what is open of a message, or, without a client, counts it. */
+static uint32_t cancel_one(struct core *c, const struct client *cl, const struct msgid *id)
 {
 	struct msg_row row;
 	uint32_t n = 0;
 
-	for (uint16_t addressee = 0;; addressee = (uint16_t)(row.addressee + 1)) {
-		if (store_msg_from(c->t, id, addressee, &row) || !msgid_equal(&row.id, id))
+	for (uint32_t addressee = 0;; addressee = row.addressee + 1u) {
+		if (addressee > UINT16_MAX || store_msg_from(c->t, id, (uint16_t)addressee, &row) || !msgid_equal(&row.id, id))
 			return n;
 		uint16_t at = row.addressee;
 		if (!row.arrival || row.originator != c->self)
@@ -556,15 +625,17 @@ static uint32_t cancel_one(struct core *c, struct client *cl, const struct msgid
 		struct buf events = BUF_EMPTY;
 		bool open = !msg_load(c, id, at, &row, &events) && !events_ended(c, buf_view(&events), c->self, at, &which);
 
-		if (open)
+		if (open && cl)
 			report_here(c, &row, &events, EVENT_CANCELLED, cl->rights.name, "");
 		buf_release(&events);
 		row.addressee = at;
 		if (!open)
 			continue;
+		n++;
+		if (!cl)
+			continue;
 		c->counters.cancelled++;
 		c->counters_dirty = true;
-		n++;
 	}
 }
 
@@ -578,21 +649,21 @@ void submit_cancel(struct core *c, struct client *cl, const struct request *rq)
 		reply_error(c, cl->id, rq->tag, ERR_NOT_PERMITTED, "cancel: %s may not send, so not cancel either", cl->rights.name);
 		return;
 	}
-	while (request_next(&fields, &f) == ERR_OK) {
-		struct msgid id;
-		char text[MSGID_TEXT_BYTES];
+	/* First all are looked at, then all are withdrawn: a wrong one changes nothing. */
+	for (int round = 0; round < 2; round++)
+		for (fields = rq->fields; request_next(&fields, &f) == ERR_OK;) {
+			struct msgid id;
+			char text[MSGID_TEXT_BYTES];
 
-		if (f.field != F_ID || !item_ok(&f))
-			continue;
-		memcpy(id.b, f.value.ptr, MSGID_BYTES);
-		uint32_t done = cancel_one(c, cl, &id);
-
-		if (!done) {
+			if (f.field != F_ID || !item_ok(&f))
+				continue;
+			memcpy(id.b, f.value.ptr, MSGID_BYTES);
+			n += round;
+			if (cancel_one(c, round ? cl : NULL, &id) || round)
+				continue;
 			msgid_format(&id, text);
 			reply_error(c, cl->id, rq->tag, ERR_NOT_FOUND, "cancel %s: not sent from here, or it has ended already (see `estafette trace %s`)", text, text);
 			return;
 		}
-		n++;
-	}
 	reply_done(c, cl->id, rq->tag, n);
 }
