@@ -468,6 +468,9 @@ static struct mono help_flow(struct core *c, struct stream *s, struct flow *f)
 {
 	if (f->helping || !f->known || f->acked >= s->row.held || !peer_reachable(f->peer))
 		return MONO_NEVER;
+	/* What it wrote in this run it has, whatever we heard of it so far: others may have given it to us. */
+	if (f->peer->site == s->row.name.originator && f->peer->met && incarnation_equal(&f->peer->incarnation, &s->row.name.incarnation))
+		return MONO_NEVER;
 	if (f->stalled_since.us == MONO_NEVER.us)
 		f->stalled_since = c->now;
 	/* Our own older streams, and a site's own that it lost, are ours to give at once. */

@@ -1,0 +1,110 @@
+/* What a node does by itself, without being asked: little, and at the right time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/world.h"
+
+static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
+enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
+
+/* Found by the simulator: Luik got what Brussel wrote from its standbys while the two were apart. When they meet again Luik
+ * must not give Brussel its own stream "back", again and again, until the link is reset. */
+static void a_streams_author_needs_no_help(void **state)
+{
+	struct world w;
+	struct msgid id;
+
+	(void)state;
+	world_init(&w, SITES, 4, 21);
+	assert_int_equal(world_send(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, view_str("one"), NULL, &id, NULL), ERR_OK);
+	world_run(&w, 5 * US_PER_S);
+	world_link(&w, BRUSSEL, LUIK, false);
+	world_run(&w, 5 * US_PER_S);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(world_send(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, view_str("two"), NULL, &id, NULL), ERR_OK);
+	world_run(&w, 30 * US_PER_S);
+	for (int i = 0; i < 4; i++)
+		assert_true(world_take_one(&w, LUIK, "dispatch", US_PER_S, NULL));
+	world_link(&w, BRUSSEL, LUIK, true);
+	world_run(&w, 60 * US_PER_S);
+	assert_false(world_alarm(&w, BRUSSEL, "peer"));
+	assert_int_equal(world_state(&w, BRUSSEL, &id), STATE_DELIVERED);
+	world_release(&w);
+}
+
+/* An idle network: probes and their answers, and hardly anything else. */
+static void idle_nodes_sleep(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 4, 22);
+	world_run(&w, 60 * US_PER_S);
+	uint64_t frames = w.frames, commits = 0, wakes = 0;
+
+	for (size_t i = 0; i < 4; i++)
+		commits += w.node[i].commits;
+	world_run(&w, 600 * US_PER_S);
+	for (size_t i = 0; i < 4; i++)
+		wakes += w.node[i].commits;
+	/* 4 nodes, 3 links each, a probe and an answer each 5 s. */
+	assert_in_range(w.frames - frames, 4 * 3 * 2 * 115, 4 * 3 * 2 * 125);
+	/* A wake for each frame that comes, one for the probes of all links, one a minute for clock and room. */
+	assert_true(wakes - commits <= (w.frames - frames) + 4 * 125 + 4 * 20);
+	world_release(&w);
+}
+
+/* FLASH that nobody takes is an alarm when its time has come, though nothing happens at the node meanwhile. */
+static void alarms_come_by_themselves(void **state)
+{
+	struct world w;
+	struct msgid id;
+
+	(void)state;
+	world_init(&w, SITES, 1, 23);
+	assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_FLASH, view_str("one"), NULL, &id, NULL), ERR_OK);
+	world_run(&w, 27 * US_PER_S);
+	assert_false(world_alarm(&w, LUIK, "unattended"));
+	world_run(&w, 5 * US_PER_S);
+	assert_true(world_alarm(&w, LUIK, "unattended"));
+	world_run(&w, 440 * US_PER_S); /* eight of its ten minutes */
+	assert_false(world_alarm(&w, LUIK, "deadline"));
+	world_run(&w, 12 * US_PER_S);
+	assert_true(world_alarm(&w, LUIK, "deadline"));
+	world_release(&w);
+}
+
+/* A message expires at its time, on a node where nothing else happens. */
+static void expiry_comes_by_itself(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct send_options o = {0};
+
+	(void)state;
+	world_init(&w, SITES, 2, 24);
+	o.expires_us = world_wall(&w, LUIK).us + 1800 * US_PER_S;
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, view_str("one"), &o, &id, NULL), ERR_OK);
+	world_run(&w, 1790 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "expired"), 0);
+	world_run(&w, 11 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "expired"), 1);
+	world_release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_streams_author_needs_no_help),
+		cmocka_unit_test(idle_nodes_sleep),
+		cmocka_unit_test(alarms_come_by_themselves),
+		cmocka_unit_test(expiry_comes_by_itself),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
