@@ -12,8 +12,8 @@
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
 enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
 
-/* Found by the simulator: Luik got what Brussel wrote from its standbys while the two were apart. When they meet again Luik
- * must not give Brussel its own stream "back", again and again, until the link is reset. */
+/* Found by the simulator: when Luik had heard in a digest how far Brussel has its own stream, and then got more of it, Luik
+ * gave Brussel its own entries "back", again and again, and reset the link over it. */
 static void a_streams_author_needs_no_help(void **state)
 {
 	struct world w;
@@ -25,12 +25,9 @@ static void a_streams_author_needs_no_help(void **state)
 	world_run(&w, 5 * US_PER_S);
 	world_link(&w, BRUSSEL, LUIK, false);
 	world_run(&w, 5 * US_PER_S);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(world_send(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, view_str("two"), NULL, &id, NULL), ERR_OK);
-	world_run(&w, 30 * US_PER_S);
-	for (int i = 0; i < 4; i++)
-		assert_true(world_take_one(&w, LUIK, "dispatch", US_PER_S, NULL));
 	world_link(&w, BRUSSEL, LUIK, true);
+	world_run(&w, 5 * US_PER_S);
+	assert_int_equal(world_send(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, view_str("two"), NULL, &id, NULL), ERR_OK);
 	world_run(&w, 60 * US_PER_S);
 	assert_false(world_alarm(&w, BRUSSEL, "peer"));
 	assert_int_equal(world_state(&w, BRUSSEL, &id), STATE_DELIVERED);
