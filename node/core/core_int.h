@@ -112,6 +112,7 @@ struct peer {
 struct queue {
 	struct queue_row row;
 	bool dirty, changed;         /* changed: something may be handed out */
+	uint64_t arrivals;           /* how often something came to wait in it, in this run */
 	bool served;                 /* handed out here */
 	int takers;
 	struct mono unattended_since;/* MONO_NEVER when attended or nothing FLASH waits */
@@ -125,6 +126,9 @@ struct take {
 	char exercise_name[LIMIT_NAME_BYTES + 1];
 	char by[LIMIT_USER_BYTES + 1];
 	bool done;
+	bool going;                  /* it passed over other exercises, up to `from`, and goes on in the next batch */
+	struct place from;
+	uint64_t arrivals;           /* of the queue when this pass began */
 	bool committed;              /* the request was: else it goes with its batch when that fails */
 };
 struct lease_due { struct mono at; uint64_t arrival; struct wall since; };

@@ -28,8 +28,10 @@ static void count(struct core *c, const struct place *p, int waiting, int leased
 	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
 	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
 	q->dirty = true;
-	if (waiting > 0)
+	if (waiting > 0) {
 		q->changed = true;
+		q->arrivals++;
+	}
 }
 
 static void place_put(struct core *c, struct msg_row *row, const struct place *p)

@@ -6,6 +6,8 @@
 /* Handed out in one commit at most, so that a long backlog does not hold up what is urgent. */
 #define SERVE_MESSAGES 512
 #define SERVE_BYTES (8 * 1024 * 1024)
+/* Messages of other exercises that one take passes over in one commit. */
+#define SERVE_LOOKED_AT 512
 
 /* ---- leases: a heap by time; the journal says which ones are still real ------------------------------------------- */
 
@@ -133,6 +135,7 @@ static void count_move(struct core *c, const struct place *p, int waiting, int l
 	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
 	q->dirty = true;
 	q->changed = q->changed || waiting > 0;
+	q->arrivals += waiting > 0;
 }
 
 /* Back into its queue. seen: a desk may have seen it, so it goes first in its precedence and is marked. */
@@ -318,34 +321,63 @@ static void place_mend(struct core *c, const struct place *p)
 	damage_found(c, p->arrival, "its place in a queue and the entry cannot be read");
 }
 
-/* Serves one take as far as it goes. False when the batch is large enough. */
-static bool serve(struct core *c, struct take *t, size_t *served, size_t bytes_from)
+static struct place queue_begin(const struct take *t)
 {
-	struct place from = {.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN}, p;
+	return (struct place){.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN};
+}
+
+/* At the end of a queue. True when the pass began in an earlier batch and something has come since, perhaps before it. */
+static bool serve_again(struct take *t, const struct queue *q, bool resumed)
+{
+	t->going = false;
+	if (!resumed || t->arrivals == q->arrivals)
+		return false;
+	t->from = queue_begin(t);
+	t->arrivals = q->arrivals;
+	return true;
+}
+
+/* Serves one take as far as it goes. False when the batch is large enough. */
+static bool serve(struct core *c, struct take *t, struct queue *q, size_t *served, size_t bytes_from)
+{
+	bool resumed = t->going;
+	struct place p;
 	struct msgid id;
 
-	while (t->left) {
+	if (!resumed) {
+		t->from = queue_begin(t);
+		t->arrivals = q->arrivals;
+	}
+	for (size_t looked = 0; t->left; looked++) {
+		t->going = looked >= SERVE_LOOKED_AT;
+		if (t->going)
+			return true;
 		if (*served >= SERVE_MESSAGES || c->out->bytes.len - bytes_from > SERVE_BYTES)
 			return false;
-		enum err e = store_place_from(c->t, &from, &p, &id);
+		enum err e = store_place_from(c->t, &t->from, &p, &id);
 
-		if (e == ERR_NOT_FOUND)
-			return true;
 		if (e == ERR_DAMAGED && p.queue == t->queue) {
 			place_mend(c, &p);
-			from = p;
+			t->from = p;
 			continue;
 		}
+		if (e == ERR_NOT_FOUND && !serve_again(t, q, resumed))
+			return true;
+		if (e == ERR_NOT_FOUND)
+			continue;
 		if (e) {
 			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
 			return true;
 		}
-		(*served)++;
-		if (hand_out(c, t, &p, &id) == HANDED) {
+		enum handed h = hand_out(c, t, &p, &id);
+
+		*served += h != SKIPPED;
+		if (h == HANDED) {
 			t->left--;
+			looked = 0;
 		} else {
-			from = p;
-			from.arrival++;
+			t->from = p;
+			t->from.arrival++;
 		}
 	}
 	return true;
@@ -364,7 +396,7 @@ void deliver_serve(struct core *c)
 
 		if (t->done || !q || !q->served || !q->changed)
 			continue;
-		all = serve(c, t, &served, bytes_from);
+		all = serve(c, t, q, &served, bytes_from);
 		if (t->left == 0) {
 			reply_done(c, t->client, t->tag, 0);
 			t->done = true;
@@ -377,6 +409,12 @@ void deliver_serve(struct core *c)
 	}
 	for (size_t i = 0; i < c->n_queues; i++)
 		c->queues[i].changed = false;
+	for (size_t i = 0; i < c->n_takes; i++) {
+		struct queue *q = c->takes[i].going && !c->takes[i].done ? queue_by_local(c, c->takes[i].queue) : NULL;
+
+		if (q)
+			q->changed = c->serve_more = true;
+	}
 }
 
 /* ---- requests --------------------------------------------------------------------------------------------------------------- */

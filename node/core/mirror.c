@@ -416,6 +416,7 @@ static void asked_reload(struct core *c)
 		if (c->takes[i].committed && client_find(c, c->takes[i].client)) {
 			c->takes[n] = c->takes[i];
 			c->takes[n].left = c->takes[n].left_committed;
+			c->takes[n].going = false;
 			c->takes[n++].done = false;
 		}
 	c->n_takes = n;

@@ -1,0 +1,888 @@
+/* Promises of the core that a hostile reading of it found broken: each test is named after one. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proto/stream.h"
+#include "storage/memkv.h"
+#include "storage/record.h"
+#include "tests/lib/world.h"
+
+static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
+enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
+
+static struct view text(const char *s) { return view_str(s); }
+
+static void send_ok(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)
+{
+	struct send_options o = {.subject = body};
+
+	assert_int_equal(world_send(w, i, to, p, text(body), &o, id, NULL), ERR_OK);
+}
+
+static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
+{
+	struct taken t = {.body = BUF_EMPTY};
+
+	if (!world_take_one(w, i, queue, 2 * US_PER_S, &t))
+		fail_msg("nothing in %s, expected \"%s\"", queue, body);
+	if (!view_equal(buf_view(&t.body), text(body)))
+		fail_msg("%s: got \"%.*s\", expected \"%s\"", queue, (int)t.body.len, (char *)t.body.ptr, body);
+	if (id)
+		*id = t.id;
+	buf_release(&t.body);
+}
+
+/* Events straight into a core, beside what the world does; what it answers is left in out. */
+static enum err apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out)
+{
+	for (size_t k = 0; k < n; k++) {
+		ev[k].now = w->now;
+		ev[k].wall = world_wall(w, i);
+	}
+	return core_apply(w->node[i].core, w->node[i].store, ev, n, out);
+}
+
+static void fail_next(struct world *w, size_t i, enum err e)
+{
+	w->node[i].fail_at = w->node[i].commits + 1;
+	w->node[i].fail_with = e;
+}
+
+static struct event frame_event(struct world *w, size_t from, uint8_t lane, uint8_t side, const struct buf *b)
+{
+	struct event ev = {.type = EVENT_FRAME};
+
+	ev.u.frame.peer = w->number[from];
+	ev.u.frame.lane = lane;
+	ev.u.frame.side = side;
+	ev.u.frame.bytes = buf_view(b);
+	return ev;
+}
+
+static struct event request_event(const struct buf *b)
+{
+	struct event ev = {.type = EVENT_REQUEST};
+
+	ev.u.request.client = WORLD_CLIENT;
+	ev.u.request.bytes = buf_view(b);
+	return ev;
+}
+
+static void take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise)
+{
+	struct request_writer rw;
+
+	request_begin(&rw, b, REQ_TAKE, tag);
+	request_str(&rw, F_QUEUE, queue);
+	request_u32(&rw, F_COUNT, count);
+	request_str(&rw, F_EXERCISE, exercise);
+	request_end(&rw);
+}
+
+static unsigned replies_of(struct world *w, size_t i, uint8_t type)
+{
+	struct request r;
+	unsigned n = 0;
+
+	while (world_reply(w, i, &r))
+		n += r.type == type;
+	return n;
+}
+
+/* ---- commits that fail ---------------------------------------------------------------------------------------------- */
+
+/* A take whose batch failed and is applied again still asks for as many as it asked for. */
+static void a_take_takes_no_more_than_asked(void **state)
+{
+	struct world w;
+	struct effects out = EFFECTS_EMPTY;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 1);
+	take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
+	struct event ev[2] = {request_event(&b), {.type = EVENT_TICK}};
+
+	fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(apply(&w, LUIK, ev, 2, &out), ERR_OK);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "two", NULL);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	effects_release(&out);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* What a client asked for and was refused is not done later. */
+static void a_refused_take_takes_nothing(void **state)
+{
+	struct world w;
+	struct effects out = EFFECTS_EMPTY;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 2);
+	take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
+	struct event ev = request_event(&b);
+
+	fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 0);
+	effects_release(&out);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* A client that is gone gets nothing, although the commit failed in which it went. */
+static void nothing_is_handed_to_who_is_gone(void **state)
+{
+	struct world w;
+	struct effects out = EFFECTS_EMPTY;
+	struct event gone = {.type = EVENT_CLIENT_CLOSED}, open = {.type = EVENT_CLIENT_OPEN};
+
+	(void)state;
+	world_init(&w, SITES, 3, 3);
+	world_take(&w, LUIK, "cic-luik/dispatch", 10, 0);
+	world_run(&w, US_PER_S);
+	gone.u.client.client = WORLD_CLIENT;
+	open.u.client.client = WORLD_CLIENT;
+	open.u.client.rights = (struct client_rights){.name = "desk", .may_send = true, .may_take = true, .may_operate = true};
+	fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(apply(&w, LUIK, &gone, 1, &out), ERR_OK);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	world_run(&w, US_PER_S);
+	assert_int_equal(apply(&w, LUIK, &open, 1, &out), ERR_OK);
+	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	effects_release(&out);
+	world_release(&w);
+}
+
+/* A lease ends in its time, however often the journal refuses something meanwhile. */
+static void a_lease_ends_while_commits_fail(void **state)
+{
+	struct world w;
+	struct event tick = {.type = EVENT_TICK};
+	struct effects out = EFFECTS_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 4);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	for (int i = 0; i < 32; i++) {
+		fail_next(&w, LUIK, ERR_FULL);
+		assert_int_equal(apply(&w, LUIK, &tick, 1, &out), ERR_OK);
+		world_run(&w, 10 * US_PER_S);
+	}
+	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	effects_release(&out);
+	world_release(&w);
+}
+
+/* A roster that is not taken does no harm when its batch is applied again. */
+static void a_roster_applied_twice(void **state)
+{
+	struct world w;
+	struct effects out = EFFECTS_EMPTY;
+	struct roster *r = NULL;
+	struct errmsg m;
+
+	(void)state;
+	world_init(&w, SITES, 3, 5);
+	assert_int_equal(roster_parse("roster", buf_view(&w.roster_text), &w.authority_public, false, &r, &m), ERR_OK);
+	struct event ev[2] = {{.type = EVENT_ROSTER}, {.type = EVENT_TICK}};
+
+	ev[0].u.roster.roster = r;
+	fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(apply(&w, LUIK, ev, 2, &out), ERR_OK);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	effects_release(&out);
+	world_release(&w);
+}
+
+/* ---- damage ------------------------------------------------------------------------------------------------------------ */
+
+static size_t flip(struct world *w, size_t i, struct view needle)
+{
+	return memkv_flip(w->node[i].store->kv, needle, 3);
+}
+
+/* A flipped bit in a body that is about to be sent: shown, and the node goes on. */
+static void damage_found_while_sending(void **state)
+{
+	struct world w;
+	struct txn *t;
+	struct entry_row e;
+	struct buf body = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 6);
+	world_link(&w, NAMEN, LUIK, false);
+	world_link(&w, NAMEN, LEUVEN, false);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "damaged", NULL);
+	assert_int_equal(txn_begin(w.node[NAMEN].store, false, &t), ERR_OK);
+	assert_int_equal(store_entry_get(t, store_last_arrival(t), &e), ERR_OK);
+	assert_int_equal(store_body_get_part(t, e.body_class, e.body_no, 0, 0, &body), ERR_OK);
+	txn_abort(t);
+	assert_true(flip(&w, NAMEN, buf_view(&body)) > 0);
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 2 * US_PER_S);
+	assert_true(world_alarm(&w, NAMEN, "damage"));
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "whole", NULL);
+	take_is(&w, LUIK, "cic-luik/dispatch", "whole", NULL);
+	buf_release(&body);
+	world_release(&w);
+}
+
+/* A flipped bit in the place of one message does not close its queue. */
+static void a_damaged_place_closes_no_queue(void **state)
+{
+	struct world w;
+	struct msgid id;
+
+	(void)state;
+	world_init(&w, SITES, 3, 7);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "damaged place", &id);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "behind it", NULL);
+	world_run(&w, US_PER_S);
+	/* Only places and keys have an id as their value. */
+	assert_true(flip(&w, LUIK, view_of(id.b, MSGID_BYTES)) > 0);
+	take_is(&w, LUIK, "cic-luik/dispatch", "behind it", NULL);
+	world_release(&w);
+}
+
+/* ---- a lost journal ---------------------------------------------------------------------------------------------------- */
+
+/* What was read before is not handed out, whatever commit fails while the journal comes back. */
+static void recovery_with_failed_commits(void **state)
+{
+	(void)state;
+	for (uint64_t n = 1; n <= 12; n++) {
+		struct world w;
+		struct msgid id;
+		struct taken t = {.body = BUF_EMPTY};
+
+		world_init(&w, SITES, 3, 20 + n);
+		send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
+		take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
+		assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+		world_run(&w, 5 * US_PER_S);
+		world_crash(&w, LUIK);
+		world_lose_journal(&w, LUIK);
+		w.node[LUIK].fail_at = w.node[LUIK].commits + 1 + n;
+		w.node[LUIK].fail_with = ERR_FULL;
+		/* Its peers' segments come late, so that there is something to wait for. */
+		world_start(&w, LUIK);
+		if (world_take_one(&w, LUIK, "cic-luik/dispatch", 20 * US_PER_S, &t))
+			fail_msg("commit %llu failed: handed out what was read", (unsigned long long)n);
+		buf_release(&t.body);
+		world_release(&w);
+	}
+}
+
+/* Nor when frames are lost on the way. */
+static void recovery_with_lost_frames(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 25; seed++) {
+		struct world w;
+		struct msgid id;
+		struct taken t = {.body = BUF_EMPTY};
+
+		world_init(&w, SITES, 3, 50 + seed);
+		send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
+		take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
+		assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+		world_run(&w, 5 * US_PER_S);
+		world_crash(&w, LUIK);
+		world_lose_journal(&w, LUIK);
+		w.loss_percent = 40;
+		world_start(&w, LUIK);
+		bool got = world_take_one(&w, LUIK, "cic-luik/dispatch", 60 * US_PER_S, &t);
+
+		if (got)
+			fail_msg("seed %llu: handed out what was read", (unsigned long long)seed);
+		w.loss_percent = 0;
+		world_run(&w, 30 * US_PER_S);
+		assert_false(world_alarm(&w, LUIK, "recovering"));
+		buf_release(&t.body);
+		world_release(&w);
+	}
+}
+
+/* Its standbys were cut off when it was read: the originator knows it, and so does our own stream that it gives back. */
+static void what_the_originator_knows_was_read(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct taken t = {.body = BUF_EMPTY};
+
+	(void)state;
+	world_init(&w, SITES, 4, 90);
+	send_ok(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
+	world_run(&w, 3 * US_PER_S);
+	world_link(&w, LUIK, NAMEN, false);
+	world_link(&w, LUIK, LEUVEN, false);
+	world_run(&w, US_PER_S);
+	take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+	world_run(&w, 2 * US_PER_S);
+	assert_int_equal(world_state(&w, BRUSSEL, &id), STATE_READ);
+	world_crash(&w, LUIK);
+	world_lose_journal(&w, LUIK);
+	w.node[LUIK].cut[NAMEN] = w.node[LUIK].cut[LEUVEN] = w.node[NAMEN].cut[LUIK] = w.node[LEUVEN].cut[LUIK] = false;
+	world_start(&w, LUIK);
+	assert_false(world_take_one(&w, LUIK, "cic-luik/dispatch", 30 * US_PER_S, &t));
+	assert_false(world_alarm(&w, LUIK, "recovering"));
+	buf_release(&t.body);
+	world_release(&w);
+}
+
+/* ---- hostile peers ------------------------------------------------------------------------------------------------------ */
+
+static enum err count_stream(void *arg, const struct stream_row *row)
+{
+	(void)row;
+	++*(unsigned *)arg;
+	return ERR_OK;
+}
+
+static unsigned streams_at(struct world *w, size_t i)
+{
+	struct txn *t;
+	unsigned n = 0;
+
+	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
+	assert_int_equal(store_stream_each(t, count_stream, &n), ERR_OK);
+	txn_abort(t);
+	return n;
+}
+
+/* The stream from one site to another that this site holds, with its first entry and a head at or above it. */
+struct found { uint16_t from, to; uint8_t precedence; struct stream_row row; bool any; };
+static enum err find_stream(void *arg, const struct stream_row *row)
+{
+	struct found *f = arg;
+
+	if (row->name.originator == f->from && row->name.addressee == f->to && row->name.precedence == f->precedence) {
+		f->row = *row;
+		f->any = true;
+	}
+	return ERR_OK;
+}
+
+/* A peer may not fill this node with streams in another site's name: nothing is made of what nobody signed. */
+static void a_stream_begins_with_its_signature(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct effects out = EFFECTS_EMPTY;
+	uint8_t header[HEADER_BYTES];
+
+	(void)state;
+	world_init(&w, SITES, 3, 91);
+	unsigned before = streams_at(&w, LUIK);
+
+	for (int i = 0; i < 5; i++) {
+		struct stream_name name = {.originator = w.number[NAMEN], .addressee = w.number[LUIK], .precedence = PREC_FLASH, .incarnation = {.born_us = 1000 + i}};
+		struct header h = {.kind = KIND_MESSAGE, .originator = name.originator, .sent = world_wall(&w, LUIK)};
+		struct entry e = {.header = view_of(header, sizeof header), .envelope = text("not sealed")};
+		struct head head = {.number = 1};
+		struct segment_writer sw;
+
+		header_encode(&h, header);
+		entry_hash(&e);
+		buf_clear(&b);
+		frame_begin(&b, FRAME_SEGMENT);
+		segment_begin(&sw, &b, &name, 1);
+		segment_add(&sw, &e);
+		segment_end(&sw, NULL, 0, &head);
+		struct event ev = frame_event(&w, LEUVEN, LANE_URGENT, SIDE_ACCEPTED, &b);
+
+		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+	}
+	assert_int_equal(streams_at(&w, LUIK), before);
+	effects_release(&out);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* A standby gives stubs, or entries without their bodies, instead of entries: they do not take the entries' place. */
+static void a_relay_leaves_nothing_out(void **state)
+{
+	(void)state;
+	for (int stub = 0; stub < 2; stub++) {
+		struct world w;
+		struct buf b = BUF_EMPTY;
+		struct effects out = EFFECTS_EMPTY;
+		struct segment_writer sw;
+		struct entry_row e;
+		struct head head;
+		struct txn *t;
+
+		world_init(&w, SITES, 3, 92);
+		struct found f = {.from = w.number[NAMEN], .to = w.number[LUIK], .precedence = PREC_FLASH};
+
+		world_link(&w, NAMEN, LUIK, false);
+		world_link(&w, NAMEN, LEUVEN, false);
+		world_run(&w, US_PER_S);
+		send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "all of it", NULL);
+		assert_int_equal(txn_begin(w.node[NAMEN].store, false, &t), ERR_OK);
+		assert_int_equal(store_stream_each(t, find_stream, &f), ERR_OK);
+		assert_true(f.any);
+		frame_begin(&b, FRAME_SEGMENT);
+		segment_begin(&sw, &b, &f.row.name, 1);
+		for (uint64_t n = 1; n <= f.row.held; n++) {
+			struct buf body = BUF_EMPTY;
+
+			assert_int_equal(store_entry_find(t, f.row.local, n, &e), ERR_OK);
+			if (n == 1) /* the grant */
+				assert_int_equal(store_body_get_part(t, e.body_class, e.body_no, 0, 0, &body), ERR_OK);
+			e.e.body = buf_view(&body);
+			e.e.flags = n > 1 ? (stub ? ENTRY_STUB : ENTRY_BODY_APART) : 0;
+			segment_add(&sw, &e.e);
+			buf_release(&body);
+		}
+		assert_int_equal(store_head_from(t, f.row.local, f.row.held, &head), ERR_OK);
+		segment_end(&sw, NULL, 0, &head);
+		txn_abort(t);
+		struct event ev = frame_event(&w, LEUVEN, LANE_URGENT, SIDE_ACCEPTED, &b);
+
+		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+		world_link(&w, NAMEN, LUIK, true);
+		world_link(&w, NAMEN, LEUVEN, true);
+		take_is(&w, LUIK, "cic-luik/dispatch", "all of it", NULL);
+		effects_release(&out);
+		buf_release(&b);
+		world_release(&w);
+	}
+}
+
+/* Many small questions for large bodies in one batch: what is answered stays within bounds. */
+static void a_flood_of_wants(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct effects out = EFFECTS_EMPTY;
+	struct event ev[200];
+	size_t len = 20 * LIMIT_CHUNK_BYTES;
+	uint8_t *body = calloc(len, 1);
+	struct txn *t;
+	struct entry_row e;
+
+	(void)state;
+	assert_non_null(body);
+	for (size_t i = 0; i < len; i++)
+		body[i] = (uint8_t)(i * 2654435761u >> 13);
+	world_init(&w, SITES, 3, 93);
+	for (size_t i = 0; i < len; i++)
+		body[i] = (uint8_t)world_random(&w, 256);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, len), NULL, NULL, NULL), ERR_OK);
+	struct part want = {.kind = PART_CHUNK, .count = 20};
+
+	assert_int_equal(txn_begin(w.node[NAMEN].store, false, &t), ERR_OK);
+	for (uint64_t a = store_last_arrival(t); a; a--)
+		if (store_entry_get(t, a, &e) == ERR_OK && e.e.body_len > LIMIT_CHUNK_BYTES)
+			want.body = e.e.body_hash;
+	txn_abort(t);
+	frame_want(&b, &want);
+	for (size_t i = 0; i < 200; i++)
+		ev[i] = frame_event(&w, LUIK, LANE_BULK, SIDE_DIALLED, &b);
+	assert_int_equal(apply(&w, NAMEN, ev, 200, &out), ERR_OK);
+	assert_true(out.bytes.len > LIMIT_CHUNK_BYTES);
+	assert_true(out.bytes.len < 16 * 1024 * 1024);
+	effects_release(&out);
+	buf_release(&b);
+	free(body);
+	world_release(&w);
+}
+
+/* A probe may carry any number. */
+static void a_probe_of_any_time(void **state)
+{
+	struct world w;
+	struct effects out = EFFECTS_EMPTY;
+	static const uint64_t tokens[] = {UINT64_MAX, INT64_MAX, (uint64_t)INT64_MAX + 1, (uint64_t)INT64_MAX + 2};
+
+	(void)state;
+	world_init(&w, SITES, 3, 94);
+	for (size_t i = 0; i < 4; i++) {
+		struct buf b = BUF_EMPTY;
+
+		frame_probe(&b, FRAME_PROBE, tokens[i]);
+		struct event ev = frame_event(&w, NAMEN, LANE_URGENT, SIDE_ACCEPTED, &b);
+
+		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+		buf_release(&b);
+	}
+	effects_release(&out);
+	world_release(&w);
+}
+
+/* ---- custody -------------------------------------------------------------------------------------------------------------- */
+
+/* A standby that holds the first part of a burst, and whose originator is gone for good, can give what it holds. */
+static bool part_of_a_burst(uint64_t seed)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	uint8_t body[8000];
+	struct found f;
+	struct txn *t;
+
+	world_init(&w, SITES, 3, seed);
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, US_PER_S);
+	for (size_t i = 0; i < sizeof body; i++)
+		body[i] = (uint8_t)world_random(&w, 256);
+	w.jitter_us = 400000;
+	for (int i = 0; i < 20; i++) {
+		struct request_writer rw;
+
+		buf_clear(&b);
+		body[0] = (uint8_t)i;
+		request_begin(&rw, &b, REQ_SUBMIT, 5000 + (uint32_t)i);
+		request_str(&rw, F_TO, "cic-luik/dispatch");
+		request_field(&rw, F_BODY, view_of(body, sizeof body));
+		request_end(&rw);
+		world_request(&w, NAMEN, &b);
+	}
+	f = (struct found){.from = w.number[NAMEN], .to = w.number[LUIK], .precedence = PREC_ROUTINE};
+	for (int i = 0; i < 1000 && f.row.held < 2; i++) {
+		world_run(&w, 1000);
+		assert_int_equal(txn_begin(w.node[LEUVEN].store, false, &t), ERR_OK);
+		assert_int_equal(store_stream_each(t, find_stream, &f), ERR_OK);
+		txn_abort(t);
+	}
+	bool part = f.row.held >= 2 && f.row.held < 21; /* of the grant and 20 messages */
+
+	world_crash(&w, NAMEN);
+	world_crash(&w, LEUVEN); /* what was still on its way is gone */
+	w.jitter_us = 0;
+	world_start(&w, LEUVEN);
+	world_run(&w, 30 * US_PER_S);
+	for (uint64_t n = 2; n <= f.row.held; n++)
+		if (!world_take_one(&w, LUIK, "cic-luik/dispatch", 2 * US_PER_S, NULL))
+			fail_msg("Leuven holds %llu entries, entry %llu did not come", (unsigned long long)f.row.held, (unsigned long long)n);
+	buf_release(&b);
+	world_release(&w);
+	return part;
+}
+
+static void a_part_of_a_burst_can_be_handed_on(void **state)
+{
+	int parts = 0;
+
+	(void)state;
+	for (uint64_t seed = 200; seed < 212; seed++)
+		parts += part_of_a_burst(seed);
+	assert_true(parts > 0);
+}
+
+/* A failed commit does not make a body whole that is still coming. */
+static void held_is_whole(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct event tick = {.type = EVENT_TICK};
+	struct effects out = EFFECTS_EMPTY;
+	size_t len = 3 * LIMIT_CHUNK_BYTES;
+	uint8_t *body = calloc(len, 1);
+
+	(void)state;
+	assert_non_null(body);
+	world_init(&w, SITES, 3, 96);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, len), NULL, &id, NULL), ERR_OK);
+	/* The entry is there and acknowledged, its body is not. */
+	world_run(&w, 7000);
+	for (int i = 0; i < 8; i++) {
+		enum wait_state before = world_state(&w, NAMEN, &id);
+
+		fail_next(&w, NAMEN, ERR_FULL);
+		assert_int_equal(apply(&w, NAMEN, &tick, 1, &out), ERR_OK);
+		if (before < STATE_HELD)
+			assert_true(world_state(&w, NAMEN, &id) < STATE_HELD || world_status(&w, LUIK, "delivered") == 1);
+		world_run(&w, 2000);
+	}
+	effects_release(&out);
+	free(body);
+	world_release(&w);
+}
+
+/* ---- desks and senders ----------------------------------------------------------------------------------------------------- */
+
+static void too_long(int sig)
+{
+	static const char say[] = "a test does not end\n";
+
+	(void)sig;
+	(void)!write(2, say, sizeof say - 1);
+	_exit(1);
+}
+
+/* Somebody waits for one exercise while another one fills the queue: the real messages go on. */
+static void an_exercise_holds_up_nothing(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct send_options drill = {.exercise = "storm-26"};
+
+	(void)state;
+	alarm(40);
+	signal(SIGALRM, too_long);
+	world_init(&w, SITES, 3, 97);
+	for (int i = 0; i < 600; i++)
+		assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("drill"), &drill, NULL, NULL), ERR_OK);
+	take_bytes(&b, "cic-luik/dispatch", 6000, 1, "fire-26");
+	world_request(&w, LUIK, &b);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "real", NULL);
+	take_is(&w, LUIK, "cic-luik/dispatch", "real", NULL);
+	/* And what that exercise waits for comes, from behind all the others. */
+	drill.exercise = "fire-26";
+	assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("fire"), &drill, NULL, NULL), ERR_OK);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	alarm(0);
+	buf_release(&b);
+	world_release(&w);
+}
+
+static enum err count_orphan(void *arg, const struct body_row *row)
+{
+	(void)row;
+	++*(unsigned *)arg;
+	return ERR_OK;
+}
+
+static unsigned orphans_at(struct world *w, size_t i)
+{
+	struct txn *t;
+	unsigned n = 0;
+
+	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
+	assert_int_equal(store_body_each_orphan(t, count_orphan, &n), ERR_OK);
+	txn_abort(t);
+	return n;
+}
+
+/* A large body sent again under its key, and one that breaks off, leave nothing behind. */
+static void an_upload_that_is_not_kept_leaves_nothing(void **state)
+{
+	struct world w;
+	struct send_options key = {.key = "k"};
+	struct event gone = {.type = EVENT_CLIENT_CLOSED};
+	struct effects out = EFFECTS_EMPTY;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+	size_t len = 3 * LIMIT_CHUNK_BYTES;
+	uint8_t *body = calloc(len, 1);
+	bool dup = false;
+
+	(void)state;
+	assert_non_null(body);
+	world_init(&w, SITES, 3, 98);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, len), &key, NULL, &dup), ERR_OK);
+	assert_true(dup);
+	world_run(&w, 2 * US_PER_S);
+	assert_int_equal(orphans_at(&w, NAMEN), 0);
+	request_begin(&rw, &b, REQ_SUBMIT, 7000);
+	request_str(&rw, F_TO, "cic-luik/dispatch");
+	request_u64(&rw, F_BODY_BYTES, len);
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	buf_clear(&b);
+	request_begin(&rw, &b, REQ_CHUNK, 7000);
+	request_field(&rw, F_BODY, view_of(body, LIMIT_CHUNK_BYTES));
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	world_run(&w, US_PER_S);
+	assert_int_equal(orphans_at(&w, NAMEN), 1);
+	gone.u.client.client = WORLD_CLIENT;
+	assert_int_equal(apply(&w, NAMEN, &gone, 1, &out), ERR_OK);
+	world_run(&w, 2 * US_PER_S);
+	assert_int_equal(orphans_at(&w, NAMEN), 0);
+	effects_release(&out);
+	buf_release(&b);
+	free(body);
+	world_release(&w);
+}
+
+/* One id of several is wrong: none is cancelled. */
+static void a_cancel_is_not_half_done(void **state)
+{
+	struct world w;
+	struct msgid id, none = {{1}};
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 99);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
+	world_run(&w, US_PER_S);
+	request_begin(&rw, &b, REQ_CANCEL, 8000);
+	request_id(&rw, &id);
+	request_id(&rw, &none);
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, NAMEN, REPLY_ERROR), 1);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* The quota on FLASH is a user's, not a connection's, and a refused batch does not use it up. */
+static void the_quota_on_flash_is_a_users(void **state)
+{
+	struct world w;
+	struct event open[2] = {{.type = EVENT_CLIENT_CLOSED}, {.type = EVENT_CLIENT_OPEN}};
+	struct effects out = EFFECTS_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 100);
+	open[0].u.client.client = open[1].u.client.client = WORLD_CLIENT;
+	open[1].u.client.rights = (struct client_rights){.name = "gateway", .may_send = true, .flash_per_hour = 2};
+	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	fail_next(&w, NAMEN, ERR_FULL);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("refused"), NULL, NULL, NULL), ERR_FULL);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("one"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("two"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("three"), NULL, NULL, NULL), ERR_BUSY);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_IMMEDIATE, text("four"), NULL, NULL, NULL), ERR_OK);
+	world_run(&w, 3601 * US_PER_S);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("five"), NULL, NULL, NULL), ERR_OK);
+	effects_release(&out);
+	world_release(&w);
+}
+
+/* A length without a body is no body of no bytes. */
+static void a_body_is_as_long_as_said(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 101);
+	for (int with = 0; with < 2; with++) {
+		buf_clear(&b);
+		request_begin(&rw, &b, REQ_SUBMIT, 8000);
+		request_str(&rw, F_TO, "cic-luik/dispatch");
+		request_u64(&rw, F_BODY_BYTES, 100);
+		if (with)
+			request_field(&rw, F_BODY, text("short"));
+		request_end(&rw);
+		world_request(&w, NAMEN, &b);
+		world_run(&w, US_PER_S);
+		assert_int_equal(replies_of(&w, NAMEN, REPLY_ACCEPTED), 0);
+	}
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, view_of(NULL, 0), NULL, NULL, NULL), ERR_OK);
+	take_is(&w, LUIK, "cic-luik/dispatch", "", NULL);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* The acknowledgement was lost; the digest of the next connection says it too. */
+static void who_waits_hears_it_from_a_digest(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 102);
+	world_crash(&w, LUIK);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "before", &id);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
+	world_link(&w, NAMEN, LEUVEN, false); /* the segment is on its way, no answer comes back */
+	request_begin(&rw, &b, REQ_WAIT, 8100);
+	request_id(&rw, &id);
+	request_u8(&rw, F_STATE, STATE_HELD_BY_STANDBY);
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, NAMEN, REPLY_STATE), 0);
+	world_link(&w, NAMEN, LEUVEN, true);
+	world_run(&w, 10 * US_PER_S);
+	assert_int_equal(replies_of(&w, NAMEN, REPLY_STATE), 1);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* A FLASH whose body travels apart does not wait for the bodies of bulk. */
+static void a_flash_body_goes_first(void **state)
+{
+	struct world w;
+	size_t len = 100 * LIMIT_CHUNK_BYTES;
+	uint8_t *body = calloc(len, 1);
+	struct msgid flash;
+
+	(void)state;
+	assert_non_null(body);
+	world_init(&w, SITES, 2, 103);
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, US_PER_S);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, len), NULL, NULL, NULL), ERR_OK);
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 60000);
+	assert_int_equal(world_status(&w, LUIK, "delivered"), 0);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_FLASH, view_of(body, 3 * LIMIT_CHUNK_BYTES), NULL, &flash, NULL), ERR_OK);
+	while (world_status(&w, LUIK, "delivered") < 1)
+		world_run(&w, 1000);
+	world_run(&w, 20000);
+	assert_int_equal(world_state(&w, NAMEN, &flash), STATE_DELIVERED);
+	free(body);
+	world_release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_take_takes_no_more_than_asked),
+		cmocka_unit_test(a_refused_take_takes_nothing),
+		cmocka_unit_test(nothing_is_handed_to_who_is_gone),
+		cmocka_unit_test(a_lease_ends_while_commits_fail),
+		cmocka_unit_test(a_roster_applied_twice),
+		cmocka_unit_test(damage_found_while_sending),
+		cmocka_unit_test(a_damaged_place_closes_no_queue),
+		cmocka_unit_test(recovery_with_failed_commits),
+		cmocka_unit_test(recovery_with_lost_frames),
+		cmocka_unit_test(what_the_originator_knows_was_read),
+		cmocka_unit_test(a_stream_begins_with_its_signature),
+		cmocka_unit_test(a_relay_leaves_nothing_out),
+		cmocka_unit_test(a_flood_of_wants),
+		cmocka_unit_test(a_probe_of_any_time),
+		cmocka_unit_test(a_part_of_a_burst_can_be_handed_on),
+		cmocka_unit_test(held_is_whole),
+		cmocka_unit_test(an_exercise_holds_up_nothing),
+		cmocka_unit_test(an_upload_that_is_not_kept_leaves_nothing),
+		cmocka_unit_test(a_cancel_is_not_half_done),
+		cmocka_unit_test(the_quota_on_flash_is_a_users),
+		cmocka_unit_test(a_body_is_as_long_as_said),
+		cmocka_unit_test(who_waits_hears_it_from_a_digest),
+		cmocka_unit_test(a_flash_body_goes_first),
+	};
+
+	if (getenv("REVIEW_TEST"))
+		cmocka_set_test_filter(getenv("REVIEW_TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
