@@ -179,6 +179,16 @@ static void own_again(struct core *c, struct stream *s, const struct entry_row *
 		submit_known_again(c, &h, &env);
 }
 
+/* An id names one message; a site that uses another's, or its own again, cannot put its message in the place of the first. */
+static void second_entry(struct core *c, const struct header *h, const struct msg_row *row)
+{
+	char id[MSGID_TEXT_BYTES], from[LIMIT_NAME_BYTES + 1], first[LIMIT_NAME_BYTES + 1];
+
+	msgid_format(&h->id, id);
+	alarm_raise(c, "id", id, "ask the site that wrote the second one; it is held, and not handed out",
+		    "%s sent message %s, which %s had sent already", site_name(c, h->originator, from), id, site_name(c, row->originator, first));
+}
+
 static void message_arrived(struct core *c, struct stream *s, struct entry_row *entry, const struct header *h)
 {
 	struct buf events = BUF_EMPTY;
@@ -187,12 +197,20 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	uint8_t which;
 	uint64_t arrival = entry->arrival;
 
-	if (msg_load(c, &h->id, addressee, &row, &events)) {
-		txn_fail(c->t, ERR_DAMAGED);
+	enum err e = msg_load(c, &h->id, addressee, &row, &events);
+
+	if (e == ERR_DAMAGED) {
+		/* What was reported of it before is lost; the message is not, and its stream goes on. */
+		damage_found(c, arrival, "what was known of the message cannot be read");
+		row = (struct msg_row){.id = h->id, .addressee = addressee};
+	} else if (e) {
+		txn_fail(c->t, e);
 		goto out;
 	}
-	if (row.arrival && row.arrival != arrival && row.state != LOC_NONE)
-		goto out; /* the same message by a second entry: the first one stands in its queue */
+	if (row.arrival && row.arrival != arrival) {
+		second_entry(c, h, &row);
+		goto out;
+	}
 	bool again = row.arrival == arrival && row.state != LOC_NONE;
 
 	row.arrival = arrival;
@@ -291,7 +309,7 @@ static void expire_one(struct core *c, uint64_t arrival)
 		goto out;
 	struct stream *s = stream_by_local(c, entry.stream);
 
-	if (!s || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, &which))
+	if (!s || !h.expires.us || h.expires.us > c->wall.us || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, &which))
 		goto out;
 	c->counters.expired++;
 	c->counters_dirty = true;
@@ -307,7 +325,10 @@ void deliver_expire(struct core *c)
 
 	/* A clock that is not to be trusted expires nothing. */
 	for (int i = 0; i < 256 && !c->clock_unsure; i++) {
-		if (store_expiry_first(c->t, &when, &arrival) || when.us > c->wall.us)
+		enum err e = store_expiry_first(c->t, &when, &arrival);
+
+		/* A damaged row still says by its key when it was due, and the entry's own header decides. */
+		if ((e && e != ERR_DAMAGED) || when.us > c->wall.us)
 			return;
 		store_expiry_del(c->t, when, arrival);
 		expire_one(c, arrival);

@@ -119,10 +119,8 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 	struct body_row have;
 
 	/* Only who wrote an entry may leave something out of it that would not come by itself. */
-	if (p->site != s->row.name.originator && left_out(e)) {
-		p->refused++;
+	if (p->site != s->row.name.originator && left_out(e))
 		return false;
-	}
 
 	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole) {
 		row.body_no = have.body_no;
@@ -156,13 +154,21 @@ static void flow_ack(struct stream *s, const struct peer *p)
 		f->ack_due = true;
 }
 
-/* s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
+static bool is_message(const struct entry *e)
+{
+	struct header h;
+
+	return header_decode(e->header, &h) || h.kind == KIND_MESSAGE;
+}
+
+/* When room is short the peer keeps its messages and sends them again; reports and grants are taken while there is any.
+ * s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
 static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before)
 {
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
 	struct entry *e = calloc(seg->entries ? seg->entries : 1, sizeof *e);
-	bool go = true;
+	bool admits = space_admits(c, seg->name.precedence ? (uint8_t)(seg->name.precedence - 1) : PREC_FLASH), go = true;
 
 	if (!after || !e) {
 		txn_fail(c->t, ERR_NOMEM);
@@ -179,7 +185,8 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 	flow_ack(s, p);
 	for (uint16_t i = 0; go && i < seg->entries; i++)
 		if (seg->first + i == s->row.held + 1)
-			go = take_entry(c, p, s, &e[i], &after[i]);
+			go = (admits || !is_message(&e[i])) && take_entry(c, p, s, &e[i], &after[i]);
+	p->refused += !go;
 	if (seg->head.number > s->row.head)
 		store_head_put(c->t, &s->row, &seg->head);
 	stream_advanced(c, s);
@@ -201,10 +208,6 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 	if (seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation)) {
 		peer_bad(c, p, "this node's own stream back to it");
 		return;
-	}
-	if (!space_admits(c, seg->name.precedence ? (uint8_t)(seg->name.precedence - 1) : PREC_FLASH)) {
-		p->refused++;
-		return; /* the peer keeps it and sends it again */
 	}
 	struct stream *s = stream_by_name(c, &seg->name);
 

@@ -469,6 +469,49 @@ static void a_relay_leaves_nothing_out(void **state)
 	}
 }
 
+/* A site cannot put a message of its own in the place of another's by using its id. */
+static void an_id_names_one_message(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct effects out = EFFECTS_EMPTY;
+	uint8_t header[HEADER_BYTES];
+	struct msgid id;
+
+	(void)state;
+	world_init(&w, SITES, 3, 104);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "the first", NULL);
+	take_is(&w, LUIK, "cic-luik/dispatch", "the first", &id);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+	struct stream_name name = {.originator = w.number[LEUVEN], .addressee = w.number[LUIK], .precedence = PREC_FLASH, .incarnation = {.born_us = 1}};
+	struct header h = {.kind = KIND_MESSAGE, .originator = name.originator, .id = id, .sent = world_wall(&w, LUIK)};
+	struct entry e = {.header = view_of(header, sizeof header), .envelope = text("not sealed")};
+	struct head head = {.number = 1};
+	struct segment_writer sw;
+	struct hash network = store_birth(w.node[LUIK].store)->network, stream = stream_hash(&network, &name), leaf;
+
+	header_encode(&h, header);
+	entry_hash(&e);
+	leaf = entry_leaf(&e);
+	head.chain = chain_next(&stream, 1, &leaf);
+	head_sign(w.suite, &w.keys[LEUVEN].identity, &stream, &head);
+	frame_begin(&b, FRAME_SEGMENT);
+	segment_begin(&sw, &b, &name, 1);
+	segment_add(&sw, &e);
+	segment_end(&sw, NULL, 0, &head);
+	struct event ev = frame_event(&w, LEUVEN, LANE_URGENT, SIDE_ACCEPTED, &b);
+
+	unsigned before = streams_at(&w, LUIK);
+
+	assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+	assert_int_equal(streams_at(&w, LUIK), before + 1); /* it was well signed */
+	assert_true(world_alarm(&w, LUIK, "id"));
+	assert_false(world_alarm(&w, LUIK, "sealed"));
+	effects_release(&out);
+	buf_release(&b);
+	world_release(&w);
+}
+
 /* Many small questions for large bodies in one batch: what is answered stays within bounds. */
 static void a_flood_of_wants(void **state)
 {
@@ -854,6 +897,38 @@ static void a_flash_body_goes_first(void **state)
 	world_release(&w);
 }
 
+/* Where bulk is refused for want of room, receipts of bulk still come. */
+static void receipts_come_when_room_is_short(void **state)
+{
+	struct world w;
+	struct msgid id, last = {{0}};
+	struct store_options small = {.quota_bytes = 600 * 1024};
+	uint8_t body[20000];
+	enum err e = ERR_OK;
+
+	(void)state;
+	world_init(&w, SITES, 3, 105);
+	for (size_t i = 0; i < sizeof body; i++)
+		body[i] = (uint8_t)world_random(&w, 256);
+	struct store_birth birth = *store_birth(w.node[NAMEN].store);
+
+	world_crash(&w, NAMEN);
+	store_close(w.node[NAMEN].store);
+	assert_int_equal(store_open_memory(&birth, &small, NULL, NULL, &w.node[NAMEN].store), ERR_OK);
+	world_start(&w, NAMEN);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "receipt please", &id);
+	for (int i = 0; i < 60 && !e; i++)
+		e = world_send(&w, NAMEN, "cic-luik/messages", PREC_FLASH, view_of(body, sizeof body), NULL, &last, NULL);
+	assert_int_equal(e, ERR_FULL); /* 97 % */
+	world_run(&w, 3 * US_PER_S);
+	take_is(&w, LUIK, "cic-luik/dispatch", "receipt please", NULL);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+	world_run(&w, 3 * US_PER_S);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -869,6 +944,7 @@ int main(void)
 		cmocka_unit_test(what_the_originator_knows_was_read),
 		cmocka_unit_test(a_stream_begins_with_its_signature),
 		cmocka_unit_test(a_relay_leaves_nothing_out),
+		cmocka_unit_test(an_id_names_one_message),
 		cmocka_unit_test(a_flood_of_wants),
 		cmocka_unit_test(a_probe_of_any_time),
 		cmocka_unit_test(a_part_of_a_burst_can_be_handed_on),
@@ -880,6 +956,7 @@ int main(void)
 		cmocka_unit_test(a_body_is_as_long_as_said),
 		cmocka_unit_test(who_waits_hears_it_from_a_digest),
 		cmocka_unit_test(a_flash_body_goes_first),
+		cmocka_unit_test(receipts_come_when_room_is_short),
 	};
 
 	if (getenv("REVIEW_TEST"))
