@@ -78,6 +78,10 @@ static_assert(LIMIT_CHUNK_BYTES + 8 * 1024 <= LIMIT_REQUEST_BYTES, "a chunk trav
 /* Addressees of one submission, ids of one ack: more are refused. */
 #define LIMIT_REQUEST_ADDRESSES 64
 #define LIMIT_REQUEST_IDS 1024
+/* What one client may have open at a time: takes, waits, bodies on their way in. More are refused until one ends. */
+#define LIMIT_CLIENT_TAKES 64
+#define LIMIT_CLIENT_WAITS 4096
+#define LIMIT_CLIENT_UPLOADS 16
 /* A lease: at most a day. */
 #define LIMIT_LEASE_US (24LL * 3600 * 1000000)
 

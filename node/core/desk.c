@@ -480,6 +480,15 @@ static enum err take_fields(struct core *c, const struct request *rq, struct tak
 	return ERR_OK;
 }
 
+static size_t takes_of(const struct core *c, uint64_t client)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_takes; i++)
+		n += c->takes[i].client == client && !c->takes[i].done;
+	return n;
+}
+
 void take_request(struct core *c, struct client *cl, const struct request *rq)
 {
 	struct take t = {.client = cl->id, .tag = rq->tag, .left = 1, .lease_us = c->config.lease_us};
@@ -487,6 +496,8 @@ void take_request(struct core *c, struct client *cl, const struct request *rq)
 	enum err e = cl->rights.may_take ? take_fields(c, rq, &t, &m)
 					 : err_set(&m, ERR_NOT_PERMITTED, "take: %s may not take (see `clients` in node.conf)", cl->rights.name);
 
+	if (!e && takes_of(c, cl->id) >= LIMIT_CLIENT_TAKES)
+		e = err_set(&m, ERR_BUSY, "take: %d are open on this connection already (stop one first)", LIMIT_CLIENT_TAKES);
 	if (e) {
 		reply_error(c, cl->id, rq->tag, e, "%s", m.text);
 		return;

@@ -389,13 +389,23 @@ static void upload_drop(struct core *c, struct upload *u)
 	c->n_uploads--;
 }
 
+static size_t uploads_of(const struct core *c, uint64_t client)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_uploads; i++)
+		n += c->uploads[i].client == client;
+	return n;
+}
+
 static void upload_begin(struct core *c, struct client *cl, uint32_t tag, const struct submission *s, struct view message)
 {
-	struct upload *u = upload_find(c, cl->id, tag) ? NULL : array_grow(&c->uploads, &c->n_uploads, sizeof *u);
+	bool free_slot = !upload_find(c, cl->id, tag) && uploads_of(c, cl->id) < LIMIT_CLIENT_UPLOADS;
+	struct upload *u = free_slot ? array_grow(&c->uploads, &c->n_uploads, sizeof *u) : NULL;
 	struct request_writer w;
 
 	if (!u) {
-		reply_error(c, cl->id, tag, ERR_BUSY, "send: this tag is in use already");
+		reply_error(c, cl->id, tag, ERR_BUSY, "send: this tag is in use, or %d bodies are on their way in already", LIMIT_CLIENT_UPLOADS);
 		return;
 	}
 	*u = (struct upload){.client = cl->id, .tag = tag, .bytes = s->body_bytes, .hasher = hasher_new(HASH_BODY)};

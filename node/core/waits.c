@@ -88,6 +88,15 @@ static bool wait_answer(struct core *c, struct wait *w)
 	return true;
 }
 
+static size_t waits_of(const struct core *c, uint64_t client)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_waits; i++)
+		n += c->waits[i].client == client && !c->waits[i].done;
+	return n;
+}
+
 void wait_request(struct core *c, struct client *cl, const struct request *rq)
 {
 	struct view fields = rq->fields;
@@ -117,6 +126,10 @@ void wait_request(struct core *c, struct client *cl, const struct request *rq)
 	}
 	if (wait_answer(c, &w))
 		return;
+	if (waits_of(c, cl->id) >= LIMIT_CLIENT_WAITS) {
+		reply_error(c, cl->id, rq->tag, ERR_BUSY, "wait: %d are open on this connection already (the message stays accepted)", LIMIT_CLIENT_WAITS);
+		return;
+	}
 	struct wait *slot = array_grow(&c->waits, &c->n_waits, sizeof *slot);
 
 	if (slot)

@@ -897,6 +897,35 @@ static void a_flash_body_goes_first(void **state)
 	world_release(&w);
 }
 
+/* One client cannot fill the node with requests that wait. */
+static void a_client_has_so_much_open(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 106);
+	for (uint32_t i = 0; i < LIMIT_CLIENT_TAKES + LIMIT_CLIENT_UPLOADS + 2; i++) {
+		bool take = i <= LIMIT_CLIENT_TAKES;
+
+		buf_clear(&b);
+		if (take) {
+			take_bytes(&b, "cic-luik/dispatch", 9000 + i, 1, NULL);
+		} else {
+			request_begin(&rw, &b, REQ_SUBMIT, 9000 + i);
+			request_str(&rw, F_TO, "cic-namen/dispatch");
+			request_u64(&rw, F_BODY_BYTES, LIMIT_BODY_BYTES);
+			request_end(&rw);
+		}
+		world_request(&w, LUIK, &b);
+		world_run(&w, 10);
+	}
+	assert_int_equal(replies_of(&w, LUIK, REPLY_ERROR), 2);
+	buf_release(&b);
+	world_release(&w);
+}
+
 /* Where bulk is refused for want of room, receipts of bulk still come. */
 static void receipts_come_when_room_is_short(void **state)
 {
@@ -956,6 +985,7 @@ int main(void)
 		cmocka_unit_test(a_body_is_as_long_as_said),
 		cmocka_unit_test(who_waits_hears_it_from_a_digest),
 		cmocka_unit_test(a_flash_body_goes_first),
+		cmocka_unit_test(a_client_has_so_much_open),
 		cmocka_unit_test(receipts_come_when_room_is_short),
 	};
 
