@@ -13,6 +13,8 @@
 #define SHRINK_RUNS 400
 /* Every so many seeds of a sweep run with the real signatures and seals. */
 #define REAL_EVERY 16
+/* Every so many probe as often as nodes in the field do. */
+#define FIELD_EVERY 64
 
 enum { EXIT_DONE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 
@@ -186,11 +188,13 @@ static const struct crypt_suite *suite_of(const struct drill *d, uint64_t seed)
 /* Likewise how often idle links are probed: mostly seldom, which is fast, sometimes as often as in the field. */
 static int64_t probe_of(const struct options *o, const struct drill *d, uint64_t seed)
 {
-	static const int64_t choice_s[8] = {600, 600, 120, 600, 60, 600, 120, 5};
+	static const int64_t choice_s[16] = {600, 600, 120, 600, 600, 60, 600, 600, 600, 30, 600, 600, 120, 600, 600, 600};
 
 	if (o->probe_us)
 		return o->probe_us;
-	return d->swarm.on ? choice_s[seed % 8] * US_PER_S : 0;
+	if (!d->swarm.on)
+		return 0;
+	return (seed % FIELD_EVERY == 7 ? 5 : choice_s[seed % 16]) * US_PER_S;
 }
 
 static int run_seed(const struct options *o, const struct drill *d, uint64_t seed, struct ended *x)

@@ -163,7 +163,8 @@ void world_commit_fails(struct world *w, size_t site, int count, enum err e);
 bool world_flip_bit(struct world *w, size_t site);
 void world_lose_disk(struct world *w, size_t site);          /* crashes it; the next start begins an empty journal (BIRTH_LOST) */
 void world_backup(struct world *w, size_t site);             /* keeps an image of the journal; replaces the one kept before */
-bool world_restore(struct world *w, size_t site);            /* crashes it, puts the image back; false: there is none */
+bool world_restore(struct world *w, size_t site);            /* crashes it, puts the image back, marked as restored, on a disk with
+                                                              * room; false: there is no image */
 void world_clock_offset(struct world *w, size_t site, int64_t offset_us); /* of its wall clock against the truth, from now */
 void world_clock_step(struct world *w, size_t site, int64_t by_us);
 void world_clock_drift(struct world *w, size_t site, int32_t ppm);

@@ -148,6 +148,18 @@ void world_backup(struct world *w, size_t site)
 	n->image_at = w->now;
 }
 
+/* The mark that `estafette restore` leaves in what it puts back: what happened since must come from others first. */
+static bool mark_restored(struct store *s)
+{
+	static const uint8_t yes = 1;
+	struct txn *t = NULL;
+
+	if (txn_begin(s, true, &t))
+		return false;
+	store_meta_put(t, META_RECOVERING, view_of(&yes, 1));
+	return txn_commit(t) == ERR_OK;
+}
+
 bool world_restore(struct world *w, size_t site)
 {
 	struct node *n = &w->node[site];
@@ -158,7 +170,9 @@ bool world_restore(struct world *w, size_t site)
 	/* A new folder for what is put back: nothing of the old one may shine through. */
 	node_store_drop(w, n);
 	n->journal++;
-	if (node_store_open(w, n) || disk_put_back(&n->disk, n->image))
+	n->disk.full = false;
+	n->disk.fail_next = ERR_OK;
+	if (node_store_open(w, n) || disk_put_back(&n->disk, n->image) || !mark_restored(n->store))
 		must(NULL);
 	n->lost = false;
 	w->counts.restores++;
