@@ -177,8 +177,10 @@ static bool write_all(int fd, const char *bytes, size_t n)
 	return true;
 }
 
+static const char *name_of(const struct job *j) { return strcmp(j->name, "-") == 0 ? "standard input" : j->name; }
+
 /* A pipe does not say how long it is, and the node wants to know first: it goes through a file without a name. */
-static int spool(struct cli *cli, int in)
+static int spool(struct cli *cli, int in, const char *name)
 {
 	char piece[65536];
 	ssize_t n;
@@ -186,7 +188,7 @@ static int spool(struct cli *cli, int in)
 	const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp";
 	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0) {
-		cli_fail(cli, ERR_IO, "%s: %s (standard input waits there; choose another folder with TMPDIR)", dir, strerror(errno));
+		cli_fail(cli, ERR_IO, "%s: %s (%s waits there; choose another folder with TMPDIR)", dir, strerror(errno), name);
 		return -1;
 	}
 	while ((n = read(in, piece, sizeof piece)) != 0) {
@@ -195,14 +197,23 @@ static int spool(struct cli *cli, int in)
 		sum += n > 0 ? (uint64_t)n : 0;
 		if (n < 0 || sum > LIMIT_BODY_BYTES || !write_all(fd, piece, (size_t)n)) {
 			if (sum > LIMIT_BODY_BYTES)
-				cli_fail(cli, ERR_TOO_LARGE, "standard input: over 1GiB (the largest body)");
+				cli_fail(cli, ERR_TOO_LARGE, "%s: over 1GiB (the largest body)", name);
+			else if (n < 0)
+				cli_fail(cli, ERR_IO, "%s: %s", name, strerror(errno));
 			else
-				cli_fail(cli, ERR_IO, "standard input: %s", strerror(errno));
+				cli_fail(cli, ERR_IO, "%s: %s (%s waits there; choose another folder with TMPDIR)", dir, strerror(errno), name);
 			close(fd);
 			return -1;
 		}
 	}
 	return fd;
+}
+
+/* Files of /proc, /sys and some mounts say that they hold nothing and do not mean it. */
+static bool size_is_true(int fd, const struct stat *st)
+{
+	char byte;
+	return S_ISREG(st->st_mode) && (st->st_size > 0 || pread(fd, &byte, 1, 0) == 0);
 }
 
 /* Opens the body of a job. False when that fails: said already. */
@@ -212,15 +223,15 @@ static bool open_body(struct cli *cli, struct job *j)
 	bool in = strcmp(j->name, "-") == 0;
 	j->fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(j->name, O_RDONLY | O_CLOEXEC);
 	if (j->fd < 0 || fstat(j->fd, &st) != 0) {
-		cli_fail(cli, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", j->name, strerror(errno));
+		cli_fail(cli, cli_err_of_errno(), "%s: %s (name files that you can read, or - for standard input)", name_of(j), strerror(errno));
 		return false;
 	}
 	if (S_ISDIR(st.st_mode)) {
 		cli_fail(cli, ERR_USAGE, "%s: a folder (name its files)", j->name);
 		return false;
 	}
-	if (!S_ISREG(st.st_mode)) {
-		int file = spool(cli, j->fd);
+	if (!size_is_true(j->fd, &st)) {
+		int file = spool(cli, j->fd, name_of(j));
 		close(j->fd);
 		j->fd = file;
 		if (file < 0 || fstat(file, &st) != 0)
