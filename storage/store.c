@@ -1,6 +1,7 @@
 /* A store's life, its space, transactions, and the small named values. */
 #include "storage/store.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -156,6 +157,8 @@ enum err store_open(const char *dir, const struct store_options *o, struct store
 	struct lmdbkv_options how = {.map_bytes = map_of(quota_of(o)), .read_only = o && o->read_only};
 	struct store *s = NULL;
 	enum err e;
+	if (access(dir, R_OK | X_OK) != 0 && errno == EACCES)
+		return err_set(m, ERR_NOT_PERMITTED, "%s: the folder may not be opened by this user (run as the user of the node)", dir);
 	if (folder_state(dir) != FOLDER_THERE)
 		return err_set(m, ERR_NOT_FOUND, "%s: there is no journal", dir);
 	if (folder_open_here(dir))

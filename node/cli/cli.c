@@ -104,10 +104,14 @@ int cli_option(struct cli *cli, int argc, char **argv, const struct option *opti
 
 /* ---- files ---------------------------------------------------------------------------------------------- */
 
+enum err cli_err_of_errno(void)
+{
+	return errno == ENOENT ? ERR_NOT_FOUND : errno == EACCES || errno == EPERM ? ERR_NOT_PERMITTED : ERR_IO;
+}
+
 static enum err fail_io(struct errmsg *m, const char *path, const char *what)
 {
-	enum err e = errno == ENOENT ? ERR_NOT_FOUND : errno == EACCES || errno == EPERM ? ERR_NOT_PERMITTED : ERR_IO;
-	return err_set(m, e, "%.300s: it cannot be %s: %s", path, what, strerror(errno));
+	return err_set(m, cli_err_of_errno(), "%.300s: it cannot be %s: %s", path, what, strerror(errno));
 }
 
 static enum err read_all(int fd, const char *path, size_t max, struct buf *out, struct errmsg *m)

@@ -30,6 +30,9 @@ int cli_fail(const struct cli *cli, enum err code, const char *fmt, ...) PRINTF_
 void cli_options_begin(void);
 int cli_option(struct cli *cli, int argc, char **argv, const struct option *options);
 
+/* What errno says about a path, as a code that scripts know: ERR_NOT_FOUND, ERR_NOT_PERMITTED or ERR_IO. */
+enum err cli_err_of_errno(void);
+
 /* The whole file, appended to out. ERR_IO, ERR_NOT_FOUND, ERR_TOO_LARGE (over max bytes), ERR_NOMEM, m filled. */
 MUST_USE enum err cli_read_file(const char *path, size_t max, struct buf *out, struct errmsg *m);
 

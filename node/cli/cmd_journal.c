@@ -70,7 +70,7 @@ static int journal_open(struct journal *j, const char *path)
 	struct txn *t = NULL;
 	int status = EXIT_OK;
 	if (stat(path, &st) != 0)
-		return cli_fail(j->cli, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s (the folder of a journal, or a node.conf)", path, strerror(errno));
+		return cli_fail(j->cli, cli_err_of_errno(), "%s: %s (the folder of a journal, or a node.conf)", path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
 		snprintf(j->dir, sizeof j->dir, "%s", path);
 	else

@@ -76,7 +76,8 @@ static bool has_conf(const char *folder, const char *id)
 {
 	char path[PATH_MAX + NAME_MAX + 16];
 	snprintf(path, sizeof path, "%s/%s/node.conf", folder, id);
-	return id[0] != '.' && access(path, F_OK) == 0;
+	/* One that may not be looked at is a site all the same; reading its node.conf says what is wrong. */
+	return id[0] != '.' && (access(path, F_OK) == 0 || errno == EACCES);
 }
 
 static int add_named(struct network *w, const char *sites)
@@ -97,7 +98,7 @@ static int add_all(struct network *w)
 {
 	struct dirent **names = NULL;
 	int n = scandir(w->folder, &names, NULL, alphasort);
-	int status = n >= 0 ? EXIT_OK : cli_fail(w->cli, ERR_IO, "%s: %s", w->folder, strerror(errno));
+	int status = n >= 0 ? EXIT_OK : cli_fail(w->cli, cli_err_of_errno(), "%s: %s", w->folder, strerror(errno));
 	for (int i = 0; i < n; i++) {
 		if (status == EXIT_OK && has_conf(w->folder, names[i]->d_name))
 			status = add_member(w, names[i]->d_name);
@@ -124,7 +125,7 @@ static int network_open(struct network *w, struct cli *cli, int argc, char **arg
 	if (argc - optind != 1)
 		return cli_fail(cli, ERR_USAGE, "network %s: one folder, not %d", argv[0], argc - optind);
 	if (realpath(argv[optind], w->folder) == NULL)
-		return cli_fail(cli, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s (estafette network init makes a network)", argv[optind], strerror(errno));
+		return cli_fail(cli, cli_err_of_errno(), "%s: %s (estafette network init makes a network)", argv[optind], strerror(errno));
 	return sites ? add_named(w, sites) : add_all(w);
 }
 

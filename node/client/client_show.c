@@ -110,8 +110,10 @@ int estafette_show(estafette *h, const char *what, const char *queue, const char
 {
 	struct request_writer w;
 	struct msgid m;
-	if (h->fd < 0 || (id != NULL && msgid_parse(view_str(id), &m) != ERR_OK))
-		return client_fail(h, ESTAFETTE_USAGE, "usage", "%s: not the id of a message, or not connected", id ? id : what);
+	if (h->fd < 0)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "the handle is not connected");
+	if (id != NULL && msgid_parse(view_str(id), &m) != ERR_OK)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "not the id of a message (26 letters and digits)");
 	struct call *c = call_new(h, REQ_SHOW);
 	if (c == NULL)
 		return client_nomem(h);

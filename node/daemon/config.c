@@ -378,13 +378,29 @@ static const char *wanted(enum kind k)
 	}
 }
 
+/* With the largest unit that leaves a whole number, as people write it. */
+static void format_amount(int kind, int64_t n, char *out, size_t size)
+{
+	static const struct unit { int kind; int64_t in; const char *name; } units[] = {
+		{KIND_SIZE, 1LL << 30, "GiB"}, {KIND_SIZE, 1LL << 20, "MiB"}, {KIND_SIZE, 1LL << 10, "KiB"}, {KIND_SIZE, 1, "B"},
+		{KIND_DURATION, 86400 * US_PER_S, "d"}, {KIND_DURATION, 3600 * US_PER_S, "h"}, {KIND_DURATION, 60 * US_PER_S, "min"},
+		{KIND_DURATION, US_PER_S, "s"}, {KIND_DURATION, US_PER_MS, "ms"}};
+
+	snprintf(out, size, "%lld", (long long)n);
+	for (size_t i = 0; n != 0 && i < sizeof units / sizeof units[0]; i++)
+		if (units[i].kind == kind && n % units[i].in == 0) {
+			snprintf(out, size, "%lld%s", (long long)(n / units[i].in), units[i].name);
+			return;
+		}
+}
+
 static enum err complain_range(const struct reading *r, const config_setting_t *s, const struct setting *d)
 {
-	const char *unit = d->kind == KIND_SIZE ? "B" : d->kind == KIND_DURATION ? "ms" : "";
-	int64_t scale = d->kind == KIND_DURATION ? US_PER_MS : 1;
-	char why[120];
+	char min[32], max[32], why[120];
 
-	snprintf(why, sizeof why, "outside %lld%s to %lld%s", (long long)(d->min / scale), unit, (long long)(d->max / scale), unit);
+	format_amount(d->kind, d->min, min, sizeof min);
+	format_amount(d->kind, d->max, max, sizeof max);
+	snprintf(why, sizeof why, "outside %s to %s", min, max);
 	return complain(r, s, ERR_RANGE, why);
 }
 
@@ -604,8 +620,12 @@ static enum err read_fd(int fd, const char *path, size_t max, struct buf *out, s
 static enum err open_file(const char *path, int *fd, struct stat *st, struct errmsg *m)
 {
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (*fd < 0 && errno == ENOENT)
+		return err_set(m, ERR_NOT_FOUND, "%s: %s (make it, or correct its name)", path, strerror(errno));
+	if (*fd < 0 && errno == EACCES)
+		return err_set(m, ERR_NOT_PERMITTED, "%s: %s (another user may, or the file belongs to the wrong one)", path, strerror(errno));
 	if (*fd < 0)
-		return err_set(m, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s: %s", path, strerror(errno));
+		return err_set(m, ERR_IO, "%s: %s", path, strerror(errno));
 	if (fstat(*fd, st) == 0 && S_ISREG(st->st_mode))
 		return ERR_OK;
 	close(*fd);

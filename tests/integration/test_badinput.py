@@ -89,7 +89,29 @@ def test_bodies(tap, net):
     os.unlink(big)
     for expires in ("-5s", "0s"):
         refused(tap, net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", f"--expires={expires}", "-", stdin=b"x"), f"an expiry in the past ({expires})")
+    refused(tap, net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "/dev/zero", timeout=120), "a device without an end", words=["/dev/zero"])
+    refused(tap, net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "/proc/self/mem"), "a file that cannot be read, with a size of 0", words=["/proc/self/mem"])
     tap.eq(net.status(NAMEN)["accepted"], before, "nothing was accepted")
+    net.cli(NAMEN, "send", "--to", f"{LUIK}/messages", "--wait", "delivered", "/proc/version", check=True)
+    tap.eq(net.take(LUIK, "messages", "--ack", "read")[0]["body"], lib.read("/proc/version"), "a file that says it is empty and is not is sent whole")
+    refused(tap, net.cli(NAMEN, "trace", "zzz", "--json"), "a trace of what is no id", "usage", ["\"zzz: not the id of a message (26 letters"])
+
+
+def test_another_user(tap, net):
+    """What may not be looked at is not said to be missing."""
+    other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", os.path.join(lib.BIN, "estafette")]
+    if os.getuid() != 0 or subprocess.run([*other, "--version"], capture_output=True).returncode != 0:
+        tap.skip("another user", "only root can become another user, who can run the command")
+        return
+    for args in (["journal", "ls", f"{net.dir}/{NAMEN}/journal"], ["-c", net.conf(NAMEN), "status"], ["network", "status", net.dir]):
+        done = subprocess.run([*other[:-1], other[-1], "--json", *args], capture_output=True)
+        refused(tap, lib.Result(args, done.returncode, done.stdout, done.stderr), f"{args[0]}: another user", "not_permitted")
+    os.chmod(net.top, 0o711)
+    os.chmod(net.dir, 0o755)
+    done = subprocess.run([*other, "network", "status", net.dir, "--json"], capture_output=True)
+    refused(tap, lib.Result(["network", "status"], done.returncode, done.stdout, done.stderr), "a network of another user's is not said to be down",
+            "not_permitted")
+    os.chmod(net.dir, 0o700)
 
 
 def test_no_daemon(tap):
@@ -370,7 +392,7 @@ def main():
     net = Net(LUIK, NAMEN)
     nets.append(net)
     net.linked()
-    for part in (test_addresses, test_usage, test_bodies, test_second_daemon, test_socket_garbage, test_port_garbage, test_serial):
+    for part in (test_addresses, test_usage, test_bodies, test_another_user, test_second_daemon, test_socket_garbage, test_port_garbage, test_serial):
         with tap.part(part.__name__):
             part(tap, net)
     with tap.part("no daemon"):
