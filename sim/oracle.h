@@ -204,7 +204,8 @@ struct tally { uint64_t accepted, delivered, read, waiting; int64_t oldest_waiti
 void oracle_tally(const struct oracle *o, const struct tally_of *of, struct tally *out);
 /* What has become of a message, by all that was seen: the least over its addressees. */
 enum wait_state oracle_state_of(const struct oracle *o, const struct msgid *id);
-/* Messages in a site's queues not yet read, and age of its oldest FLASH (0 for none). Kept up to date with each fact. */
+/* Messages for a site that its desks have not ended, wherever they are held, and the age of the oldest FLASH among them (0 for
+ * none). */
 uint64_t oracle_depth(const struct oracle *o, uint16_t site);
 int64_t oracle_oldest_flash(struct oracle *o, uint16_t site);
 

@@ -247,5 +247,5 @@ int64_t oracle_oldest_flash(struct oracle *o, uint16_t site)
 		return 0;
 	uint32_t i = line_first(o, &o->sites[o->index[site] - 1].flash, ITEM_ENDED);
 
-	return i == NONE || !(o->items[i].flags & ITEM_HELD) ? 0 : o->now - o->items[i].held_at;
+	return i == NONE ? 0 : o->now - o->items[i].entered_at;
 }

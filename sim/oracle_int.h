@@ -95,7 +95,7 @@ struct osite {
 	int64_t up_since, clear_since;
 	uint64_t depth;
 	uint64_t open_bytes;   /* FLASH on its way, from or to here */
-	struct line flash;     /* held here and not ended, for the oldest */
+	struct line flash;     /* for here and not ended, for the oldest */
 	size_t n_queues, cap_queues;
 	struct oqueue *queues;
 	size_t n_unanswered, cap_unanswered;
@@ -176,7 +176,8 @@ const char *item_text(const struct item *m, char out[MSGID_TEXT_BYTES]);
 /* ---- oracle_queue.c ---- */
 void item_arrived(struct oracle *o, uint32_t i);         /* whole in its addressee's journal */
 void item_ended(struct oracle *o, uint32_t i, uint16_t flag);
-void item_gone(struct oracle *o, uint32_t i);            /* its addressee's journal was replaced */
+void item_counts(struct oracle *o, uint32_t i);          /* it waits for its addressee's desks, wherever it is held */
+void item_uncounts(struct oracle *o, uint32_t i);
 void item_queue(struct oracle *o, uint32_t i);          /* bound and held: it waits in its queue */
 void expiring_add(struct oracle *o, uint32_t i);
 void expiring_pass(struct oracle *o);

@@ -48,6 +48,7 @@ static uint32_t item_of_entry(struct oracle *o, const struct seen_entry *e, uint
 		m->flags |= ITEM_CHUNKED;
 		line_push(&o->chunked, i);
 	}
+	item_counts(o, i);
 	if (e->header->expires.us) {
 		m->expires_us = o->now + (e->header->expires.us - e->header->sent.us); /* by its originator's clock, which labels only */
 		expiring_add(o, i);
@@ -117,6 +118,8 @@ void oracle_entry(struct oracle *o, const struct seen_entry *e)
 		h->held = e->number;
 	if (e->from != e->stream->originator && e->from != e->site && e->site != e->stream->originator)
 		oracle_rare(o, RARE_VIA_STANDBY);
+	if (s->item[e->number - 1] != NONE)
+		item_counts(o, s->item[e->number - 1]);
 	if (e->whole && e->site == e->stream->addressee && s->item[e->number - 1] != NONE)
 		item_arrived(o, s->item[e->number - 1]);
 }
@@ -199,11 +202,13 @@ static void forgive(struct oracle *o, uint16_t site)
 	for (size_t i = 0; i < o->n_items; i++) {
 		struct item *m = &o->items[i];
 
+		if (ostream_most(&o->streams[m->stream]) < m->number)
+			item_uncounts(o, (uint32_t)i); /* destroyed */
 		if (m->addressee != site)
 			continue;
 		if (m->flags & (ITEM_READ | ITEM_REFUSED) ? !end_known(o, m) : m->flags & ITEM_SERVED)
 			m->flags |= ITEM_FORGIVEN; /* nobody else knows of it */
-		item_gone(o, (uint32_t)i);
+		m->flags &= (uint16_t)~ITEM_HELD;
 	}
 }
 

@@ -101,7 +101,6 @@ void item_queue(struct oracle *o, uint32_t i)
 void item_arrived(struct oracle *o, uint32_t i)
 {
 	struct item *m = &o->items[i];
-	struct osite *at = osite_get(o, m->addressee);
 	char text[MSGID_TEXT_BYTES];
 
 	if (m->flags & ITEM_HELD)
@@ -119,10 +118,29 @@ void item_arrived(struct oracle *o, uint32_t i)
 	if (m->flags & ITEM_ENDED)
 		return;
 	item_queue(o, i);
+}
+
+void item_counts(struct oracle *o, uint32_t i)
+{
+	struct item *m = &o->items[i];
+	struct osite *at = osite_get(o, m->addressee);
+
+	if (m->flags & (ITEM_COUNTED | ITEM_ENDED))
+		return;
 	m->flags |= ITEM_COUNTED;
 	at->depth++;
 	if (m->precedence == PREC_FLASH)
 		line_push(&at->flash, i);
+}
+
+void item_uncounts(struct oracle *o, uint32_t i)
+{
+	struct item *m = &o->items[i];
+
+	if (m->flags & ITEM_COUNTED) {
+		m->flags &= (uint16_t)~ITEM_COUNTED;
+		osite_get(o, m->addressee)->depth--;
+	}
 }
 
 void item_ended(struct oracle *o, uint32_t i, uint16_t flag)
@@ -132,21 +150,7 @@ void item_ended(struct oracle *o, uint32_t i, uint16_t flag)
 	m->flags |= flag;
 	if (flag == ITEM_EXPIRED)
 		o->v.expired++;
-	if (m->flags & ITEM_COUNTED) {
-		m->flags &= (uint16_t)~ITEM_COUNTED;
-		osite_get(o, m->addressee)->depth--;
-	}
-}
-
-void item_gone(struct oracle *o, uint32_t i)
-{
-	struct item *m = &o->items[i];
-
-	m->flags &= (uint16_t)~ITEM_HELD;
-	if (m->flags & ITEM_COUNTED) {
-		m->flags &= (uint16_t)~ITEM_COUNTED;
-		osite_get(o, m->addressee)->depth--;
-	}
+	item_uncounts(o, i);
 }
 
 /* ---- handing out ------------------------------------------------------------------------------------------------------------ */

@@ -18,7 +18,7 @@ static void print_seconds(FILE *out, const char *what, int64_t us)
 	if (us < 0)
 		fprintf(out, "%s -", what);
 	else
-		fprintf(out, "%s %.3g s", what, (double)us / US_PER_S);
+		fprintf(out, us < US_PER_S ? "%s %.0f ms" : "%s %.1f s", what, us < US_PER_S ? (double)us / US_PER_MS : (double)us / US_PER_S);
 }
 
 static void print_promises(const struct verdict *v, FILE *out)

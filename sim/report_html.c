@@ -22,7 +22,7 @@ static const char style[] =
 	"th{background:#eef2f5;font-weight:600}td.n{text-align:right;white-space:nowrap}.ok{color:#1f7a4d;font-weight:600}.bad{color:#b3261e;font-weight:600}.none{color:#74818d}"
 	".small{color:#5a6b7b;font-size:13px}code{background:#e8edf1;padding:1px 5px;border-radius:3px;font-size:13px;overflow-wrap:anywhere}"
 	"svg{width:100%;background:#fff;border:1px solid #dde4ea;display:block}svg text{font:12px system-ui,sans-serif;fill:#1b2733}"
-	"svg .name{text-anchor:end;font-weight:600}svg .link{text-anchor:end;font-size:9px}svg .axis{text-anchor:middle;fill:#5a6b7b;font-size:10px}"
+	"svg .name{text-anchor:end;font-weight:600}svg .link{text-anchor:end;font-size:10px}svg .axis{text-anchor:middle;fill:#5a6b7b;font-size:10px}"
 	"svg .peak{fill:#34618e;font-size:11px}svg .peakf{fill:#b3261e;font-size:11px}.grid{stroke:#5a6b7b;stroke-opacity:.18}"
 	".lane{fill:#f2f5f8}.down{fill:#e7a9a4}.up{fill:#a9d3bd}.depth{fill:#5b8fc4;fill-opacity:.75;stroke:none}.flash{fill:none;stroke:#b3261e;stroke-width:1.4}"
 	"td.time{white-space:nowrap;font-variant-numeric:tabular-nums;color:#43525f}tr.plan td{background:#fff8e6}tr.fault td{background:#fff3ec}tr.broken td{background:#fbe3e1;font-weight:600}"
@@ -50,8 +50,10 @@ static void figure_time(FILE *out, int64_t us, const char *what)
 		snprintf(text, sizeof text, "&#8211;");
 	else if (us >= 120 * US_PER_S)
 		snprintf(text, sizeof text, "%.0f min", (double)us / 60e6);
+	else if (us >= US_PER_S)
+		snprintf(text, sizeof text, "%.1f s", (double)us / US_PER_S);
 	else
-		snprintf(text, sizeof text, "%.3g s", (double)us / US_PER_S);
+		snprintf(text, sizeof text, "%.0f ms", (double)us / US_PER_MS);
 	figure(out, text, what);
 }
 
@@ -187,7 +189,7 @@ static void page(const struct run *r, FILE *out)
 	head(r, &v, out);
 	promises(r, &v, out);
 	if (r->series) {
-		fputs("<h2>Queues</h2><p class=\"small key\"><i style=\"background:#5b8fc4\"></i>messages waiting, each row to its own peak"
+		fputs("<h2>Queues</h2><p class=\"small key\"><i style=\"background:#5b8fc4\"></i>messages waiting for the desks of a site, wherever they are held; each row to its own peak"
 		      "<i style=\"background:#b3261e\"></i>age of the oldest FLASH not yet read, one scale for all<i style=\"background:#e7a9a4\"></i>the site is down</p>\n", out);
 		svg_sites(r, out);
 		fputs("<h2>Links</h2>\n", out);

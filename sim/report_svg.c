@@ -6,9 +6,9 @@
 #include "sim/report_svg.h"
 #include "sim/series.h"
 
-#define LEFT 170
-#define WIDTH 900
-#define RIGHT 110
+#define LEFT 250
+#define WIDTH 840
+#define RIGHT 120
 #define ROW 46
 #define LINK_ROW 18
 #define MOST_SITES 40
@@ -291,8 +291,8 @@ static void span(FILE *out, int64_t from, int64_t to, const char *class, const c
 {
 	char a[40], b[40];
 
-	story_time(from, a, sizeof a);
-	story_time(to, b, sizeof b);
+	story_time(from - from % US_PER_S, a, sizeof a);
+	story_time(to - to % US_PER_S, b, sizeof b);
 	fprintf(out, "<span class=%s>%s</span> %s &#8211; %s; ", class, who, a, b);
 }
 
@@ -323,7 +323,7 @@ static void served_row(const struct run *r, FILE *out, const struct site *site)
 	}
 	if (spans > MOST_SPANS)
 		fprintf(out, "... (%d changes more) ... ", spans - MOST_SPANS);
-	story_time(from, when, sizeof when);
+	story_time(from - from % US_PER_S, when, sizeof when);
 	fprintf(out, "<span class=%s>%s</span> from %s</td><td>", by ? "ok" : "bad", by == site->number ? "itself" : by ? name_of(r, by) : "nobody", when);
 	copies_at(r, out, site);
 	fputs("</td></tr>\n", out);

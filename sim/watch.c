@@ -5,6 +5,21 @@
 
 enum trouble { TROUBLE_FULL = 1, TROUBLE_SLOW = 2, TROUBLE_PAUSED = 4, TROUBLE_CLOCK = 8 };
 
+/* Everything starts in these: one line tells of it, unless something goes wrong. */
+#define BEGINNING_US (20 * US_PER_S)
+
+static void begun(struct watch *w)
+{
+	size_t n = world_sites(w->world), up = 0, pairs = 0;
+
+	for (size_t i = 0; i < n; i++)
+		up += world_site_state(w->world, i) == SITE_UP;
+	for (size_t i = 0; i < n * n; i++)
+		pairs += w->together[i];
+	w->begun = true;
+	story_tell(w->story, BEGINNING_US, STORY_SITE, "%zu of %zu sites are up, %zu pairs of them are connected", up, n, pairs);
+}
+
 static void now(struct watch *w)
 {
 	int64_t at = world_now(w->world).us;
@@ -15,6 +30,8 @@ static void now(struct watch *w)
 		witness_roster(w->witness, w->roster);
 	}
 	series_tick(w->series, w->oracle, at);
+	if (!w->begun && at >= BEGINNING_US)
+		begun(w);
 	if (at >= w->tick_at) {
 		oracle_tick(w->oracle);
 		w->tick_at = at + TICK_US;
@@ -68,7 +85,8 @@ static void site_up(struct watch *w, const struct world_news *n)
 	witness_start(w->witness, number(w, n->site), world_store(w->world, n->site), NULL);
 	series_site(w->series, number(w, n->site), true, world_now(w->world).us);
 	snprintf(text, sizeof text, "%s is up%s", world_site_id(w->world, n->site), n->number > 1 ? " again" : "");
-	tell(w, STORY_SITE, text);
+	if (w->begun || n->number > 1)
+		tell(w, STORY_SITE, text);
 }
 
 static void site_down(struct watch *w, const struct world_news *n)
@@ -96,7 +114,8 @@ static void pair_changed(struct watch *w, size_t a, size_t b, struct view bearer
 	series_link(w->series, number(w, a), number(w, b), both, world_now(w->world).us);
 	snprintf(text, sizeof text, "%s and %s %s%s%.*s", world_site_id(w->world, lo), world_site_id(w->world, hi), both ? "are connected" : "have lost their connection",
 		 both && bearer.len ? " over " : "", both ? (int)bearer.len : 0, bearer.len ? (const char *)bearer.ptr : "");
-	tell(w, STORY_LINK, text);
+	if (w->begun || !both)
+		tell(w, STORY_LINK, text);
 }
 
 static void connection(struct watch *w, const struct world_news *n)
@@ -294,7 +313,13 @@ static void event_where(const struct watch *w, const struct drill_event *e, char
 {
 	char a[120], b[120];
 
-	if (e->from.n || e->to.n) {
+	if (e->what == DO_SEND) {
+		sites_text(w->drill, &e->from, out, size);
+	} else if (e->from.n && e->sites.n) {
+		sites_text(w->drill, &e->sites, a, sizeof a);
+		sites_text(w->drill, &e->from, b, sizeof b);
+		snprintf(out, size, "%s, by order of %s", a, b);
+	} else if (e->from.n || e->to.n) {
 		sites_text(w->drill, &e->from, a, sizeof a);
 		sites_text(w->drill, &e->to, b, sizeof b);
 		snprintf(out, size, "%s %s %s", a, e->what == DO_CUT ? "->" : "-", b);

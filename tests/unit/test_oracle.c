@@ -592,7 +592,7 @@ static void bulk_before_flash(void **state)
 	e.site = h->site[B];
 	oracle_entry(h->o, &e);
 	pass(h, US_PER_S);
-	assert_int_equal(oracle_oldest_flash(h->o, h->site[B]), US_PER_S);
+	assert_int_equal(oracle_oldest_flash(h->o, h->site[B]), US_PER_S); /* since it was accepted */
 	h->stream = routine;
 	h->number[A] = a;
 	h->number[B] = b;
