@@ -31,6 +31,7 @@ struct flow {
 	uint64_t offered;            /* what our last digest to this peer said we hold */
 	uint16_t n_missing;          /* numbers <= acked that are not whole at the peer */
 	uint64_t missing[LIMIT_NOT_WHOLE];
+	uint64_t asked;              /* acked when our last digest asked: a later acknowledgement may overtake the answer */
 	bool known;                  /* acked was heard from the peer, or the stream is new in this run */
 	bool ack_due;                /* our frontier goes back with the next commit */
 	uint64_t ahead;              /* what the peer showed to hold beyond us */

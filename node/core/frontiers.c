@@ -77,8 +77,10 @@ void replicate_offer(struct core *c, struct peer *p)
 	for (size_t i = 0; i < c->n_streams; i++) {
 		struct flow *f = flow_of(c->streams[i], p);
 
-		if (f)
+		if (f) {
 			f->offered = c->streams[i]->row.held;
+			f->asked = f->acked;
+		}
 	}
 	frame_digest(effect_begin(c->out), p->digest, p->n_digest);
 	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
@@ -269,7 +271,7 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 		return;
 	}
 	if (fr->number < f->acked && f->known) {
-		if (!complete)
+		if (!complete || fr->number >= f->asked)
 			return; /* an older acknowledgement that was overtaken */
 		loss_alarm(c, p);
 		f->sent = fr->number;
@@ -297,6 +299,8 @@ static void heard_absent(struct core *c, struct peer *p)
 
 		if (!f || f->named || !line_of(p->listed, p->n_listed, s->row.name.originator))
 			continue;
+		if (f->known && f->acked && !f->asked)
+			continue; /* acknowledged since it was asked */
 		if (f->known && f->acked)
 			loss_alarm(c, p);
 		f->sent = 0;

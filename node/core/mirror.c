@@ -381,6 +381,7 @@ static void heard_again(struct core *c, const struct heard *h)
 	f->acked = f->sent = h->flow.acked;
 	f->known = h->flow.known;
 	f->offered = h->flow.offered;
+	f->asked = h->flow.asked;
 	f->n_missing = h->flow.n_missing;
 	memcpy(f->missing, h->flow.missing, sizeof f->missing);
 	flow_update(c, f);

@@ -349,6 +349,30 @@ static void what_the_originator_knows_was_read(void **state)
 	world_release(&w);
 }
 
+/* Acknowledgements of bulk overtake the answer to a digest: that is no loss. */
+static void nothing_is_lost_by_being_overtaken(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 6; seed++) {
+		struct world w;
+
+		world_init(&w, SITES, 3, 300 + seed);
+		w.jitter_us = 300000;
+		for (int round = 0; round < 6; round++) {
+			world_link(&w, NAMEN, LUIK, false);
+			world_run(&w, US_PER_S); /* nothing of the old connection arrives on the new one */
+			world_link(&w, NAMEN, LUIK, true);
+			for (int k = 0; k < 12; k++) {
+				send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "bulk", NULL);
+				world_run(&w, 60000);
+			}
+			if (world_alarm(&w, NAMEN, "loss"))
+				fail_msg("seed %llu: an alarm of a loss, and nothing was lost", (unsigned long long)seed);
+		}
+		world_release(&w);
+	}
+}
+
 /* ---- hostile peers ------------------------------------------------------------------------------------------------------ */
 
 static enum err count_stream(void *arg, const struct stream_row *row)
@@ -971,6 +995,7 @@ int main(void)
 		cmocka_unit_test(recovery_with_failed_commits),
 		cmocka_unit_test(recovery_with_lost_frames),
 		cmocka_unit_test(what_the_originator_knows_was_read),
+		cmocka_unit_test(nothing_is_lost_by_being_overtaken),
 		cmocka_unit_test(a_stream_begins_with_its_signature),
 		cmocka_unit_test(a_relay_leaves_nothing_out),
 		cmocka_unit_test(an_id_names_one_message),
