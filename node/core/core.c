@@ -526,6 +526,7 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 		reports_finish(c);
 		own_finish(c);
 		replicate_pump(c);
+		streams_cool(c);
 		peers_settle(c);
 		if (c->rebirth)
 			rebirth(c);

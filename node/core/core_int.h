@@ -51,6 +51,7 @@ struct stream {
 	struct hash hash;
 	bool own;                    /* originated by this incarnation of ours */
 	bool dirty;                  /* row to be stored at the end of the batch */
+	bool hot;                    /* in core.hot */
 	uint64_t signed_to;          /* own: highest number under a signed head */
 	bool epoch_known;
 	uint64_t epoch_from;         /* number of the grant */
@@ -219,6 +220,7 @@ struct core {
 	struct stream **streams; size_t n_streams, cap_streams;
 	struct stream **by_hash; size_t cap_hash;       /* open addressing, power of two */
 	struct stream **by_local; size_t cap_local;
+	struct stream **hot; size_t n_hot, cap_hot;     /* those with anything to store, acknowledge, tell, or to help with */
 	struct queue *queues; size_t n_queues;
 	struct counters counters; bool counters_dirty;
 	struct msgid last_id; bool last_id_dirty;
@@ -250,7 +252,6 @@ struct core {
 
 	bool serve_more;                                /* more can be handed out than one commit takes */
 	bool restless;                                  /* something happened since the last look */
-	bool rows_dirty;                                /* some stream is dirty */
 	struct mono look_at;                            /* next look at streams, queues, room and bodies */
 	struct mono peers_at, probes_at;                /* next look at active peers; next probe of any */
 	struct mono deadline;
@@ -270,6 +271,8 @@ struct stream *stream_by_local(struct core *c, uint32_t local);
 /* Adds a row to store and mirror, with its flows. NULL when out of memory. */
 struct stream *stream_new(struct core *c, const struct stream_name *name);
 void stream_flows_build(struct core *c, struct stream *s);
+void stream_heat(struct core *c, struct stream *s); /* something about it is to be done */
+void streams_cool(struct core *c);                  /* at the end of a batch: those with nothing left to do */
 struct queue *queue_find(struct core *c, uint16_t site, struct view name);
 struct queue *queue_get(struct core *c, uint16_t site, struct view name); /* made when new */
 struct queue *queue_by_local(struct core *c, uint32_t local);
@@ -333,6 +336,8 @@ void peers_settle(struct core *c);      /* who is idle now, and when the next ti
 struct mono peers_help(struct core *c); /* streams whose originator seems not to reach a peer; when to look again */
 bool peer_up(const struct core *c, const struct peer *p);
 bool peer_reachable(const struct peer *p);
+/* The peer has less of a stream of another than we, and nobody helps it yet. */
+bool flow_stalls(const struct stream *s, const struct flow *f);
 void peer_bad(struct core *c, struct peer *p, const char *what);
 /* Control to a peer, on whichever urgent connection there is; drops the frame when there is none. */
 void effect_end_control(struct core *c, struct peer *p);

@@ -170,16 +170,16 @@ static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 
 void replicate_tell(struct core *c, struct peer *p)
 {
-	struct stream **list = calloc(c->n_streams ? c->n_streams : 1, sizeof *list);
+	struct stream **list = calloc(c->n_hot ? c->n_hot : 1, sizeof *list);
 	size_t n = 0;
 
-	for (size_t i = 0; list && i < c->n_streams; i++) {
-		struct flow *f = flow_of(c->streams[i], p);
+	for (size_t i = 0; list && i < c->n_hot; i++) {
+		struct flow *f = flow_of(c->hot[i], p);
 
 		if (!f || !f->tell)
 			continue;
 		f->tell = false;
-		list[n++] = c->streams[i];
+		list[n++] = c->hot[i];
 	}
 	p->tell_due = false;
 	if (n)

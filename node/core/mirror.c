@@ -123,6 +123,48 @@ static void stream_free(struct stream *s)
 	free(s);
 }
 
+void stream_heat(struct core *c, struct stream *s)
+{
+	if (s->hot)
+		return;
+	if (c->n_hot == c->cap_hot) {
+		size_t cap = c->cap_hot ? 2 * c->cap_hot : 16;
+		struct stream **list = realloc(c->hot, cap * sizeof *list);
+
+		if (!list) {
+			if (c->t)
+				txn_fail(c->t, ERR_NOMEM);
+			return;
+		}
+		c->hot = list;
+		c->cap_hot = cap;
+	}
+	c->hot[c->n_hot++] = s;
+	s->hot = true;
+}
+
+static bool has_work(const struct stream *s)
+{
+	for (size_t i = 0; i < s->n_flows; i++)
+		if (s->flows[i].ack_due || s->flows[i].tell || flow_stalls(s, &s->flows[i]))
+			return true;
+	return s->dirty;
+}
+
+void streams_cool(struct core *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_hot; i++) {
+		struct stream *s = c->hot[i];
+
+		s->hot = has_work(s);
+		if (s->hot)
+			c->hot[n++] = s;
+	}
+	c->n_hot = n;
+}
+
 /* One flow for each other site that the stream concerns. What was heard before is kept when the site stays. */
 void stream_flows_build(struct core *c, struct stream *s)
 {
@@ -130,7 +172,7 @@ void stream_flows_build(struct core *c, struct stream *s)
 	size_t n_old = s->n_flows, n = 0;
 	uint16_t sites[LIMIT_CUSTODIANS + 1];
 	size_t n_sites = roster_custodians(c->roster, s->row.name.addressee, sites);
-	struct flow *flows = calloc(LIMIT_CUSTODIANS + 1, sizeof *flows);
+	struct flow *flows = calloc(n_sites + 1, sizeof *flows);
 
 	sites[n_sites++] = s->row.name.originator;
 	for (size_t i = 0; flows && i < n_sites && concerns(c, c->self, &s->row.name); i++) {
@@ -306,6 +348,9 @@ void mirror_drop(struct core *c)
 	free(c->by_local);
 	c->streams = c->by_hash = c->by_local = NULL;
 	c->n_streams = c->cap_hash = c->cap_local = 0;
+	free(c->hot);
+	c->hot = NULL;
+	c->n_hot = c->cap_hot = 0;
 	free(c->queues);
 	c->queues = NULL;
 	c->n_queues = 0;
@@ -446,7 +491,6 @@ enum err core_reload(struct core *c)
 	peers_reload(c);
 	peers_touch_all(c);
 	c->restless = true;
-	c->rows_dirty = false;
 	enum err e = mirror_load(c);
 
 	for (size_t i = 0; !e && i < n; i++)

@@ -32,7 +32,8 @@ void own_sign(struct core *c, struct stream *s)
 	head_sign(c->config.suite, &c->config.keys.identity, &s->hash, &h);
 	store_head_put(c->t, &s->row, &h);
 	s->signed_to = s->row.held;
-	s->dirty = c->rows_dirty = true;
+	s->dirty = true;
+	stream_heat(c, s);
 }
 
 static void own_add(struct core *c, struct stream *s, struct entry_row *row)
@@ -49,7 +50,8 @@ static void own_add(struct core *c, struct stream *s, struct entry_row *row)
 		c->fresh_from = row->arrival;
 	s->row.held = row->number;
 	s->row.chain = row->chain;
-	s->dirty = c->rows_dirty = true;
+	s->dirty = true;
+	stream_heat(c, s);
 	if (s->row.held - s->signed_to >= LIMIT_HEAD_SPACING)
 		own_sign(c, s);
 }
@@ -158,8 +160,8 @@ enum err own_append(struct core *c, struct stream *s, const struct header *h, st
 
 void own_finish(struct core *c)
 {
-	for (size_t i = 0; c->rows_dirty && i < c->n_streams; i++) {
-		struct stream *s = c->streams[i];
+	for (size_t i = 0; i < c->n_hot; i++) {
+		struct stream *s = c->hot[i];
 
 		if (!s->dirty)
 			continue;
@@ -168,5 +170,4 @@ void own_finish(struct core *c)
 		store_stream_put(c->t, &s->row);
 		s->dirty = false;
 	}
-	c->rows_dirty = false;
 }

@@ -236,8 +236,12 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 			    h->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
 		return;
 	}
-	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation))
+	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation)) {
 		p->digest_heard = false;
+		for (size_t i = 0; i < c->n_streams; i++) /* it may need its own older streams now */
+			if (c->streams[i]->row.name.originator == p->site)
+				stream_heat(c, c->streams[i]);
+	}
 	p->incarnation = h->incarnation;
 	p->met = true;
 	heard_clock(c, p, h->now, 0);
@@ -464,12 +468,17 @@ void peers_settle(struct core *c)
 
 /* ---- helping where an originator seems not to reach ------------------------------------------------------------------------------ */
 
+bool flow_stalls(const struct stream *s, const struct flow *f)
+{
+	if (s->own || f->helping || !f->known || f->acked >= s->row.held)
+		return false;
+	/* What it wrote in this run it has, whatever we heard of it so far: others may have given it to us. */
+	return f->peer->site != s->row.name.originator || !f->peer->met || !incarnation_equal(&f->peer->incarnation, &s->row.name.incarnation);
+}
+
 static struct mono help_flow(struct core *c, struct stream *s, struct flow *f)
 {
-	if (f->helping || !f->known || f->acked >= s->row.held || !peer_reachable(f->peer))
-		return MONO_NEVER;
-	/* What it wrote in this run it has, whatever we heard of it so far: others may have given it to us. */
-	if (f->peer->site == s->row.name.originator && f->peer->met && incarnation_equal(&f->peer->incarnation, &s->row.name.incarnation))
+	if (!flow_stalls(s, f) || !peer_reachable(f->peer))
 		return MONO_NEVER;
 	if (f->stalled_since.us == MONO_NEVER.us)
 		f->stalled_since = c->now;
@@ -489,11 +498,8 @@ struct mono peers_help(struct core *c)
 {
 	struct mono next = MONO_NEVER;
 
-	for (size_t i = 0; i < c->n_streams; i++) {
-		struct stream *s = c->streams[i];
-
-		for (size_t k = 0; !s->own && k < s->n_flows; k++)
-			next = mono_min(next, help_flow(c, s, &s->flows[k]));
-	}
+	for (size_t i = 0; i < c->n_hot; i++)
+		for (size_t k = 0; k < c->hot[i]->n_flows; k++)
+			next = mono_min(next, help_flow(c, c->hot[i], &c->hot[i]->flows[k]));
 	return next;
 }

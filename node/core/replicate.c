@@ -52,6 +52,7 @@ void flow_update(struct core *c, struct flow *f)
 	bool want = f->known && (f->stream->own || f->helping) && f->sent < f->stream->row.held;
 
 	f->next_due_us = INT64_MIN;
+	stream_heat(c, f->stream);
 	if (want && !f->behind)
 		flow_list(c, f);
 	else if (!want && f->behind)
@@ -60,6 +61,7 @@ void flow_update(struct core *c, struct flow *f)
 
 void stream_ack(struct core *c, struct stream *s)
 {
+	stream_heat(c, s);
 	for (size_t i = 0; i < s->n_flows; i++) {
 		s->flows[i].ack_due = true;
 		s->flows[i].peer->lane[lane_of(s)].ack_due = true;
@@ -69,7 +71,8 @@ void stream_ack(struct core *c, struct stream *s)
 
 void stream_advanced(struct core *c, struct stream *s)
 {
-	s->dirty = c->rows_dirty = true;
+	s->dirty = true;
+	stream_heat(c, s);
 	for (size_t i = 0; i < s->n_flows; i++) {
 		struct flow *f = &s->flows[i];
 
@@ -146,10 +149,11 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 	return true;
 }
 
-static void flow_ack(struct stream *s, const struct peer *p)
+static void flow_ack(struct core *c, struct stream *s, const struct peer *p)
 {
 	struct flow *f = flow_of(s, p);
 
+	stream_heat(c, s);
 	if (f)
 		f->ack_due = true;
 }
@@ -182,7 +186,7 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 		peer_bad(c, p, "more streams than a site may have");
 		goto out;
 	}
-	flow_ack(s, p);
+	flow_ack(c, s, p);
 	for (uint16_t i = 0; go && i < seg->entries; i++)
 		if (seg->first + i == s->row.held + 1)
 			go = (admits || !is_message(&e[i])) && take_entry(c, p, s, &e[i], &after[i]);
@@ -219,7 +223,7 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 		take_segment(c, p, NULL, &hash, seg, &hash);
 		return;
 	}
-	flow_ack(s, p);
+	flow_ack(c, s, p);
 	if (seg->first > s->row.held + 1 || seg->first + seg->entries - 1 <= s->row.held)
 		return; /* a gap, or nothing new: the frontier that goes back says where we are */
 	if (chain_at(c, s, seg->first - 1, &before))
@@ -421,16 +425,16 @@ static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 
 static void send_acks(struct core *c, struct peer *p, uint8_t lane)
 {
-	struct stream **list = calloc(c->n_streams ? c->n_streams : 1, sizeof *list);
+	struct stream **list = calloc(c->n_hot ? c->n_hot : 1, sizeof *list);
 	size_t n = 0;
 
-	for (size_t i = 0; list && i < c->n_streams; i++) {
-		struct flow *f = lane_of(c->streams[i]) == lane ? flow_of(c->streams[i], p) : NULL;
+	for (size_t i = 0; list && i < c->n_hot; i++) {
+		struct flow *f = lane_of(c->hot[i]) == lane ? flow_of(c->hot[i], p) : NULL;
 
 		if (!f || !f->ack_due)
 			continue;
 		f->ack_due = f->tell = false;
-		list[n++] = c->streams[i];
+		list[n++] = c->hot[i];
 	}
 	p->lane[lane].ack_due = false;
 	if (n)
