@@ -155,6 +155,8 @@ void oracle_site_damaged(struct oracle *o, uint16_t site);
 /* The best way between a and b, both directions working: latency one way and rate of its slower direction. up false: none.
  * Told at the start and at each change (also a change of bearer). */
 void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t delay_us, int64_t rate_bps);
+/* Only its latency or rate may be another one now; nothing when they are not. */
+void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps);
 void oracle_fault(struct oracle *o, enum fault_kind k);
 void oracle_rare(struct oracle *o, enum rare r);
 /* An expectation of the drill, judged by who knows it: the table of promises shows it. skipped: for want of a capability. */

@@ -23,6 +23,14 @@ void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t dela
 	*way_get(o, a, b) = (struct way){.up = up, .since = o->now, .delay_us = delay_us, .rate_bps = rate_bps};
 }
 
+void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps)
+{
+	const struct way *w = way_get(o, a, b);
+
+	if (w->up && (w->delay_us != delay_us || w->rate_bps != rate_bps))
+		oracle_link(o, a, b, true, delay_us, rate_bps);
+}
+
 void oracle_site_up(struct oracle *o, uint16_t site, const struct incarnation *incarnation)
 {
 	struct osite *s = osite_get(o, site);

@@ -5,6 +5,8 @@
 
 enum trouble { TROUBLE_FULL = 1, TROUBLE_SLOW = 2, TROUBLE_PAUSED = 4, TROUBLE_CLOCK = 8 };
 
+static void rates_look(struct watch *w);
+
 /* Everything starts in these: one line tells of it, unless something goes wrong. */
 #define BEGINNING_US (20 * US_PER_S)
 
@@ -33,6 +35,7 @@ static void now(struct watch *w)
 	if (!w->begun && at >= BEGINNING_US)
 		begun(w);
 	if (at >= w->tick_at) {
+		rates_look(w);
 		oracle_tick(w->oracle);
 		w->tick_at = at + TICK_US;
 	}
@@ -118,6 +121,18 @@ static void pair_changed(struct watch *w, size_t a, size_t b, struct view bearer
 		tell(w, STORY_LINK, text);
 }
 
+/* Latency and rate change without news; so they are looked at, once something was made slower. */
+static void rates_look(struct watch *w)
+{
+	size_t n = w->slowed ? world_sites(w->world) : 0;
+	int64_t delay, rate;
+
+	for (size_t a = 0; a < n; a++)
+		for (size_t b = a + 1; b < n; b++)
+			if (world_urgent_way(w->world, a, b, &delay, &rate))
+				oracle_link_changed(w->oracle, number(w, a), number(w, b), delay, rate);
+}
+
 static void connection(struct watch *w, const struct world_news *n)
 {
 	char *last = w->bearer[n->site * world_sites(w->world) + n->peer];
@@ -191,6 +206,8 @@ static void on_news(void *arg, struct world *world, const struct world_news *n)
 	case NEWS_DISK_FAST: trouble(w, n->site, TROUBLE_SLOW, false); break;
 	case NEWS_CONN_UP:
 	case NEWS_CONN_DOWN: connection(w, n); break;
+	case NEWS_BEARER_CUT:
+	case NEWS_BEARER_BACK: pair_changed(w, n->site, n->peer, view_of(NULL, 0)); break;
 	case NEWS_DISK_LOST:
 	case NEWS_RESTORED: journal_replaced(w, n); break;
 	case NEWS_BIT_FLIPPED: bit_flipped(w, n); break;
@@ -337,6 +354,7 @@ void watch_event(struct watch *w, const struct drill_event *e)
 	now(w);
 	if (fault >= 0)
 		oracle_fault(w->oracle, (enum fault_kind)fault);
+	w->slowed = w->slowed || e->what == DO_DEGRADE;
 	if (!w->drill)
 		return;
 	event_where(w, e, where, sizeof where);

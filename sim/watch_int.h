@@ -20,7 +20,7 @@ struct watch {
 	struct witness *witness;
 	struct series *series;
 	int64_t tick_at;
-	bool begun;
+	bool begun, slowed;
 	bool *together;              /* n * n: connected both ways, as last told */
 	char (*bearer)[LIMIT_NAME_BYTES + 1]; /* n * n: over which site a last dialled b */
 	uint8_t *trouble;            /* by site: enum trouble bits */

@@ -479,7 +479,7 @@ bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_
 		const struct conn *c = &l->conn[d][LANE_URGENT];
 		const struct bearer_state *b_now = &l->bearer[c->bearer];
 
-		if (c->state != CONN_UP)
+		if (c->state != CONN_UP || !link_passes_both(l, c->bearer))
 			return false;
 		if (b_now->delay_us + b_now->jitter_us > *delay_us)
 			*delay_us = b_now->delay_us + b_now->jitter_us;
