@@ -63,7 +63,7 @@ UNIT_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SRC))
 FUZZ_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(FUZZ_SRC))
 BENCH_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCH_SRC))
 
-BINS := $(BUILD)/bin/estafetted $(BUILD)/bin/estafette
+BINS := $(BUILD)/bin/estafetted $(BUILD)/bin/estafette $(BUILD)/bin/estafette-sim
 CLIENTLIBS := $(BUILD)/lib/libestafette.a $(BUILD)/lib/libestafette.so $(BUILD)/lib/pkgconfig/estafette.pc $(BUILD)/include/estafette.h
 
 .PHONY: all setup demo test check-layers bench fuzz sweep tests fuzzers benches clean install
@@ -117,11 +117,11 @@ $(BUILD)/bin/estafette-sim: $(BUILD)/obj/sim/main.o $(LIBSIM) $(LIBCORE) $(LIBST
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(call pkg,libs,jansson) -lm
 
 # ---- tests ------------------------------------------------------------------------------------------------
-# Tests of the simulator link it too.
+# Tests of the simulator link it too, before the small world of tests/lib, which has some of the same names.
 $(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"sim/' $(UNIT_SRC))): $(LIBSIM)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/lib/libtest.a $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $(filter %.o,$^) $(filter $(LIBSIM),$^) $(filter-out %.o $(LIBSIM),$^) -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/libestafette.a $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread

@@ -2,11 +2,13 @@
 
 #include <bsd/sys/tree.h>
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 
 /* One record; the key's bytes, then the value's. Key and value never change place: a new value is a new node. */
 struct node {
 	RB_ENTRY(node) link;
+	uint64_t head, next;  /* the key's first 16 bytes, so that most comparisons need no others */
 	uint32_t value_len;
 	uint16_t key_len;
 	uint8_t bytes[];
@@ -14,7 +16,7 @@ struct node {
 RB_HEAD(tree, node);
 
 /* Node overhead as the space reckons it: about what malloc and the tree take. */
-#define NODE_BYTES 56
+#define NODE_BYTES 72
 
 struct undo {
 	struct node *gone, *came; /* either may be NULL; gone is freed at commit, came at abort */
@@ -36,15 +38,47 @@ struct memkv {
 	void *arg;
 };
 
-static int key_cmp(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len)
+/* A key with its beginning as two numbers. What is shorter than they are is filled up with zeros, so that equal numbers say
+ * nothing yet about keys that differ in length. */
+struct probe { uint64_t head, next; struct view key; };
+
+static uint64_t eight(struct view key, size_t at)
 {
-	int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
-	return c ? c : (a_len > b_len) - (a_len < b_len);
+	uint64_t x = 0;
+	if (key.len >= at + 8) {
+		memcpy(&x, key.ptr + at, 8);
+		return be64toh(x);
+	}
+	if (key.len > at)
+		memcpy(&x, key.ptr + at, key.len - at);
+	return be64toh(x);
+}
+
+static struct probe probe_of(struct view key)
+{
+	return (struct probe){eight(key, 0), eight(key, 8), key};
+}
+
+static int tail_cmp(struct view a, struct view b)
+{
+	size_t n = a.len < b.len ? a.len : b.len;
+	int c = n > 16 ? memcmp(a.ptr + 16, b.ptr + 16, n - 16) : 0;
+	return c ? c : (a.len > b.len) - (a.len < b.len);
+}
+
+static int probe_cmp(const struct probe *p, const struct node *n)
+{
+	if (p->head != n->head)
+		return p->head < n->head ? -1 : 1;
+	if (p->next != n->next)
+		return p->next < n->next ? -1 : 1;
+	return tail_cmp(p->key, view_of(n->bytes, n->key_len));
 }
 
 static int node_cmp(const struct node *a, const struct node *b)
 {
-	return key_cmp(a->bytes, a->key_len, b->bytes, b->key_len);
+	struct probe p = {a->head, a->next, view_of(a->bytes, a->key_len)};
+	return probe_cmp(&p, b);
 }
 
 #pragma GCC diagnostic push
@@ -71,8 +105,9 @@ static int64_t node_cost(const struct node *n)
 static struct node *find_from(struct tree *tree, struct view key)
 {
 	struct node *n = RB_ROOT(tree), *best = NULL;
+	struct probe p = probe_of(key);
 	while (n) {
-		int c = key_cmp(key.ptr, key.len, n->bytes, n->key_len);
+		int c = probe_cmp(&p, n);
 		if (c == 0)
 			return n;
 		if (c < 0)
@@ -91,8 +126,9 @@ static struct node *find(struct tree *tree, struct view key)
 static struct node *find_before(struct tree *tree, struct view limit)
 {
 	struct node *n = RB_ROOT(tree), *best = NULL;
+	struct probe p = probe_of(limit);
 	while (n) {
-		if (key_cmp(n->bytes, n->key_len, limit.ptr, limit.len) < 0) {
+		if (probe_cmp(&p, n) > 0) {
 			best = n;
 			n = RB_RIGHT(n, link);
 		} else {
@@ -229,6 +265,8 @@ static uint8_t *mem_reserve(struct kv_txn *base, enum kv_db db, struct view key,
 	n->key_len = (uint16_t)key.len;
 	n->value_len = (uint32_t)len;
 	memcpy(n->bytes, key.ptr, key.len);
+	n->head = eight(key, 0);
+	n->next = eight(key, 8);
 	if (old)
 		tree_remove(m, db, old);
 	tree_insert(m, db, n);
