@@ -104,6 +104,7 @@ static const struct setting_spec drill_settings[] = {
 	{"suite", read_suite, AT(real_crypto)},
 	{"store", read_store, AT(lmdb)},
 	{"sample", read_ppm, AT(sample_ppm)},
+	{"probe", read_span, AT(probe_us), .min = US_PER_S, .max = US_PER_DAY},
 	{"network", read_network, 0, .required = true},
 	{"largest", read_size, AT(largest_bytes), .min = 8, .max = LIMIT_BODY_BYTES},
 	{"bodies", read_bodies, 0},

@@ -32,6 +32,7 @@ struct drill_bearer {
 	int64_t queue_bytes;         /* below the node, each connection and direction; more is dropped. 0: link.h's default */
 	uint32_t loss_ppm, reset_ppm;/* of frames: late by a retransmission; ends its connection */
 	int cost;                    /* lower first */
+	bool no_bulk;                /* bulk does not go over it */
 };
 
 /* Up while (t - offset) mod every < up. every_us 0: always up. stagger: to the offset of each pair a time of 0..every_us
@@ -230,6 +231,7 @@ struct drill {
 	bool real_crypto;                    /* suite = "real"; default the fast one, every 16th seed of a sweep the real one */
 	bool lmdb;                           /* store = "lmdb" */
 	int64_t largest_bytes;               /* tables of bodies are read up to this size */
+	int64_t probe_us;                    /* how often a node probes an idle link; 0: as the command decides */
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */
 	int64_t utc_offset_us;               /* local time of the day curve and of the story */
 	struct roster *roster;               /* a template: sites, standbys, queues, areas, groups; no keys, no bearers */

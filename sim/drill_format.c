@@ -124,6 +124,8 @@ static void put_bearer(struct buf *out, const struct drill_bearer *b, bool last)
 		put(out, " queue = \"%" PRId64 "B\";", b->queue_bytes);
 	put_ppm_setting(out, "loss", b->loss_ppm);
 	put_ppm_setting(out, "resets", b->reset_ppm);
+	if (b->no_bulk)
+		put(out, " bulk = false;");
 	put(out, " }%s\n", last ? "" : ",");
 }
 
@@ -424,7 +426,13 @@ static void put_head(struct buf *out, const struct drill *d)
 	put(out, "\";\nseed = %" PRIu64 ";\nsuite = \"%s\";\nstore = \"%s\";\nsample = \"", d->seed & INT32_MAX, d->real_crypto ? "real" : "fast",
 	    d->lmdb ? "lmdb" : "memory");
 	put_ppm(out, d->sample_ppm);
-	put(out, "\";\nlargest = \"%" PRId64 "B\";\n", d->largest_bytes);
+	put(out, "\";\n");
+	if (d->probe_us) {
+		put(out, "probe = \"");
+		put_span(out, d->probe_us);
+		put(out, "\";\n");
+	}
+	put(out, "largest = \"%" PRId64 "B\";\n", d->largest_bytes);
 }
 
 enum err drill_format(const struct drill *d, struct buf *out)

@@ -134,6 +134,16 @@ static bool read_nothing(struct settings *ctx, const config_setting_t *s, const 
 
 /* ---- bearers ------------------------------------------------------------------------------------------------------ */
 
+static bool read_bulk(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
+{
+	bool bulk;
+
+	if (!read_bool(ctx, s, spec, &bulk))
+		return false;
+	*(bool *)out = !bulk;
+	return true;
+}
+
 static const struct setting_spec bearer_settings[] = {
 	{"name", read_name, offsetof(struct drill_bearer, name), .required = true},
 	{"delay", read_span, offsetof(struct drill_bearer, delay_us), .required = true, .max = 60 * US_PER_S},
@@ -143,6 +153,7 @@ static const struct setting_spec bearer_settings[] = {
 	{"loss", read_ppm, offsetof(struct drill_bearer, loss_ppm)},
 	{"resets", read_ppm, offsetof(struct drill_bearer, reset_ppm)},
 	{"cost", read_int, offsetof(struct drill_bearer, cost), .max = 1000},
+	{"bulk", read_bulk, offsetof(struct drill_bearer, no_bulk)},
 };
 
 static bool read_bearers(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)

@@ -280,7 +280,7 @@ bool read_precedence(struct settings *ctx, const config_setting_t *s, const stru
 
 bool read_precedence_value(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
 {
-	uint8_t p;
+	uint8_t p = 0;
 
 	if (!read_precedence(ctx, s, spec, &p))
 		return false;

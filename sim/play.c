@@ -35,7 +35,7 @@ static struct bearer_config bearer_config(const struct drill_bearer *b, const st
 {
 	struct bearer_config c = {
 		.cost = b->cost, .delay_us = b->delay_us, .jitter_us = b->jitter_us, .rate_bps = b->rate_bps, .queue_bytes = b->queue_bytes,
-		.loss_ppm = b->loss_ppm, .reset_ppm = b->reset_ppm, .period_us = s->every_us, .up_us = s->up_us, .phase_us = phase_us,
+		.loss_ppm = b->loss_ppm, .reset_ppm = b->reset_ppm, .no_bulk = b->no_bulk, .period_us = s->every_us, .up_us = s->up_us, .phase_us = phase_us,
 	};
 
 	memcpy(c.name, b->name, sizeof c.name);
