@@ -14,6 +14,32 @@ static void alarm_id(char id[80], const char *kind, const char *subject)
 	snprintf(id, 80, "%s%s%s", kind, subject ? ":" : "", subject ? subject : "");
 }
 
+/* ---- which kinds are out: most are not, and clearing what is not out is asked for all the time ------------------------- */
+
+static uint16_t *kind_count(struct core *c, const char *kind)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (; *kind; kind++)
+		h = (h ^ (uint8_t)*kind) * 16777619u;
+	return &c->alarms[h % ALARM_KINDS];
+}
+
+static enum err load_one(void *arg, const struct alarm_row *a)
+{
+	++*kind_count(arg, a->kind);
+	return ERR_OK;
+}
+
+void alarms_load(struct core *c)
+{
+	memset(c->alarms, 0, sizeof c->alarms);
+	/* With a row that cannot be read any kind may be out. */
+	if (store_alarm_each(c->t, load_one, c))
+		for (size_t i = 0; i < ALARM_KINDS; i++)
+			c->alarms[i] = UINT16_MAX / 2;
+}
+
 void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...)
 {
 	struct alarm_row a = {.active = true, .since = c->wall}, old;
@@ -32,6 +58,7 @@ void alarm_raise(struct core *c, const char *kind, const char *subject, const ch
 		memcpy(a.acknowledged, old.acknowledged, sizeof a.acknowledged);
 	} else {
 		effect_log(c->out, 4, "alarm %s: %s (%s)", a.id, a.what, a.todo);
+		++*kind_count(c, kind);
 	}
 	store_alarm_put(c->t, &a);
 }
@@ -39,12 +66,16 @@ void alarm_raise(struct core *c, const char *kind, const char *subject, const ch
 void alarm_clear(struct core *c, const char *kind, const char *subject)
 {
 	struct alarm_row a;
+	uint16_t *count = kind_count(c, kind);
 	char id[80];
 
+	if (!*count)
+		return;
 	alarm_id(id, kind, subject);
 	if (store_alarm_get(c->t, id, &a))
 		return;
 	store_alarm_del(c->t, id);
+	--*count;
 	effect_log(c->out, 5, "alarm %s is over", id);
 }
 
@@ -98,7 +129,7 @@ static void due_min(struct due *d, int64_t by, const struct msgid *id)
 /* The earliest handle-by time among what waits: the first of what came back, and the first of the rest. */
 static void due_waiting(struct core *c, const struct queue *q, uint8_t precedence, struct due *d)
 {
-	for (uint8_t fresh = 0; fresh < 2; fresh++) {
+	for (uint8_t fresh = 0; fresh < 2 && q->row.waiting[0][precedence]; fresh++) {
 		struct place from = {.queue = q->row.local, .precedence = precedence, .fresh = fresh, .handle_by_us = INT64_MIN}, p;
 		struct msgid id;
 
@@ -128,6 +159,8 @@ static struct mono deadline_alarm(struct core *c, const struct queue *q, uint8_t
 	int64_t span = (def ? def->deadline_us : c->roster->deadline_us)[precedence];
 	char subject[LIMIT_NAME_BYTES + 16], id[MSGID_TEXT_BYTES], by[WALL_TEXT_BYTES];
 
+	if (!d->any && !*kind_count(c, "deadline"))
+		return MONO_NEVER;
 	snprintf(subject, sizeof subject, "%s:%s", q->row.name, precedence_name(precedence));
 	if (!d->any || c->wall.us < d->by - span / DEADLINE_WARN_SHARE) {
 		alarm_clear(c, "deadline", subject);

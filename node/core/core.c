@@ -43,7 +43,7 @@ const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME
 	const char *name = roster_site_name(c->roster, number, out);
 
 	if (name != out)
-		snprintf(out, LIMIT_NAME_BYTES + 1, "%s", name);
+		memcpy(out, name, strlen(name) + 1); /* a roster's names fit */
 	return out;
 }
 

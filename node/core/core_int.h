@@ -192,6 +192,7 @@ struct pending_report {
 	struct buf ids;
 };
 
+#define ALARM_KINDS 64
 struct counters {
 	uint64_t accepted, delivered, read, refused, expired, cancelled, handed_out, returned, dead, sealed;
 	uint64_t receipts_read, receipts_refused, receipts_expired, unknown_kinds, duplicates;
@@ -252,6 +253,7 @@ struct core {
 
 	bool serve_more;                                /* more can be handed out than one commit takes */
 	bool restless;                                  /* something happened since the last look */
+	uint16_t alarms[ALARM_KINDS];                   /* at least so many alarms are out, by a hash of their kind */
 	struct mono look_at;                            /* next look at streams, queues, room and bodies */
 	struct mono peers_at, probes_at;                /* next look at active peers; next probe of any */
 	struct mono deadline;
@@ -420,6 +422,7 @@ void waits_forget_client(struct core *c, uint64_t client);
 /* ---- alarms.c ------------------------------------------------------------------------------------------------------------------------------ */
 void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...) PRINTF_LIKE(5, 6);
 void alarm_clear(struct core *c, const char *kind, const char *subject);
+void alarms_load(struct core *c);
 bool alarm_known(struct core *c, const char *id);
 MUST_USE enum err alarm_acknowledge(struct core *c, const char *id, const char *by);
 unsigned alarms_active(struct core *c);

@@ -384,6 +384,7 @@ enum err mirror_load(struct core *c)
 	if (!e) {
 		leases_load(c);
 		bodies_load(c);
+		alarms_load(c);
 	}
 	txn_abort(t);
 	c->t = NULL;
