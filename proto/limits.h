@@ -67,8 +67,8 @@ static_assert(LIMIT_ENTRY_BYTES + LIMIT_HEAD_SPACING * 32 + 512 <= LIMIT_FRAME_B
 /* Entries below a frontier that may be not whole; at the limit a stream takes no more until one is whole. */
 #define LIMIT_NOT_WHOLE 64
 /* Streams of one originator that a node takes: its incarnations times addressees times precedences. Beyond it new ones are
- * refused and alarmed. */
-#define LIMIT_STREAMS_PER_ORIGINATOR 65536
+ * refused and alarmed. A stream costs a node about 3 KiB of memory. */
+#define LIMIT_STREAMS_PER_ORIGINATOR 16384
 /* Custodians of one stream: addressee, standbys, successors, originator. */
 #define LIMIT_CUSTODIANS 16
 

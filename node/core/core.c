@@ -80,6 +80,12 @@ struct msgid core_next_id(struct core *c)
 	return msgid_next(&c->last_id, c->wall, random);
 }
 
+struct tally *tally_of(struct core *c, uint8_t header_flags)
+{
+	c->counters_dirty = true;
+	return &c->counters.of[(header_flags & HEADER_EXERCISE) != 0];
+}
+
 void deadline_at(struct core *c, struct mono at)
 {
 	c->deadline = mono_min(c->deadline, at);

@@ -193,10 +193,14 @@ struct pending_report {
 };
 
 #define ALARM_KINDS 64
-struct counters {
+/* Stored as an array of u64: new ones go to the end. */
+struct tally {
 	uint64_t accepted, delivered, read, refused, expired, cancelled, handed_out, returned, dead, sealed;
-	uint64_t receipts_read, receipts_refused, receipts_expired, unknown_kinds, duplicates;
-	uint64_t ex_accepted, ex_delivered, ex_read;
+	uint64_t receipts_read, receipts_refused, receipts_expired;
+};
+struct counters {
+	struct tally of[2];          /* operational, exercise: never mixed */
+	uint64_t unknown_kinds, duplicates;
 };
 
 struct core {
@@ -285,6 +289,8 @@ bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee);
 bool concerns(const struct core *c, uint16_t site, const struct stream_name *n);
 struct client *client_find(struct core *c, uint64_t id);
 struct msgid core_next_id(struct core *c);
+/* The counters that a message with these header flags goes into; they are stored with the commit. */
+struct tally *tally_of(struct core *c, uint8_t header_flags);
 void deadline_at(struct core *c, struct mono at); /* the next tick is no later than this */
 /* Grows *array by one element of size; NULL when out of memory. */
 void *array_grow(void *array_ptr, size_t *n, size_t size);

@@ -83,8 +83,7 @@ static void delivered(struct core *c, struct msg_row *row, struct buf *events, c
 		store_msg_put(c->t, row);
 		return;
 	}
-	*(h->flags & HEADER_EXERCISE ? &c->counters.ex_delivered : &c->counters.delivered) += 1;
-	c->counters_dirty = true;
+	tally_of(c, h->flags)->delivered++;
 	if (events_find(buf_view(events), EVENT_DELIVERED, &before)) {
 		row->events = buf_view(events);
 		store_msg_put(c->t, row);
@@ -105,8 +104,7 @@ static void dead_letter(struct core *c, struct msg_row *row, struct buf *events,
 		store_msg_put(c->t, row);
 		return;
 	}
-	c->counters.dead++;
-	c->counters_dirty = true;
+	tally_of(c, h->flags)->dead++;
 	alarm_raise(c, "dead-letter", id, "look at it with `estafette trace ID`, tell its sender, or correct the roster",
 		    "message %s from %s: %s", id, site_name(c, h->originator, from), why);
 	report_here(c, row, events, EVENT_DEAD, "", why);
@@ -121,8 +119,7 @@ static void sealed(struct core *c, struct msg_row *row, struct buf *events, cons
 	site_name(c, h->originator, from);
 	alarm_raise(c, "sealed", from, "the site that sent it must grant its key again; see `estafette streams`",
 		    "messages from %s are held, but no key here opens them", from);
-	c->counters.sealed++;
-	c->counters_dirty = true;
+	tally_of(c, h->flags)->sealed++;
 	if (row->addressee == c->self && !events_find(buf_view(events), EVENT_SEALED, &before)) {
 		report_here(c, row, events, EVENT_SEALED, "", "");
 		return;
@@ -311,8 +308,7 @@ static void expire_one(struct core *c, uint64_t arrival)
 
 	if (!s || !h.expires.us || h.expires.us > c->wall.us || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, &which))
 		goto out;
-	c->counters.expired++;
-	c->counters_dirty = true;
+	tally_of(c, h.flags)->expired++;
 	report_here(c, &row, &events, EVENT_EXPIRED, "", "");
 out:
 	buf_release(&events);

@@ -153,8 +153,7 @@ static void give_back(struct core *c, const struct lease_row *l, bool seen)
 		row.place.fresh = 0;
 	row.state = LOC_WAITING;
 	store_place_put(c->t, &row.place, &row.id);
-	c->counters.returned++;
-	c->counters_dirty = true;
+	tally_of(c, row.flags)->returned++;
 	report_here(c, &row, &events, EVENT_RETURNED, l->by, "");
 out:
 	buf_release(&events);
@@ -232,8 +231,7 @@ static void lease(struct core *c, const struct take *t, struct msg_row *row, str
 	lease_due_add(c, &l, mono_add(c->now, t->lease_us));
 	count_move(c, &row->place, -1, 1);
 	row->state = LOC_LEASED;
-	c->counters.handed_out++;
-	c->counters_dirty = true;
+	tally_of(c, row->flags)->handed_out++;
 	report_here(c, row, events, EVENT_HANDED_OUT, t->by, "");
 }
 
@@ -281,7 +279,7 @@ static enum handed hand_out(struct core *c, struct take *t, const struct place *
 		goto out;
 	}
 	if (!e && h.expires.us && h.expires.us <= c->wall.us && !c->clock_unsure && !(h.flags & HEADER_CLOCK_UNSURE)) {
-		c->counters.expired++;
+		tally_of(c, h.flags)->expired++;
 		report_here(c, &row, &events, EVENT_EXPIRED, "", "");
 		goto out;
 	}
@@ -592,11 +590,11 @@ static void handle_one(struct core *c, const struct msgid *id, const struct hand
 		goto out;
 	switch (how->type) {
 	case REQ_ACK:
-		*(row.flags & HEADER_EXERCISE ? &c->counters.ex_read : &c->counters.read) += 1;
+		tally_of(c, row.flags)->read++;
 		report_here(c, &row, &events, EVENT_READ, how->by, "");
 		break;
 	case REQ_REFUSE:
-		c->counters.refused++;
+		tally_of(c, row.flags)->refused++;
 		report_here(c, &row, &events, EVENT_REFUSED, how->by, how->why);
 		break;
 	default: handle_lease(c, &row, how);

@@ -244,15 +244,11 @@ void reports_drop(struct core *c)
 
 /* ---- reports of others ------------------------------------------------------------------------------------------------------ */
 
-static void receipt_count(struct core *c, uint8_t event)
+static void receipt_count(struct tally *t, uint8_t event)
 {
-	switch (event) {
-	case EVENT_READ: c->counters.receipts_read++; break;
-	case EVENT_REFUSED: c->counters.receipts_refused++; break;
-	case EVENT_EXPIRED: c->counters.receipts_expired++; break;
-	default: return;
-	}
-	c->counters_dirty = true;
+	t->receipts_read += event == EVENT_READ;
+	t->receipts_refused += event == EVENT_REFUSED;
+	t->receipts_expired += event == EVENT_EXPIRED;
 }
 
 static void apply_one(struct core *c, const struct stream *s, const struct report_record *r, const struct msgid *id)
@@ -285,7 +281,7 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 	store_msg_put(c->t, &row);
 	if (originator == c->self) {
 		if (e.source != c->self)
-			receipt_count(c, r->event);
+			receipt_count(tally_of(c, row.flags), r->event);
 		waits_check(c, id);
 	}
 out:

@@ -62,6 +62,7 @@ static void incarnation_text(const struct incarnation *i, char out[64])
 static void show_status(struct rows *r)
 {
 	struct core *c = r->c;
+	const struct tally *t = &c->counters.of[0], *x = &c->counters.of[1];
 	struct store_space space;
 	char text[64];
 	uint64_t queued = 0;
@@ -80,21 +81,22 @@ static void show_status(struct rows *r)
 	row_text(r, "site", c->me->id);
 	row_text(r, "incarnation", text);
 	row_number(r, "serial", c->roster->serial);
-	row_number(r, "accepted", (int64_t)c->counters.accepted);
-	row_number(r, "delivered", (int64_t)c->counters.delivered);
-	row_number(r, "read", (int64_t)c->counters.read);
-	row_number(r, "refused", (int64_t)c->counters.refused);
-	row_number(r, "expired", (int64_t)c->counters.expired);
+	row_number(r, "accepted", (int64_t)t->accepted);
+	row_number(r, "delivered", (int64_t)t->delivered);
+	row_number(r, "read", (int64_t)t->read);
+	row_number(r, "refused", (int64_t)t->refused);
+	row_number(r, "expired", (int64_t)t->expired);
 	row_number(r, "queued", (int64_t)queued);
 	row_number(r, "links_up", up);
 	row_number(r, "links", links);
 	row_number(r, "alarms", alarms_active(c));
-	row_number(r, "dead_letters", (int64_t)c->counters.dead);
-	row_number(r, "receipts_read", (int64_t)c->counters.receipts_read);
-	row_number(r, "receipts_refused", (int64_t)c->counters.receipts_refused);
-	row_number(r, "receipts_expired", (int64_t)c->counters.receipts_expired);
-	row_number(r, "exercise_accepted", (int64_t)c->counters.ex_accepted);
-	row_number(r, "exercise_read", (int64_t)c->counters.ex_read);
+	row_number(r, "dead_letters", (int64_t)t->dead);
+	row_number(r, "receipts_read", (int64_t)t->receipts_read);
+	row_number(r, "receipts_refused", (int64_t)t->receipts_refused);
+	row_number(r, "receipts_expired", (int64_t)t->receipts_expired);
+	row_number(r, "exercise_accepted", (int64_t)x->accepted);
+	row_number(r, "exercise_delivered", (int64_t)x->delivered);
+	row_number(r, "exercise_read", (int64_t)x->read);
 	row_number(r, "journal_bytes", space.used_bytes);
 	row_number(r, "journal_quota", space.quota_bytes);
 	row_flag(r, "recovering", c->recovering);

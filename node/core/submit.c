@@ -310,8 +310,7 @@ static void accept(struct core *c, struct client *cl, uint32_t tag, const struct
 		if (u)
 			u->now++;
 	}
-	*(s->exercise.len ? &c->counters.ex_accepted : &c->counters.accepted) += 1;
-	c->counters_dirty = true;
+	tally_of(c, h->flags)->accepted++;
 	reply_accepted(c, cl->id, tag, &h->id, false);
 }
 
@@ -644,8 +643,7 @@ static uint32_t cancel_one(struct core *c, const struct client *cl, const struct
 		n++;
 		if (!cl)
 			continue;
-		c->counters.cancelled++;
-		c->counters_dirty = true;
+		tally_of(c, row.flags)->cancelled++;
 	}
 }
 

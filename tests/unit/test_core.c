@@ -570,6 +570,8 @@ static void exercise_apart(void **state)
 	assert_int_equal(world_status(&w, LUIK, "queued"), 0);
 	assert_int_equal(world_status(&w, NAMEN, "accepted"), 0);
 	assert_int_equal(world_status(&w, NAMEN, "exercise_accepted"), 1);
+	assert_int_equal(world_status(&w, LUIK, "delivered"), 0);
+	assert_int_equal(world_status(&w, LUIK, "exercise_delivered"), 1);
 	world_release(&w);
 }
 
