@@ -108,7 +108,8 @@ static enum err parse_level(const char *text, int *out)
 	return ERR_FORMAT;
 }
 
-/* A path as the file says it: absolute, beside the file, or a credential that systemd hands over. */
+/* A path as the file says it: absolute, beside the file, or a credential that systemd hands over. Outside of the service a
+ * credential stays as it is written: who needs no keys, as desks, may read the file all the same. */
 static enum err parse_path(const struct reading *r, const char *text, char *out)
 {
 	size_t prefix = strlen(CREDENTIAL);
@@ -120,11 +121,14 @@ static enum err parse_path(const struct reading *r, const char *text, char *out)
 	if (strncmp(text, CREDENTIAL, prefix) == 0) {
 		folder = getenv("CREDENTIALS_DIRECTORY");
 		text += prefix;
-		if (!folder || !*text || strchr(text, '/'))
+		if (!*text || strchr(text, '/'))
 			return ERR_NOT_FOUND;
 	}
-	n = *text == '/' ? snprintf(out, CONFIG_PATH_BYTES, "%s", text)
-	                 : snprintf(out, CONFIG_PATH_BYTES, "%s/%s", folder, text);
+	if (!folder)
+		n = snprintf(out, CONFIG_PATH_BYTES, CREDENTIAL "%s", text);
+	else
+		n = *text == '/' ? snprintf(out, CONFIG_PATH_BYTES, "%s", text)
+		                 : snprintf(out, CONFIG_PATH_BYTES, "%s/%s", folder, text);
 	return n < CONFIG_PATH_BYTES ? ERR_OK : ERR_TOO_LARGE;
 }
 
@@ -364,7 +368,7 @@ static const char *wanted(enum kind k)
 	case KIND_NAME:
 		return "not a name (1 to 48 of a-z, 0-9 and '-' in quotes, beginning with a letter)";
 	case KIND_PATH:
-		return "not a path (in quotes, at most 4095 bytes; \"credential:NAME\" only works in a systemd service that loads it)";
+		return "not a path (in quotes, at most 4095 bytes; or \"credential:NAME\", where NAME has no '/')";
 	case KIND_SIZE:
 		return "not a size (a number with B, KiB, MiB or GiB, in quotes: \"16MiB\")";
 	case KIND_DURATION:
@@ -711,7 +715,11 @@ enum err config_load_keys(const struct config *c, struct site_keys *out, struct 
 	struct buf text = BUF_EMPTY;
 	struct stat st;
 	int fd;
-	enum err e = open_file(c->keys, &fd, &st, m);
+	enum err e;
+
+	if (strncmp(c->keys, CREDENTIAL, strlen(CREDENTIAL)) == 0)
+		return err_set(m, ERR_NOT_FOUND, "%s: keys: \"%s\" only works in a systemd service that loads it (LoadCredential=)", c->file, c->keys);
+	e = open_file(c->keys, &fd, &st, m);
 
 	if (e)
 		return e;

@@ -258,6 +258,12 @@ def test_views(tap, net):
         tap.ok(re.fullmatch(r"estafetted? \d+\.\d+\.\d+\n", said), f"{program} says a version", repr(said))
     by_env = estafette("status", env={**os.environ, "ESTAFETTE_CONF": net.conf(LUIK)})
     tap.ok(by_env.code == 0 and LUIK in by_env.out, "ESTAFETTE_CONF names the node", by_env)
+    service = os.path.join(net.top, "service.conf")
+    with open(service, "w") as f:
+        f.write(re.sub(r'keys = ".*"', 'keys = "credential:keys"', lib.read(net.conf(LUIK)).decode()))
+    for command in ("status", "check"):
+        done = estafette("-c", service, command)
+        tap.ok(done.code in (0, 1) and not done.err, f"{command}: desks use the file of a service that has its keys as a credential", done)
     check = net.cli(LUIK, "check", "alive", "--json")
     tap.ok(check.code == 0 and not has(check.row, MEMBERS["check"]), "check alive is 0", check)
     for what in ("disk", "clock", "keys", "links", "deadlines", "journal"):

@@ -193,7 +193,7 @@ static void bad_site_and_paths(void **state)
 	assert_int_equal(load_text("site = \"CIC Luik\";"), ERR_FORMAT);
 	assert_non_null(strstr(m.text, ":1: site: not a name"));
 	assert_int_equal(load_text("roster = \"\";"), ERR_FORMAT);
-	assert_int_equal(load_text("keys = \"credential:keys\";"), ERR_NOT_FOUND);
+	assert_int_equal(load_text("keys = \"credential:a/b\";"), ERR_NOT_FOUND);
 	assert_non_null(strstr(m.text, "credential"));
 	memset(text, 'a', sizeof text);
 	memcpy(text, "journal = \"/", 12);
@@ -351,6 +351,11 @@ static void keys_from_systemd(void **state)
 	assert_int_equal(config_load_keys(&c, &keys, &m), ERR_NOT_PERMITTED);
 	assert_int_equal(load_text("keys = \"credential:../keys\";"), ERR_NOT_FOUND);
 	unsetenv("CREDENTIALS_DIRECTORY");
+	/* A desk reads the service's file, too, and only the keys are out of its reach. */
+	assert_int_equal(load_text("site = \"cic-luik\"; roster = \"r\"; authority = \"a\"; keys = \"credential:keys\"; journal = \"j\"; socket = \"s\";"),
+	                 ERR_OK);
+	assert_int_equal(config_load_keys(&c, &keys, &m), ERR_NOT_FOUND);
+	assert_non_null(strstr(m.text, "\"credential:keys\" only works in a systemd service"));
 }
 
 /* ---- the roster -------------------------------------------------------------------------------------------- */
