@@ -9,6 +9,7 @@
 /* Messages of one flow from one site, or those of one send event. */
 struct source {
 	int64_t next_us;
+	size_t order;            /* among equal times: flows as in the drill, then send events as in the drill */
 	int flow;                /* -1: a send event */
 	uint16_t site;
 	struct prng prng;
@@ -21,7 +22,7 @@ struct source {
 
 struct workload {
 	const struct drill *d;
-	struct source *heap;     /* by next_us, then by address of flow and site: see before() */
+	struct source *heap;     /* see before() */
 	size_t n;
 	struct prng *desks;
 	uint64_t number;
@@ -126,11 +127,7 @@ static void draw_next(const struct workload *w, struct source *s)
 
 static bool before(const struct source *a, const struct source *b)
 {
-	if (a->next_us != b->next_us)
-		return a->next_us < b->next_us;
-	if (a->flow != b->flow)
-		return a->flow < b->flow;
-	return a->site != b->site ? a->site < b->site : a->send < b->send;
+	return a->next_us != b->next_us ? a->next_us < b->next_us : a->order < b->order;
 }
 
 static void sink(struct workload *w, size_t i)
@@ -170,7 +167,7 @@ static void add_flows(struct workload *w, uint64_t seed)
 		for (size_t k = 0; k < d->flows[i].n_rates; k++) {
 			const struct drill_flow *f = &d->flows[i];
 			struct source *s = &w->heap[w->n++];
-			*s = (struct source){.flow = (int)i, .site = f->rates[k].site, .per_year = f->rates[k].per_year, .next_us = f->from_us};
+			*s = (struct source){.order = w->n, .flow = (int)i, .site = f->rates[k].site, .per_year = f->rates[k].per_year, .next_us = f->from_us};
 			s->end_us = f->until_us && f->until_us < d->length_us ? f->until_us : d->length_us;
 			prng_init(&s->prng, seed, f->name, s->site);
 			draw_next(w, s);
@@ -186,7 +183,7 @@ static void add_sends(struct workload *w, uint64_t seed)
 		if (e->what != DO_SEND)
 			continue;
 		struct source *s = &w->heap[w->n++];
-		*s = (struct source){.flow = -1, .site = e->from.v[0], .send = e->send, .at_us = e->at_us, .next_us = e->at_us};
+		*s = (struct source){.order = w->n, .flow = -1, .site = e->from.v[0], .send = e->send, .at_us = e->at_us, .next_us = e->at_us};
 		prng_init(&s->prng, seed, "send", i);
 	}
 }
