@@ -158,6 +158,8 @@ void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t dela
 /* Only its latency or rate may be another one now; nothing when they are not. */
 void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps);
 void oracle_fault(struct oracle *o, enum fault_kind k);
+/* So many at once, of what only the world counts. */
+void oracle_struck(struct oracle *o, enum fault_kind k, uint64_t times);
 void oracle_rare(struct oracle *o, enum rare r);
 /* An expectation of the drill, judged by who knows it: the table of promises shows it. skipped: for want of a capability. */
 void oracle_expect(struct oracle *o, bool met, bool skipped, const char *fmt, ...) PRINTF_LIKE(4, 5);

@@ -51,6 +51,11 @@ void oracle_fault(struct oracle *o, enum fault_kind k)
 	o->v.faults[k]++;
 }
 
+void oracle_struck(struct oracle *o, enum fault_kind k, uint64_t times)
+{
+	o->v.faults[k] += times;
+}
+
 void oracle_rare(struct oracle *o, enum rare r)
 {
 	o->v.rares[r]++;

@@ -413,6 +413,9 @@ void watch_finish(struct watch *w)
 			if (s)
 				(pass ? witness_receipts : witness_final)(w->witness, number(w, i), s);
 		}
+	oracle_struck(w->oracle, FAULT_LINK_STALL, world_counts(w->world)->stalls);
+	if (world_counts(w->world)->records_damaged_read)
+		oracle_rare(w->oracle, RARE_DAMAGE_FOUND);
 	oracle_finish(w->oracle, in_time);
 	for (size_t i = 0; w->drill && i < w->drill->n_expects; i++) {
 		keeps = keeps && w->drill->expects[i].what != WHAT_LOST;
