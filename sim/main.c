@@ -14,7 +14,7 @@
 /* Every so many seeds of a sweep run with the real signatures and seals. */
 #define REAL_EVERY 16
 /* Every so many probe as often as nodes in the field do. */
-#define FIELD_EVERY 64
+#define FIELD_EVERY 200
 
 enum { EXIT_DONE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 
@@ -188,10 +188,12 @@ static const struct crypt_suite *suite_of(const struct drill *d, uint64_t seed)
 /* Likewise how often idle links are probed: mostly seldom, which is fast, sometimes as often as in the field. */
 static int64_t probe_of(const struct options *o, const struct drill *d, uint64_t seed)
 {
-	static const int64_t choice_s[16] = {600, 600, 120, 600, 600, 60, 600, 600, 600, 30, 600, 600, 120, 600, 600, 600};
+	static const int64_t choice_s[16] = {600, 600, 120, 600, 600, 60, 600, 600, 600, 600, 600, 600, 120, 600, 600, 600};
 
 	if (o->probe_us)
 		return o->probe_us;
+	if (d->probe_us)
+		return d->probe_us;
 	if (!d->swarm.on)
 		return 0;
 	return (seed % FIELD_EVERY == 7 ? 5 : choice_s[seed % 16]) * US_PER_S;
@@ -300,6 +302,11 @@ static int shrink_seed(const struct options *o, const struct drill *d, uint64_t 
 		fprintf(stderr, "estafette-sim: --shrink: it did not fail again (an expectation outside of the run?)\n");
 	else if (!e)
 		e = shrink(drawn, still_fails, &s, SHRINK_RUNS, &small);
+	if (!e && small) {
+		/* What the seed decided beside the faults belongs to the drill that is to fail again. */
+		small->probe_us = s.probe_us;
+		small->real_crypto = s.suite == &crypt_suite_real;
+	}
 	if (!e && small)
 		e = write_drill(small, path, &m);
 	if (e)
