@@ -138,6 +138,37 @@ static int any_row(void *arg, const struct estafette_member *members, size_t n)
 	return 0;
 }
 
+/* Is this process the daemon of that site: "estafetted -c FOLDER/node.conf"? */
+static bool runs(const char *pid, const struct member *m)
+{
+	char path[64], line[2 * PATH_MAX] = "", conf[PATH_MAX + 16];
+	snprintf(path, sizeof path, "/proc/%.20s/cmdline", pid);
+	snprintf(conf, sizeof conf, "%s/node.conf", m->folder);
+	FILE *f = fopen(path, "r");
+	if (f == NULL)
+		return false;
+	size_t n = fread(line, 1, sizeof line - 1, f);
+	fclose(f);
+	const char *name = strrchr(line, '/');
+	bool daemon = strcmp(name ? name + 1 : line, "estafetted") == 0, ours = false;
+	for (size_t at = 0; at < n; at += strlen(line + at) + 1)
+		ours = ours || strcmp(line + at, conf) == 0;
+	return daemon && ours;
+}
+
+/* The daemon whose socket is gone or was replaced: nobody reaches it, but it holds its journal and can be ended. */
+static pid_t pid_without_socket(const struct member *m)
+{
+	DIR *proc = opendir("/proc");
+	pid_t pid = 0;
+	for (const struct dirent *d; proc != NULL && pid == 0 && (d = readdir(proc)) != NULL;)
+		if (d->d_name[0] >= '0' && d->d_name[0] <= '9' && runs(d->d_name, m))
+			pid = (pid_t)strtol(d->d_name, NULL, 10);
+	if (proc != NULL)
+		closedir(proc);
+	return pid;
+}
+
 /* Does it answer? Fills pid and up. */
 static void look(struct member *m)
 {
@@ -150,6 +181,8 @@ static void look(struct member *m)
 		m->up = estafette_show(h, "status", NULL, NULL, any_row, &answered, ANSWER_MS) == ESTAFETTE_OK && answered;
 	}
 	estafette_free(h);
+	if (!m->up)
+		m->pid = pid_without_socket(m);
 }
 
 static int64_t now_ms(void)

@@ -55,7 +55,23 @@ def main():
     given = {n: lib.read(os.path.join(out, n)) for n in os.listdir(out) if not n.startswith(".")}
     tap.eq(set(accepted) - set(given), set(), f"all {len(accepted)} that were accepted are read")
     tap.ok(all(given[i] == body for i, body in accepted.items() if i in given), "and unchanged")
+    socket_gone(tap)
     tap.done(net)
+
+
+def socket_gone(tap):
+    """Nobody reaches a daemon whose socket was removed; `network down` finds it by its journal's lock and ends it all the same."""
+    top = lib.temp_dir()
+    folder = os.path.join(top, "net")
+    made = lib.estafette("network", "init", folder, "--sites", LUIK)
+    up = lib.estafette("network", "up", folder, timeout=60)
+    pid = lib.estafette("network", "status", folder, "--json").rows[0]["pid"]
+    os.unlink(os.path.join(folder, LUIK, "socket"))
+    row = lib.estafette("network", "status", folder, "--json").rows[0]
+    tap.ok(made.code == 0 and up.code == 0 and row["pid"] == pid and not row["up"], "a daemon without its socket is shown, and as not answering", f"{row} {pid}")
+    down = lib.estafette("network", "down", folder, timeout=60)
+    gone = lib.estafette("network", "status", folder, "--json").rows[0]
+    tap.ok(down.code == 0 and gone["pid"] is None, "and can be ended", f"{down} {gone}")
 
 
 if __name__ == "__main__":
