@@ -184,7 +184,7 @@ static void report(struct run_parts *p)
 
 enum err conduct(const struct drill *d, const struct conduct *c, struct errmsg *m)
 {
-	struct run_parts p = {.drill = d, .how = c, .story = {.follow = c->follow}};
+	struct run_parts p = {.drill = d, .how = c, .story = {.follow = c->follow, .verbose = c->messages}};
 	enum err e;
 
 	clock_gettime(CLOCK_MONOTONIC, &p.began);

@@ -14,6 +14,7 @@ struct conduct {
 	const char *repeat;                      /* the command that repeats it */
 	const struct crypt_suite *suite;
 	int64_t probe_us;                        /* how often a node probes an idle link; 0: 30 s */
+	bool messages;                           /* the story tells each message's life too */
 	FILE *follow;                            /* the story as it happens; NULL */
 	FILE *progress;                          /* a line that says how far it is; NULL */
 	bool stop_at_failure;                    /* a sweep need not go on with a seed that failed */

@@ -268,10 +268,19 @@ uint32_t item_new(struct oracle *o, const struct msgid *id, uint16_t addressee)
 	items_rehash(o);
 	uint32_t *slot = &o->item_hash[id_hash(id) & (o->cap_item_hash - 1)];
 
-	o->items[o->n_items] = (struct item){.id = *id, .next = *slot, .submission = NONE, .stream = NONE, .addressee = addressee, .end_stream = NONE,
+	uint32_t same = item_first(o, id);
+
+	o->items[o->n_items] = (struct item){.named = same == NONE ? ++o->n_named : o->items[same].named, .id = *id, .next = *slot, .submission = NONE, .stream = NONE, .addressee = addressee, .end_stream = NONE,
 					     .entered_at = o->now, .held_at = -1, .handed_at = -1};
 	*slot = (uint32_t)o->n_items;
 	return (uint32_t)o->n_items++;
+}
+
+const char *item_name(const struct oracle *o, uint32_t i, char out[ITEM_NAME])
+{
+	/* In order of the id's first entry: the same in every run, and short. */
+	snprintf(out, ITEM_NAME, "message %u", o->items[i].named);
+	return out;
 }
 
 const char *item_text(const struct item *m, char out[MSGID_TEXT_BYTES])

@@ -99,7 +99,8 @@ static void bind(struct oracle *o, uint32_t n, const struct msgid *id)
 static void accept_items(struct oracle *o, uint32_t n)
 {
 	const struct sub *s = &o->subs[n];
-	char text[MSGID_TEXT_BYTES];
+	char text[MSGID_TEXT_BYTES], name[ITEM_NAME];
+	bool first_time = false;
 
 	for (uint32_t k = 0; k < s->n_sites; k++) {
 		uint16_t site = o->sub_sites[s->first_site + k];
@@ -112,12 +113,14 @@ static void accept_items(struct oracle *o, uint32_t n)
 				      osite_name(o, site));
 			continue;
 		}
-		if (!(o->items[i].flags & ITEM_ACCEPTED))
-			o->v.accepted++;
+		first_time = first_time || !(o->items[i].flags & ITEM_ACCEPTED);
+		o->v.accepted += !(o->items[i].flags & ITEM_ACCEPTED);
 		o->items[i].flags |= ITEM_ACCEPTED;
 	}
-	if (item_first(o, &s->id) != NONE)
-		story_tell(o->story, o->now, STORY_MESSAGE, "%s accepted at %s: %s for %s/%s%s", item_text(&o->items[item_first(o, &s->id)], text),
+	uint32_t first = item_first(o, &s->id);
+
+	if (first != NONE && first_time)
+		story_tell(o->story, o->now, STORY_MESSAGE, "%s accepted at %s: %s for %s/%s%s", item_name(o, first, name),
 			   osite_name(o, s->site), precedence_name(s->precedence), s->n_sites == 1 ? osite_name(o, o->sub_sites[s->first_site]) : "a group",
 			   o->names[s->queue], s->exercise ? " (exercise)" : "");
 }
@@ -262,7 +265,7 @@ void oracle_handed_out(struct oracle *o, const struct handing *h)
 	}
 	m->flags |= ITEM_HANDED | ITEM_SERVED;
 	m->flags &= (uint16_t)~(ITEM_RETURNED);
-	story_tell(o->story, o->now, STORY_MESSAGE, "%s handed out at %s/%s%s", text, osite_name(o, h->site), h->queue, h->perhaps_seen ? ", marked as perhaps seen" : "");
+	story_tell(o->story, o->now, STORY_MESSAGE, "%s handed out at %s/%s%s", item_name(o, i, text), osite_name(o, h->site), h->queue, h->perhaps_seen ? ", marked as perhaps seen" : "");
 }
 
 void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, const struct hash *body)
@@ -327,7 +330,7 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 
 	if (!(m->flags & flag)) {
 		*(flag == ITEM_READ ? &o->v.read : &o->v.refused) += 1;
-		story_tell(o->story, o->now, STORY_MESSAGE, "%s %s at %s", item_text(m, text), flag == ITEM_READ ? "read" : "refused", osite_name(o, site));
+		story_tell(o->story, o->now, STORY_MESSAGE, "%s %s at %s", item_name(o, i, text), flag == ITEM_READ ? "read" : "refused", osite_name(o, site));
 	}
 	if (flag == ITEM_REFUSED)
 		oracle_rare(o, RARE_REFUSED);

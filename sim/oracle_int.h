@@ -37,6 +37,7 @@ enum item_flag {
 struct item {
 	struct msgid id;
 	uint32_t next;         /* by hash of id */
+	uint32_t named;        /* number in the story */
 	uint32_t submission;   /* valid with ITEM_BOUND */
 	uint32_t stream;
 	uint32_t number;
@@ -121,6 +122,7 @@ struct oracle {
 	struct way *ways;              /* cap_ways squared */
 	size_t cap_ways;
 
+	uint32_t n_named;
 	size_t n_items, cap_items, cap_item_hash;
 	struct item *items;
 	uint32_t *item_hash;
@@ -170,7 +172,9 @@ void line_push(struct line *l, uint32_t item);
 uint32_t line_first(struct oracle *o, struct line *l, uint16_t skip_flags);
 void times_add(struct times *t, int64_t us);
 int64_t times_percentile(const struct times *t, unsigned percent);
-/* A message's name in the story: the first letters of its id's random part say enough. */
+/* A message's name in the story of a good run ("message 12"), and where something is broken: its id, which a trace can find. */
+#define ITEM_NAME 24
+const char *item_name(const struct oracle *o, uint32_t i, char out[ITEM_NAME]);
 const char *item_text(const struct item *m, char out[MSGID_TEXT_BYTES]);
 
 /* ---- oracle_queue.c ---- */

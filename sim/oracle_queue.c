@@ -101,7 +101,7 @@ void item_queue(struct oracle *o, uint32_t i)
 void item_arrived(struct oracle *o, uint32_t i)
 {
 	struct item *m = &o->items[i];
-	char text[MSGID_TEXT_BYTES];
+	char text[ITEM_NAME];
 
 	if (m->flags & ITEM_HELD)
 		return;
@@ -114,7 +114,7 @@ void item_arrived(struct oracle *o, uint32_t i)
 	if (first && m->flags & ITEM_CHUNKED)
 		oracle_rare(o, RARE_CHUNKED);
 	if (first)
-		story_tell(o->story, o->now, STORY_MESSAGE, "%s reached %s", item_text(m, text), osite_name(o, m->addressee));
+		story_tell(o->story, o->now, STORY_MESSAGE, "%s reached %s", item_name(o, i, text), osite_name(o, m->addressee));
 	if (m->flags & ITEM_ENDED)
 		return;
 	item_queue(o, i);

@@ -186,6 +186,13 @@ static void log_line(struct watch *w, const struct world_news *n)
 	if (n->number > 4)
 		return;
 	snprintf(text, sizeof text, "%s: %.*s", world_site_id(w->world, n->site), (int)n->text.len, (const char *)n->text.ptr);
+	/* A node that says the same again and again is heard once an hour. */
+	struct noted *last = &w->noted[n->site];
+
+	if (last->said && strcmp(last->text, text) == 0 && world_now(w->world).us - last->at < 3600 * US_PER_S)
+		return;
+	*last = (struct noted){.said = true, .at = world_now(w->world).us};
+	snprintf(last->text, sizeof last->text, "%s", text);
 	tell(w, STORY_NOTE, text);
 }
 
@@ -251,6 +258,7 @@ struct watch *watch_new(struct world *world, const struct drill *d, struct story
 	w->together = room(n * n, sizeof *w->together);
 	w->bearer = room(n * n, sizeof *w->bearer);
 	w->trouble = room(n, sizeof *w->trouble);
+	w->noted = room(n, sizeof *w->noted);
 	struct world_hooks hooks = {.arg = w, .step = on_step, .reply = on_reply, .news = on_news};
 
 	world_subscribe(world, &hooks);
@@ -273,6 +281,7 @@ void watch_free(struct watch *w)
 	free(w->together);
 	free(w->bearer);
 	free(w->trouble);
+	free(w->noted);
 	free(w->labels);
 	free(w);
 }
@@ -362,6 +371,8 @@ void watch_event(struct watch *w, const struct drill_event *e)
 		span_text(e->for_us, span, sizeof span);
 	if (e->what == DO_NOTE)
 		snprintf(text, sizeof text, "%s", e->text);
+	else if (e->what == DO_CANCEL)
+		snprintf(text, sizeof text, "the sender cancels %s", e->text);
 	else if (e->what == DO_SEND && e->send)
 		snprintf(text, sizeof text, "%s: send %u x %s to %s%s%s", where, e->send->count, precedence_name(e->send->precedence), e->send->address,
 			 e->send->label[0] ? " as " : "", e->send->label);

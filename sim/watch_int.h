@@ -11,6 +11,9 @@
 
 struct label { char name[LIMIT_NAME_BYTES + 1]; size_t site; struct msgid id; };
 
+/* The last line of a node's log that was told. */
+struct noted { bool said; int64_t at; char text[400]; };
+
 struct watch {
 	struct world *world;
 	const struct drill *drill;   /* may be NULL */
@@ -24,6 +27,7 @@ struct watch {
 	bool *together;              /* n * n: connected both ways, as last told */
 	char (*bearer)[LIMIT_NAME_BYTES + 1]; /* n * n: over which site a last dialled b */
 	uint8_t *trouble;            /* by site: enum trouble bits */
+	struct noted *noted;         /* by site */
 	size_t n_labels;
 	struct label *labels;
 };
