@@ -485,6 +485,21 @@ static void show_check(struct rows *r)
 	check_by_alarm(r, "journal", journal, 2, "no damage is known");
 }
 
+/* A queue by the address that a desk uses: eupen/dispatch is a queue of cic-luik. What is no address stays as it was. */
+static struct view queue_by_address(struct core *c, struct view typed, char out[LIMIT_ADDRESS_BYTES + 2])
+{
+	struct address *a = malloc(sizeof *a);
+	char site[LIMIT_NAME_BYTES + 1];
+	struct view v = typed;
+
+	if (a && roster_resolve(c->roster, typed, a, NULL) == ERR_OK && a->n_sites == 1 && !a->group) {
+		snprintf(out, LIMIT_ADDRESS_BYTES + 2, "%s/%s", site_name(c, a->sites[0], site), a->queue);
+		v = view_str(out);
+	}
+	free(a);
+	return v;
+}
+
 /* ---- the request ---------------------------------------------------------------------------------------------------------------------- */
 
 void show_request(struct core *c, struct client *cl, const struct request *rq)
@@ -502,6 +517,9 @@ void show_request(struct core *c, struct client *cl, const struct request *rq)
 		if (f.field == F_ID && item_ok(&f))
 			memcpy(id.b, f.value.ptr, MSGID_BYTES);
 	}
+	char address[LIMIT_ADDRESS_BYTES + 2];
+
+	queue = queue_by_address(c, queue, address);
 	if (view_equal(what, view_str("status")))
 		show_status(&r);
 	else if (view_equal(what, view_str("queues")))

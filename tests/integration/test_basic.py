@@ -225,6 +225,7 @@ def test_precedence(tap, net):
         net.send(NAMEN, f"{LUIK}/dispatch", f"{p} {i}".encode(), "--precedence", p, "--wait", "delivered")
     rows = net.cli(LUIK, "queues", f"{LUIK}/dispatch", "--list", "--json", check=True).rows
     tap.eq(len(rows), 6, "queues QUEUE --list shows what waits")
+    tap.eq(len(net.cli(LUIK, "queues", "eupen/dispatch", "--list", "--json", check=True).rows), 6, "also by its service area")
     tap.eq(waiting(net, LUIK, "dispatch"), (6, 0), "and leases nothing")
     taken = [r["body"].decode() for r in net.take(LUIK, "dispatch", "--ack", "read", count=6)]
     tap.eq(taken, ["flash 1", "flash 5", "immediate 3", "priority 2", "routine 0", "routine 4"], "they come by precedence, then in order")
