@@ -497,16 +497,13 @@ static void meta_finish(struct core *c)
 
 static void deadlines_collect(struct core *c)
 {
-	struct wall expires;
-	uint64_t arrival;
-
 	c->deadline = MONO_NEVER;
 	if (c->started) {
 		if (c->restless)
 			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
 		c->deadline = mono_min(c->look_at, mono_min(c->peers_at, c->probes_at));
-		if (!c->clock_unsure && store_expiry_first(c->t, &expires, &arrival) == ERR_OK)
-			deadline_at(c, mono_of_wall(c, expires.us));
+		if (!c->clock_unsure && deliver_next_expiry(c) != INT64_MAX)
+			deadline_at(c, mono_of_wall(c, c->expires_us));
 	}
 	if (c->n_leases)
 		deadline_at(c, c->leases[0].at);

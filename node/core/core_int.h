@@ -258,6 +258,7 @@ struct core {
 	bool serve_more;                                /* more can be handed out than one commit takes */
 	bool restless;                                  /* something happened since the last look */
 	uint16_t alarms[ALARM_KINDS];                   /* at least so many alarms are out, by a hash of their kind */
+	int64_t expires_us; bool expires_known;         /* when the next message expires, as the store says; INT64_MAX: none */
 	struct mono look_at;                            /* next look at streams, queues, room and bodies */
 	struct mono peers_at, probes_at;                /* next look at active peers; next probe of any */
 	struct mono deadline;
@@ -385,6 +386,7 @@ void deliver_whole(struct core *c, struct stream *s, uint64_t number);       /* 
 void deliver_serve(struct core *c);                                          /* hand out what can be */
 void deliver_leases(struct core *c);                                         /* end the leases that are due */
 void deliver_expire(struct core *c);
+int64_t deliver_next_expiry(struct core *c);                                 /* by the wall clock; INT64_MAX: none */
 void deliver_remove(struct core *c, struct msg_row *row);                    /* out of its queue, wherever it stands */
 void take_request(struct core *c, struct client *cl, const struct request *rq);
 void take_stop(struct core *c, struct client *cl, const struct request *rq);

@@ -214,8 +214,10 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	row.originator = h->originator;
 	row.precedence = h->precedence;
 	row.flags = h->flags;
-	if (h->expires.us && (addressee == c->self || h->originator == c->self) && !(h->flags & HEADER_CLOCK_UNSURE))
+	if (h->expires.us && (addressee == c->self || h->originator == c->self) && !(h->flags & HEADER_CLOCK_UNSURE)) {
 		store_expiry_put(c->t, h->expires, arrival);
+		c->expires_known = false;
+	}
 	if (h->originator == c->self && !s->own)
 		own_again(c, s, entry);
 	bool ended = events_ended(c, buf_view(&events), h->originator, addressee, &which);
@@ -314,19 +316,38 @@ out:
 	buf_release(&events);
 }
 
+/* A damaged row still says by its key when it was due, and the entry's own header decides. */
+static bool expiry_first(struct core *c, struct wall *when, uint64_t *arrival)
+{
+	enum err e = store_expiry_first(c->t, when, arrival);
+	bool there = !e || e == ERR_DAMAGED;
+
+	c->expires_us = there ? when->us : INT64_MAX;
+	c->expires_known = there || e == ERR_NOT_FOUND;
+	return there;
+}
+
+int64_t deliver_next_expiry(struct core *c)
+{
+	struct wall when;
+	uint64_t arrival;
+
+	if (!c->expires_known)
+		(void)expiry_first(c, &when, &arrival);
+	return c->expires_us;
+}
+
 void deliver_expire(struct core *c)
 {
 	struct wall when;
 	uint64_t arrival;
 
 	/* A clock that is not to be trusted expires nothing. */
-	for (int i = 0; i < 256 && !c->clock_unsure; i++) {
-		enum err e = store_expiry_first(c->t, &when, &arrival);
-
-		/* A damaged row still says by its key when it was due, and the entry's own header decides. */
-		if ((e && e != ERR_DAMAGED) || when.us > c->wall.us)
+	for (int i = 0; i < 256 && !c->clock_unsure && deliver_next_expiry(c) <= c->wall.us; i++) {
+		if (!expiry_first(c, &when, &arrival))
 			return;
 		store_expiry_del(c->t, when, arrival);
+		c->expires_known = false;
 		expire_one(c, arrival);
 		c->restless = true;
 	}

@@ -348,6 +348,7 @@ void mirror_drop(struct core *c)
 	free(c->by_local);
 	c->streams = c->by_hash = c->by_local = NULL;
 	c->n_streams = c->cap_hash = c->cap_local = 0;
+	c->expires_known = false;
 	free(c->hot);
 	c->hot = NULL;
 	c->n_hot = c->cap_hot = 0;
