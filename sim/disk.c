@@ -124,6 +124,7 @@ static uint8_t *dk_reserve(struct kv_txn *t, enum kv_db db, struct view key, siz
 {
 	struct disk *d = disk_of(t->kv);
 
+	d->wrote = true;
 	counted(d, t, db, key, (int64_t)(key.len + len));
 	flipped_write(d, db, key);
 	return d->real->reserve(t, db, key, len, how);
@@ -133,6 +134,7 @@ static bool dk_del(struct kv_txn *t, enum kv_db db, struct view key)
 {
 	struct disk *d = disk_of(t->kv);
 
+	d->wrote = true;
 	counted(d, t, db, key, 0);
 	flipped_write(d, db, key);
 	return d->real->del(t, db, key);
@@ -168,7 +170,7 @@ static enum err dk_commit(struct kv_txn *t)
 {
 	struct disk *d = disk_of(t->kv);
 	bool write = t->write;
-	enum err e = write ? verdict(d) : ERR_OK;
+	enum err e = write && d->wrote ? verdict(d) : ERR_OK;
 
 	if (e) {
 		dk_abort(t);
@@ -192,7 +194,11 @@ static void dk_space(struct kv *kv, struct kv_space *out)
 
 static enum err dk_begin(struct kv *kv, bool write, struct kv_txn **out)
 {
-	return disk_of(kv)->real->begin(kv, write, out);
+	struct disk *d = disk_of(kv);
+
+	if (write)
+		d->wrote = false;
+	return d->real->begin(kv, write, out);
 }
 
 /* ---- life ---------------------------------------------------------------------------------------------------- */

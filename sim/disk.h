@@ -21,6 +21,7 @@ struct disk {
 	int64_t used, growing;      /* bytes of keys and values; what the open transaction adds */
 	struct flipped *flipped;    /* records with a wrong bit */
 	size_t n_flipped;
+	bool wrote;                 /* the open, or the last, transaction wrote anything; one that did not never fails */
 	uint64_t commits, failed, damaged_read;
 	enum err failed_with;       /* of the last commit that failed */
 };

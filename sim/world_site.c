@@ -6,6 +6,7 @@
 
 #define MONO_START_US US_PER_S
 #define BATCH_MOST 256
+#define IDLE_BATCH_US 100
 #define BATCH_BYTES (1024 * 1024)
 /* The service manager starts a node that ended by itself again after so long. */
 #define RESTART_US (5 * US_PER_S)
@@ -295,7 +296,8 @@ static void apply(struct world *w, struct node *n, size_t count)
 	enum err e = core_apply(n->core, n->store, w->batch, count, &w->out);
 
 	w->counts.failed_commits += n->disk.failed - failed;
-	n->busy_until = mono_add(w->now, n->commit_us);
+	/* What wrote nothing has nothing to sync. */
+	n->busy_until = mono_add(w->now, n->disk.wrote || e ? n->commit_us : IDLE_BATCH_US);
 	trace_u64(w, e);
 	if (e && n->crash_next == CRASH_BEFORE_COMMIT) {
 		w->counts.crashes_in_commit++;
