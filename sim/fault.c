@@ -1,5 +1,6 @@
 #include "sim/fault.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "sim/prng.h"
@@ -59,6 +60,7 @@ struct drawing {
 	struct prng prng;
 	int64_t destroyed_us[DESTROYED_MOST];
 	size_t n_destroyed;
+	unsigned labels;
 };
 
 /* ---- who and how bad ----------------------------------------------------------------------------------------------- */
@@ -179,6 +181,7 @@ static enum err add(struct drawing *w, struct drill_event *e)
 		free(e->sites.v);
 		free(e->from.v);
 		free(e->to.v);
+		free(e->send);
 	}
 	return err;
 }
@@ -203,6 +206,64 @@ static enum err prepare(struct drawing *w, const struct drill_event *e)
 	return err;
 }
 
+/* ---- what makes a fault tell ------------------------------------------------------------------------------------------ */
+
+/* Messages from a site to the queue "messages" of another, beginning at at_us. label may be "". */
+static enum err add_send(struct drawing *w, uint16_t from, uint16_t to, int64_t at_us, uint32_t count, const char *label)
+{
+	struct drill_event e = {.what = DO_SEND, .at_us = at_us, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}, .send = calloc(1, sizeof *e.send)};
+
+	if (e.send == NULL || !set_one(&e.from, from)) {
+		free(e.send);
+		return ERR_NOMEM;
+	}
+	snprintf(e.send->address, sizeof e.send->address, "%s/messages", drill_site_name(w->d, to));
+	snprintf(e.send->label, sizeof e.send->label, "%s", label);
+	snprintf(e.send->body.type, sizeof e.send->body.type, "text/plain");
+	e.send->body.bytes = 400;
+	e.send->precedence = (uint8_t)prng_below(&w->prng, PREC_COUNT);
+	e.send->count = count;
+	e.send->over_us = count > 1 ? 2 * US_PER_S : 0;
+	return add(w, &e);
+}
+
+static uint16_t another(struct drawing *w, uint16_t site)
+{
+	size_t n = drill_site_count(w->d);
+
+	return n > 1 ? (uint16_t)((site + 1 + prng_below(&w->prng, n - 1)) % n) : site;
+}
+
+/* While nobody takes, a message comes and is cancelled. */
+static enum err add_cancelled(struct drawing *w, const struct drill_event *away)
+{
+	struct drill_event e = {.what = DO_CANCEL, .at_us = away->at_us + 3 * MIN_US, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}};
+	char label[DRILL_LABEL_BYTES + 1];
+
+	snprintf(label, sizeof label, "cancelled-%u", ++w->labels);
+	snprintf(e.text, sizeof e.text, "%s", label);
+	enum err err = add_send(w, another(w, away->sites.v[0]), away->sites.v[0], away->at_us + MIN_US, 1, label);
+	return err ? err : add(w, &e);
+}
+
+static bool has_messages(const struct drill *d)
+{
+	for (size_t i = 0; i < d->roster->n_sites; i++)
+		if (site_queue(&d->roster->sites[i], view_str("messages")) == NULL)
+			return false;
+	return d->roster->n_sites > 1;
+}
+
+/* A crash in mid-commit shows most when a desk waits for the answer. */
+static enum err add_companion(struct drawing *w, const struct drill_event *e)
+{
+	if (!has_messages(w->d) || !prng_chance(&w->prng, 500000))
+		return ERR_OK;
+	if (e->what == DO_CRASH || e->what == DO_COMMIT_FAIL || e->what == DO_POWER_CUT)
+		return add_send(w, e->sites.v[0], another(w, e->sites.v[0]), e->at_us - (e->what == DO_POWER_CUT ? US_PER_S : 0), 8, "");
+	return e->what == DO_DESKS_AWAY ? add_cancelled(w, e) : ERR_OK;
+}
+
 static enum err draw_one(struct drawing *w, size_t kind)
 {
 	struct drill_event e = {.what = kinds[kind].what, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}};
@@ -223,7 +284,9 @@ static enum err draw_one(struct drawing *w, size_t kind)
 	}
 	if (destructive)
 		w->destroyed_us[w->n_destroyed++] = e.at_us;
-	return add(w, &e);
+	else
+		err = add_companion(w, &e);
+	return err ? err : add(w, &e);
 }
 
 /* ---- a seed's own mixture ---------------------------------------------------------------------------------------------------- */
@@ -247,6 +310,18 @@ static int64_t draw_count(struct drawing *w, size_t kind)
 	return prng_between(&w->prng, 1, most);
 }
 
+/* In half of the seeds some clocks are wrong from the start. */
+static void draw_clocks(struct drawing *w)
+{
+	if (!prng_chance(&w->prng, 500000))
+		return;
+	for (size_t i = 0; i < drill_site_count(w->d); i++)
+		if (prng_chance(&w->prng, 200000)) {
+			w->d->clocks[i].offset_us = prng_between(&w->prng, -600, 600) * US_PER_S / 4;
+			w->d->clocks[i].drift_ppm = (int32_t)prng_between(&w->prng, -100, 100);
+		}
+}
+
 enum err fault_draw(struct drill *d, uint64_t seed)
 {
 	struct drawing w = {.d = d};
@@ -255,6 +330,8 @@ enum err fault_draw(struct drill *d, uint64_t seed)
 	if (!d->swarm.on)
 		return ERR_OK;
 	prng_init(&w.prng, seed, "fault", 0);
+	if (wanted >> DO_CLOCK_STEP & 1)
+		draw_clocks(&w);
 	/* Those that destroy are drawn first: the others keep away from them. */
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < KINDS; i++) {

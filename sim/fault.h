@@ -1,7 +1,8 @@
 /* fault.h - swarm: each seed draws its own kinds of faults and their rates, and writes them into the drill's timetable.
  *
  * What is drawn becomes ordinary events, so that a failing seed can be told, formatted, and shrunk like a drill written by
- * hand. Nothing is drawn that the invariants do not let a node survive: at no time have two custodians of one stream (its
+ * hand. Beside a crash messages may be sent, and beside absent desks one be sent and cancelled, so that the fault strikes
+ * something; clocks may be wrong from the start. Nothing is drawn that the invariants do not let a node survive: at no time have two custodians of one stream (its
  * originator counts) both lost, rolled back or damaged their journal, without time between for the first to catch up, so
  * that one whole journal always holds every accepted message. */
 #ifndef SIM_FAULT_H

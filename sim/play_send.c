@@ -147,6 +147,21 @@ static void remember(struct play *p, const struct load_message *m, const struct 
 		watch_sent(p->watch, m->label, m->from, id);
 }
 
+/* Whoever gave a message a label asks what becomes of it. */
+static void ask_state(struct play *p, size_t site, const struct msgid *id, enum wait_state state)
+{
+	struct sender *s = &p->senders[site];
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	request_begin(&rw, &b, REQ_WAIT, ++s->tag);
+	request_id(&rw, id);
+	request_u8(&rw, F_STATE, (uint8_t)state);
+	request_end(&rw);
+	world_request(p->w, site, s->client, buf_view(&b));
+	buf_release(&b);
+}
+
 static void on_accepted(struct play *p, struct sender *s, size_t at, const struct request *r)
 {
 	struct parcel_out *x = drop_out(s, at);
@@ -157,6 +172,8 @@ static void on_accepted(struct play *p, struct sender *s, size_t at, const struc
 	if (x->m.label[0] && v.len == sizeof id.b) {
 		memcpy(id.b, v.ptr, sizeof id.b);
 		remember(p, &x->m, &id);
+		ask_state(p, x->m.from, &id, STATE_HELD_BY_STANDBY);
+		ask_state(p, x->m.from, &id, STATE_READ);
 	}
 	parcel_free(x);
 }

@@ -40,6 +40,17 @@ static bool is_needed(const struct drill *d, const struct drill_event *e)
 	return false;
 }
 
+/* A cancel goes with its message, so that what is left can be read as a drill. */
+static void drop_orphans(const struct drill *d, bool *keep)
+{
+	for (size_t i = 0; i < d->n_events; i++) {
+		bool sent = d->events[i].what != DO_CANCEL;
+		for (size_t k = 0; k < d->n_events && !sent; k++)
+			sent = keep[k] && d->events[k].send && strcmp(d->events[k].send->label, d->events[i].text) == 0;
+		keep[i] = keep[i] && sent;
+	}
+}
+
 static enum err without_range(struct shrinking *s, size_t at, size_t n, bool *smaller)
 {
 	size_t all = s->best->n_events, gone = 0;
@@ -53,6 +64,7 @@ static enum err without_range(struct shrinking *s, size_t at, size_t n, bool *sm
 		keep[i] = i < at || i >= at + n || is_needed(s->best, &s->best->events[i]);
 		gone += !keep[i];
 	}
+	drop_orphans(s->best, keep);
 	enum err e = gone ? drill_copy(s->best, keep, &d) : ERR_OK;
 	free(keep);
 	if (!e && d)
@@ -87,6 +99,7 @@ static enum err with_length(struct shrinking *s, int64_t length_us, bool *smalle
 		return ERR_NOMEM;
 	for (size_t i = 0; i < s->best->n_events; i++)
 		keep[i] = s->best->events[i].at_us <= length_us || is_needed(s->best, &s->best->events[i]);
+	drop_orphans(s->best, keep);
 	enum err e = drill_copy(s->best, keep, &d);
 	free(keep);
 	if (e)

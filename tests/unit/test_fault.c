@@ -42,7 +42,7 @@ static void check_event(const struct drill *d, const struct drill_event *e, int6
 	assert_true(e->at_us >= 0 && e->at_us <= d->length_us);
 	assert_true(drill_do_supported(e->what));
 	assert_int_equal(e->line, 0);
-	if (e->from.n)
+	if (e->from.n && e->what != DO_SEND)
 		assert_true(e->to.n > 0 || e->from.n == drill_site_count(d));
 }
 
@@ -127,7 +127,7 @@ static void test_survivable(void **state)
 			destroyed++;
 			for (size_t k = 0; k < d->n_events; k++) {
 				const struct drill_event *o = &d->events[k];
-				bool mine = o->what == DO_RATE || o->what == DO_DESKS_AWAY || o->what == DO_BACKUP;
+				bool mine = o->what == DO_RATE || o->what == DO_DESKS_AWAY || o->what == DO_BACKUP || o->what == DO_CANCEL;
 				if (destroys(o) && k != i)
 					assert_true(o->at_us <= e->at_us - 4 * HOUR_US || o->at_us >= e->at_us + 4 * HOUR_US);
 				else if (k != i && !mine)
@@ -157,8 +157,42 @@ static void test_off_and_kinds(void **state)
 		assert_int_equal(fault_draw(d, seed), ERR_OK);
 	assert_true(d->n_events > 0);
 	for (size_t i = 0; i < d->n_events; i++)
-		assert_true(d->events[i].what == DO_CRASH || d->events[i].what == DO_CUT);
+		assert_true(d->events[i].what == DO_CRASH || d->events[i].what == DO_CUT || d->events[i].what == DO_SEND);
 	drill_free(d);
+}
+
+/* What is left can be written down and read, however it is cut: a cancel does not outlive its message. */
+static bool has_cancel(void *arg, const struct drill *d)
+{
+	(void)arg;
+	for (size_t i = 0; i < d->n_events; i++)
+		if (d->events[i].what == DO_CANCEL)
+			return true;
+	return false;
+}
+
+static void test_shrink_keeps_labels(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed < 200; seed++) {
+		struct drill *d = drawn(seed), *small = NULL, *again = NULL;
+		struct buf text = BUF_EMPTY;
+		struct errmsg m;
+		if (has_cancel(NULL, d)) {
+			assert_int_equal(shrink(d, has_cancel, NULL, 300, &small), ERR_OK);
+			assert_int_equal(small->n_events, 2);
+			assert_int_equal(drill_format(small, &text), ERR_OK);
+			if (drill_parse("small.conf", buf_view(&text), &again, &m) != ERR_OK)
+				fail_msg("%s", m.text);
+			drill_free(again);
+			drill_free(small);
+			buf_release(&text);
+			drill_free(d);
+			return;
+		}
+		drill_free(d);
+	}
+	fail_msg("no seed of 200 drew a cancel");
 }
 
 /* ---- making small ------------------------------------------------------------------------------------------------- */
@@ -211,7 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_bounds), cmocka_unit_test(test_swarm), cmocka_unit_test(test_same_seed),
-		cmocka_unit_test(test_survivable), cmocka_unit_test(test_off_and_kinds), cmocka_unit_test(test_shrink),
+		cmocka_unit_test(test_survivable), cmocka_unit_test(test_off_and_kinds), cmocka_unit_test(test_shrink), cmocka_unit_test(test_shrink_keeps_labels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
