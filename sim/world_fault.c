@@ -234,6 +234,7 @@ static void heal_site(struct world *w, struct node *n)
 	world_disk_quota(w, n->index, 0);
 	world_disk_slow(w, n->index, 0);
 	n->fail_in = 0;
+	n->disk.fail_next = ERR_OK;
 	world_clock_drift(w, n->index, 0);
 	world_clock_offset(w, n->index, 0);
 	n->crash_next = CRASH_NOW;
