@@ -173,10 +173,22 @@ enum err codec_body_read(struct view key, struct rd *r, struct body_row *out)
 
 /* ---- queues, places, leases, messages ----------------------------------------------------------------------- */
 
-void codec_queue_write(struct wr *w, const struct queue_row *row)
+void codec_queue_name_write(struct wr *w, const struct queue_row *row)
 {
 	wr_u16(w, row->site);
 	wr_text(w, row->name, sizeof row->name);
+}
+
+enum err codec_queue_name_read(struct rd *r, struct queue_row *out)
+{
+	out->site = rd_u16(r);
+	rd_text(r, out->name, sizeof out->name);
+	return rd_end(r);
+}
+
+void codec_queue_write(struct wr *w, const struct queue_row *row)
+{
+	codec_queue_name_write(w, row);
 	for (size_t x = 0; x < 2; x++) {
 		for (size_t p = 0; p < PREC_COUNT; p++) {
 			wr_u64(w, row->waiting[x][p]);

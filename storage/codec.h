@@ -27,6 +27,8 @@ void codec_body_write(struct wr *w, const struct body_row *row);
 enum err codec_body_read(struct view key, struct rd *r, struct body_row *out);
 void codec_queue_write(struct wr *w, const struct queue_row *row);
 enum err codec_queue_read(struct view key, struct rd *r, struct queue_row *out);
+void codec_queue_name_write(struct wr *w, const struct queue_row *row); /* site and name */
+enum err codec_queue_name_read(struct rd *r, struct queue_row *out);
 /* A place is all key. ERR_DAMAGED. */
 enum err codec_place_read(struct view key, struct place *out);
 void codec_lease_write(struct wr *w, const struct lease_row *l);

@@ -93,6 +93,7 @@ bool walk_next(struct walk *w)
 {
 	if (w->end)
 		return false;
+	w->key = view_of(NULL, 0);
 	w->err = record_from(w->t, &w->at, w->prefix, &w->key, &w->row);
 	if (w->err) {
 		w->end = true;
@@ -101,6 +102,26 @@ bool walk_next(struct walk *w)
 		return false;
 	}
 	w->end = !key_from(&w->at, w->at.db, w->key) || !key_step(&w->at);
+	return true;
+}
+
+bool walk_step_over(struct walk *w)
+{
+	w->end = w->err != ERR_DAMAGED || w->key.len == 0 || !key_from(&w->at, w->at.db, w->key) || !key_step(&w->at);
+	return !w->end;
+}
+
+bool walk_next_good(struct walk *w, enum err *damage)
+{
+	while (!walk_next(w)) {
+		if (w->err != ERR_DAMAGED)
+			return false;
+		*damage = ERR_DAMAGED;
+		if (!walk_step_over(w)) {
+			w->err = ERR_OK; /* told by *damage */
+			return false;
+		}
+	}
 	return true;
 }
 

@@ -60,6 +60,11 @@ struct walk {
 };
 struct walk walk_begin(struct txn *t, const struct key *beginning);
 bool walk_next(struct walk *w);
+/* After walk_next was false with ERR_DAMAGED: goes on behind that record. False when there is no way on: the database itself
+ * cannot be read there. */
+bool walk_step_over(struct walk *w);
+/* As walk_next, over damaged records; *damage becomes ERR_DAMAGED when there was one. */
+bool walk_next_good(struct walk *w, enum err *damage);
 
 /* Highest number in a u32-keyed table, 0 for none. */
 uint32_t record_last_u32(struct txn *t, enum table table);

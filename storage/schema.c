@@ -124,6 +124,20 @@ struct key key_queue(uint32_t local)
 	return k;
 }
 
+struct key key_stream_name(uint32_t local)
+{
+	struct key k = key_table(TABLE_STREAM_NAME);
+	add_u32(&k, local);
+	return k;
+}
+
+struct key key_queue_name(uint32_t local)
+{
+	struct key k = key_table(TABLE_QUEUE_NAME);
+	add_u32(&k, local);
+	return k;
+}
+
 struct key key_alarm(const char *id)
 {
 	struct key k = key_table(TABLE_ALARM);

@@ -27,6 +27,8 @@ enum table {
 	TABLE_BODY_ROW = 36,
 	TABLE_BODY_HASH = 37,
 	TABLE_ORPHAN = 38,
+	TABLE_STREAM_NAME = 39, /* copies of what of a row cannot be found out again from other records */
+	TABLE_QUEUE_NAME = 40,
 	TABLE_PART_APART = 48, /* DB_BODIES*: bodies with a row of their own lie below the inline ones, which are appended */
 	TABLE_PART = 49,
 	TABLE_PLACE = 64, /* DB_PLACES */
@@ -69,6 +71,8 @@ struct key key_grant(uint32_t stream, uint64_t number);
 struct key key_expiry(struct wall when, uint64_t arrival);
 struct key key_body_row(uint8_t class, uint64_t body_no);
 struct key key_body_hash(uint8_t class, const struct hash *hash);
+struct key key_stream_name(uint32_t local);
+struct key key_queue_name(uint32_t local);
 struct key key_orphan(uint8_t class, uint64_t body_no);
 struct key key_body(uint8_t class, uint64_t body_no); /* the beginning of the keys of all its parts */
 struct key key_part(uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, uint16_t slice);

@@ -105,8 +105,14 @@ struct stream_row {
 /* Assigns row->local. */
 void store_stream_add(struct txn *t, struct stream_row *row);
 void store_stream_put(struct txn *t, const struct stream_row *row);
-/* In order of local number; stops at the first result other than ERR_OK and returns it. */
+/* In order of local number; stops at the first result of fn other than ERR_OK and returns it. This walk and all others here
+ * step over damaged rows: the good ones are all visited, and ERR_DAMAGED at the end says that there were others. */
 MUST_USE enum err store_stream_each(struct txn *t, enum err (*fn)(void *arg, const struct stream_row *row), void *arg);
+/* The highest local number given, damaged rows included; 0 for none. Numbers have no gaps. */
+uint32_t store_stream_last(struct txn *t);
+/* What a damaged row must have said, by the copy of its name, the stream's entries and heads; only for streams that nothing
+ * of is retired. Stores nothing. ERR_DAMAGED when too little is left. */
+MUST_USE enum err store_stream_rebuild(struct txn *t, uint32_t local, struct stream_row *out);
 
 /* Signed heads. Keeps heads so that neighbours are at most LIMIT_HEAD_SPACING apart where possible: storing one drops the
  * one before it when that is not needed for the spacing. Updates row->head and row->head_before, not the stored row. */
@@ -169,6 +175,9 @@ MUST_USE enum err store_body_each_orphan(struct txn *t, enum err (*fn)(void *arg
 /* Entries that are not whole: their body is still coming. */
 void store_missing_put(struct txn *t, uint32_t stream, uint64_t number, const struct hash *body);
 void store_missing_del(struct txn *t, uint32_t stream, uint64_t number);
+/* The first at or after (*stream, *number), which become its own. ERR_NOT_FOUND at the end; ERR_DAMAGED, with both filled
+ * from the key, so that the caller can go on behind it; ERR_IO where there is no way on. */
+MUST_USE enum err store_missing_from(struct txn *t, uint32_t *stream, uint64_t *number, struct hash *body);
 MUST_USE enum err store_missing_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, uint64_t number, const struct hash *body), void *arg);
 
 /* ---- queues -------------------------------------------------------------------------------------------------- */
@@ -183,6 +192,11 @@ struct queue_row {
 void store_queue_add(struct txn *t, struct queue_row *row); /* assigns local */
 void store_queue_put(struct txn *t, const struct queue_row *row);
 MUST_USE enum err store_queue_each(struct txn *t, enum err (*fn)(void *arg, const struct queue_row *row), void *arg);
+uint32_t store_queue_last(struct txn *t); /* as store_stream_last */
+/* Counts anew what stands in the queue row->local: its places, and the leases that can be read. */
+MUST_USE enum err store_queue_count(struct txn *t, struct queue_row *row);
+/* What a damaged row must have said, by the copy of its name, places and leases. Stores nothing. ERR_DAMAGED. */
+MUST_USE enum err store_queue_rebuild(struct txn *t, uint32_t local, struct queue_row *out);
 
 /* A place in a queue. Sorted by all members in this order: what was handed out before and came back (fresh 0) goes first
  * within its precedence, then the earliest handle-by time, then the order of arrival. */
@@ -209,6 +223,9 @@ struct lease_row {
 };
 void store_lease_put(struct txn *t, const struct lease_row *l); /* key: place.arrival */
 MUST_USE enum err store_lease_get(struct txn *t, uint64_t arrival, struct lease_row *out);
+/* The first lease at or after arrival. ERR_NOT_FOUND at the end; ERR_DAMAGED, with only out->place.arrival filled, from the
+ * key, so that the caller can go on behind it; ERR_IO where there is no way on. */
+MUST_USE enum err store_lease_from(struct txn *t, uint64_t arrival, struct lease_row *out);
 void store_lease_del(struct txn *t, uint64_t arrival);
 MUST_USE enum err store_lease_each(struct txn *t, enum err (*fn)(void *arg, const struct lease_row *l), void *arg);
 

@@ -231,19 +231,22 @@ enum err store_body_each_orphan(struct txn *t, enum err (*fn)(void *arg, const s
 {
 	struct key all = key_table(TABLE_ORPHAN);
 	struct walk w = walk_begin(t, &all);
-	while (walk_next(&w)) {
+	enum err damage = ERR_OK;
+	while (walk_next_good(&w, &damage)) {
 		struct rd k = key_fields(w.key);
 		uint8_t class = rd_u8(&k);
 		struct body_row row;
 		enum err e = store_body_row(t, class, rd_u64(&k), &row);
-		if (e == ERR_NOT_FOUND)
-			e = ERR_DAMAGED;
+		if (e == ERR_DAMAGED || e == ERR_NOT_FOUND) {
+			damage = ERR_DAMAGED;
+			continue;
+		}
 		if (!e)
 			e = fn(arg, &row);
 		if (e)
 			return e;
 	}
-	return w.err;
+	return w.err ? w.err : damage;
 }
 
 /* ---- entries that are not whole ----------------------------------------------------------------------------- */
@@ -260,20 +263,42 @@ void store_missing_del(struct txn *t, uint32_t stream, uint64_t number)
 	record_del(t, &k);
 }
 
+enum err store_missing_from(struct txn *t, uint32_t *stream, uint64_t *number, struct hash *body)
+{
+	struct key at = key_missing(*stream, *number);
+	struct view key = {0};
+	struct rd r;
+	enum err e = record_from(t, &at, 1, &key, &r);
+	if (e && (e != ERR_DAMAGED || !key.len))
+		return e == ERR_DAMAGED ? ERR_IO : e;
+	struct rd k = key_fields(key);
+	*stream = rd_u32(&k);
+	*number = rd_u64(&k);
+	if (e || rd_done(&k))
+		return ERR_DAMAGED;
+	rd_copy(&r, body->b, sizeof body->b);
+	return rd_done(&r) ? ERR_DAMAGED : ERR_OK;
+}
+
 enum err store_missing_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, uint64_t number, const struct hash *body),
                             void *arg)
 {
 	struct key all = key_table(TABLE_MISSING);
 	struct walk w = walk_begin(t, &all);
-	while (walk_next(&w)) {
+	enum err damage = ERR_OK;
+	while (walk_next_good(&w, &damage)) {
 		struct rd k = key_fields(w.key);
 		uint32_t stream = rd_u32(&k);
 		uint64_t number = rd_u64(&k);
 		struct hash body;
 		rd_copy(&w.row, body.b, sizeof body.b);
-		enum err e = rd_done(&k) || rd_done(&w.row) ? ERR_DAMAGED : fn(arg, stream, number, &body);
+		if (rd_done(&k) || rd_done(&w.row)) {
+			damage = ERR_DAMAGED;
+			continue;
+		}
+		enum err e = fn(arg, stream, number, &body);
 		if (e)
 			return e;
 	}
-	return w.err;
+	return w.err ? w.err : damage;
 }

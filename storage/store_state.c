@@ -30,15 +30,20 @@ enum err store_alarm_each(struct txn *t, enum err (*fn)(void *arg, const struct 
 {
 	struct key all = key_table(TABLE_ALARM);
 	struct walk w = walk_begin(t, &all);
-	while (walk_next(&w)) {
+	enum err damage = ERR_OK;
+	while (walk_next_good(&w, &damage)) {
 		struct alarm_row row;
 		enum err e = codec_alarm_read(w.key, &w.row, &row);
+		if (e == ERR_DAMAGED) {
+			damage = e;
+			continue;
+		}
 		if (!e)
 			e = fn(arg, &row);
 		if (e)
 			return e;
 	}
-	return w.err;
+	return w.err ? w.err : damage;
 }
 
 /* ---- state ----------------------------------------------------------------------------------------------------- */
@@ -67,16 +72,21 @@ enum err store_state_each(struct txn *t, uint8_t kind, enum err (*fn)(void *arg,
 	struct key all = key_state(kind, &none);
 	all.len = 2; /* the table's number and the kind */
 	struct walk w = walk_begin(t, &all);
-	while (walk_next(&w)) {
+	enum err damage = ERR_OK;
+	while (walk_next_good(&w, &damage)) {
 		struct rd k = key_fields(w.key);
 		struct hash hash;
 		rd_u8(&k);
 		rd_copy(&k, hash.b, sizeof hash.b);
-		enum err e = rd_done(&k) ? ERR_DAMAGED : fn(arg, &hash, rd_bytes(&w.row, rd_left(&w.row)));
+		if (rd_done(&k)) {
+			damage = ERR_DAMAGED;
+			continue;
+		}
+		enum err e = fn(arg, &hash, rd_bytes(&w.row, rd_left(&w.row)));
 		if (e)
 			return e;
 	}
-	return w.err;
+	return w.err ? w.err : damage;
 }
 
 /* ---- damage ---------------------------------------------------------------------------------------------------- */
@@ -94,15 +104,20 @@ enum err store_damage_each(struct txn *t, enum err (*fn)(void *arg, uint64_t arr
 {
 	struct key all = key_table(TABLE_DAMAGE);
 	struct walk w = walk_begin(t, &all);
-	while (walk_next(&w)) {
+	enum err damage = ERR_OK;
+	while (walk_next_good(&w, &damage)) {
 		char what[DAMAGE_TEXT_BYTES];
 		struct wall found;
 		uint64_t arrival;
 		enum err e = codec_damage_read(w.key, &w.row, &arrival, &found, what);
+		if (e == ERR_DAMAGED) {
+			damage = e;
+			continue;
+		}
 		if (!e)
 			e = fn(arg, arrival, found, what);
 		if (e)
 			return e;
 	}
-	return w.err;
+	return w.err ? w.err : damage;
 }

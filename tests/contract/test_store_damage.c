@@ -278,6 +278,60 @@ static void a_flipped_bit_is_never_served(void **state)
 	}
 }
 
+/* A damaged row hides none of its neighbours: every walk steps over it, and says so. */
+static void a_walk_goes_on_behind_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct txn *t = begin_write(f);
+	for (uint64_t n = 0; n < 3; n++) {
+		struct stream_row stream = {.name = name_of((uint16_t)(n + 1)), .chain = marked_hash(n)};
+		store_stream_add(t, &stream);
+		struct queue_row queue = {.site = (uint16_t)(0x7101 + n), .waiting = {{0x1122334455660000 + n}}};
+		store_queue_add(t, &queue);
+		struct lease_row lease = {.place = {.arrival = n + 1}, .id = marked_id(n + 3)};
+		store_lease_put(t, &lease);
+		struct hash h = hash_of(1000 + n);
+		store_missing_put(t, 1, n + 1, &h);
+	}
+	commit(t);
+	uint8_t count[8] = {0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0, 1};
+	struct hash missing = hash_of(1001);
+	assert_int_equal(fixture_flip(f, mark(1), 0), 1);
+	assert_int_equal(fixture_flip(f, view_of(count, 8), 0), 1);
+	assert_int_equal(fixture_flip(f, mark(4), 0), 1);
+	assert_int_equal(fixture_flip(f, view_of(missing.b, sizeof missing.b), 0), 1);
+	t = begin_read(f);
+	enum kind walks[] = {STREAM, QUEUE, LEASE, MISSING};
+	for (size_t i = 0; i < 4; i++) {
+		unsigned shown = 0;
+		enum err e = walks[i] == LEASE ? store_lease_each(t, on_lease, &shown) : read_one(t, walks[i], &shown);
+		assert_int_equal(e, ERR_DAMAGED);
+		assert_int_equal(shown, 2);
+	}
+	struct stream_row row;
+	assert_int_equal(store_stream_last(t), 3);
+	assert_int_equal(store_stream_rebuild(t, 2, &row), ERR_OK);
+	assert_true(row.local == 2 && row.held == 0 && row.name.originator == name_of(2).originator);
+	struct queue_row queue;
+	assert_int_equal(store_queue_last(t), 3);
+	assert_int_equal(store_queue_rebuild(t, 2, &queue), ERR_OK);
+	assert_true(queue.local == 2 && queue.site == 0x7102 && queue.waiting[0][0] == 0 && queue.leased[0][0] == 0);
+	struct lease_row lease;
+	assert_int_equal(store_lease_from(t, 2, &lease), ERR_DAMAGED);
+	assert_int_equal(lease.place.arrival, 2);
+	assert_int_equal(store_lease_from(t, 3, &lease), ERR_OK);
+	assert_int_equal(store_lease_from(t, 4, &lease), ERR_NOT_FOUND);
+	uint32_t stream = 1;
+	uint64_t number = 2;
+	assert_int_equal(store_missing_from(t, &stream, &number, &missing), ERR_DAMAGED);
+	assert_true(stream == 1 && number == 2);
+	number = 3;
+	assert_int_equal(store_missing_from(t, &stream, &number, &missing), ERR_OK);
+	number = 4;
+	assert_int_equal(store_missing_from(t, &stream, &number, &missing), ERR_NOT_FOUND);
+	txn_abort(t);
+}
+
 /* A position has no check of its own; the entry it leads to says what it is. */
 static void a_position_that_leads_astray_is_damage(void **state)
 {
@@ -320,6 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ON_BOTH(a_flipped_bit_is_never_served),
+		ON_BOTH(a_walk_goes_on_behind_damage),
 		ON_BOTH(a_position_that_leads_astray_is_damage),
 		cmocka_unit_test_setup_teardown(a_damaged_birth_does_not_open, fixture_folder, fixture_end),
 	};
