@@ -231,6 +231,12 @@ static void fetch_done(struct core *c, struct fetch *f, struct body_row *row)
 	struct hash body = f->body;
 	struct done_list d = {.body = &body, .found = BUF_EMPTY};
 	enum err e = store_missing_each(c->t, done_one, &d);
+
+	if (e == ERR_DAMAGED) {
+		missing_mend(c);
+		buf_clear(&d.found);
+		e = store_missing_each(c->t, done_one, &d);
+	}
 	struct rd r = rd_init(buf_view(&d.found));
 
 	row->whole = true;

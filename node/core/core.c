@@ -449,6 +449,8 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 	c->now = ev->now;
 	c->wall = ev->wall;
 	clock_look(c);
+	if (c->mend && mirror_mend(c))
+		rebirth(c);
 	if (ev->type != EVENT_TICK && ev->type != EVENT_FRAME)
 		c->restless = true; /* peer_frame says it of frames */
 	switch (ev->type) {

@@ -192,6 +192,8 @@ struct pending_report {
 	struct buf ids;
 };
 
+enum msg_location { LOC_NONE = 0, LOC_WAITING = 1, LOC_LEASED = 2 };
+
 #define ALARM_KINDS 64
 /* Stored as an array of u64: new ones go to the end. */
 struct tally {
@@ -265,6 +267,8 @@ struct core {
 	struct mono store_full_since;
 	uint64_t refused_full, damaged;
 	uint64_t fresh_from;                            /* the first entry of this batch; 0 for none */
+	bool mend;                                      /* damaged rows were met: mended at the next step */
+	uint32_t set_aside;                             /* streams whose row could not be mended */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 };
 
@@ -272,6 +276,10 @@ struct core {
 /* ---- mirror.c ---- */
 void mirror_drop(struct core *c);
 MUST_USE enum err mirror_load(struct core *c);
+/* Into the mirror as the row says; not stored. NULL when out of memory. */
+struct stream *stream_load(struct core *c, const struct stream_row *row);
+struct queue *queue_load(struct core *c, const struct queue_row *row);
+void stream_missing(struct stream *s, uint64_t number); /* in its list of what is not whole, once */
 struct stream *stream_by_name(struct core *c, const struct stream_name *name);
 struct stream *stream_by_hash(struct core *c, const struct hash *h);
 struct stream *stream_by_local(struct core *c, uint32_t local);
@@ -295,6 +303,15 @@ struct tally *tally_of(struct core *c, uint8_t header_flags);
 void deadline_at(struct core *c, struct mono at); /* the next tick is no later than this */
 /* Grows *array by one element of size; NULL when out of memory. */
 void *array_grow(void *array_ptr, size_t *n, size_t size);
+
+/* ---- mend.c: damaged rows that a node cannot do without, made anew from the others or set aside, and shown ---------- */
+/* True when an own stream may have been set aside: another incarnation has to begin. */
+bool mirror_mend(struct core *c);
+void missing_mend(struct core *c);
+/* A damaged lease: begun anew with the usual time, or the message goes back to its queue. */
+void lease_mend(struct core *c, uint64_t arrival);
+/* A message row that cannot be read, of what stands at p (or is leased from there): a new one without events. */
+MUST_USE enum err msg_mend(struct core *c, const struct place *p, enum msg_location state, struct msg_row *row);
 
 /* ---- own.c: appending to our own streams --------------------------------------------------------------------------------- */
 /* The stream of this incarnation to addressee; made when new. */
@@ -379,7 +396,6 @@ struct mono bodies_ask(struct core *c); /* asks for what is due; when to look ag
 void bodies_load(struct core *c);
 
 /* ---- deliver.c ---------------------------------------------------------------------------------------------------------------------- */
-enum msg_location { LOC_NONE = 0, LOC_WAITING = 1, LOC_LEASED = 2 };
 /* An entry arrived, whole or not yet. The views of row must outlive writes to the store. */
 void deliver_entry(struct core *c, struct stream *s, struct entry_row *row);
 void deliver_whole(struct core *c, struct stream *s, uint64_t number);       /* its body is here now */
@@ -394,6 +410,7 @@ void ack_request(struct core *c, struct client *cl, const struct request *rq);  
 void read_request(struct core *c, struct client *cl, const struct request *rq);
 void deliver_forget_client(struct core *c, uint64_t client);
 void leases_load(struct core *c);
+void lease_due_add(struct core *c, const struct lease_row *l, struct mono at); /* its end is looked after */
 /* After leases_load: leases that were known before keep the time at which they end. old is sorted on the way. */
 void leases_keep(struct core *c, struct lease_due *old, size_t n);
 void damage_found(struct core *c, uint64_t arrival, const char *what);
@@ -411,7 +428,9 @@ bool events_find(struct view events, uint8_t event, struct msg_event *out);
 bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, uint8_t *which);
 /* Loads (id, addressee) into *row (a blank one when there is none) with its events copied into events. */
 MUST_USE enum err msg_load(struct core *c, const struct msgid *id, uint16_t addressee, struct msg_row *row, struct buf *events);
-void events_add(struct buf *events, const struct msg_event *e); /* unless it is there */
+void events_add(struct buf *events, const struct msg_event *e); /* unless it is there; of an end one a site, the earliest */
+/* The originator is known now: what others claimed before the message came is dropped where it was not theirs to say. */
+void events_believed(struct buf *events, uint16_t originator, uint16_t addressee);
 /* Something happened here: recorded in the row (events already loaded), and reported to whom it concerns. */
 void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const char *by, const char *why);
 void report_apply(struct core *c, struct stream *s, const struct envelope *env);

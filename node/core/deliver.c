@@ -186,6 +186,15 @@ static void second_entry(struct core *c, const struct header *h, const struct ms
 		    "%s sent message %s, which %s had sent already", site_name(c, h->originator, from), id, site_name(c, row->originator, first));
 }
 
+/* Its entry was in a stream that is set aside, or cannot be read: the one that comes now, from the same site, takes its place. */
+static bool first_is_lost(struct core *c, const struct header *h, const struct msg_row *row)
+{
+	struct entry_row first;
+	enum err e = store_entry_get(c->t, row->arrival, &first);
+
+	return h->originator == row->originator && (e == ERR_DAMAGED || e == ERR_NOT_FOUND || (!e && !stream_by_local(c, first.stream)));
+}
+
 static void message_arrived(struct core *c, struct stream *s, struct entry_row *entry, const struct header *h)
 {
 	struct buf events = BUF_EMPTY;
@@ -204,7 +213,9 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 		txn_fail(c->t, e);
 		goto out;
 	}
-	if (row.arrival && row.arrival != arrival) {
+	if (row.arrival && row.arrival != arrival && first_is_lost(c, h, &row)) {
+		deliver_remove(c, &row);
+	} else if (row.arrival && row.arrival != arrival) {
 		second_entry(c, h, &row);
 		goto out;
 	}
@@ -214,6 +225,7 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	row.originator = h->originator;
 	row.precedence = h->precedence;
 	row.flags = h->flags;
+	events_believed(&events, h->originator, addressee);
 	if (h->expires.us && (addressee == c->self || h->originator == c->self) && !(h->flags & HEADER_CLOCK_UNSURE)) {
 		store_expiry_put(c->t, h->expires, arrival);
 		c->expires_known = false;

@@ -40,10 +40,13 @@ static void heap_sift_down(struct lease_due *h, size_t n, size_t i)
 	}
 }
 
-/* A heap entry is real while the journal has that lease, begun at that moment. */
-static bool lease_real(struct core *c, const struct lease_due *d, struct lease_row *l)
+/* A heap entry is real while the journal has that lease, begun at that moment; of a damaged one nobody can say. */
+static bool lease_real(struct core *c, const struct lease_due *d)
 {
-	return store_lease_get(c->t, d->arrival, l) == ERR_OK && l->since.us == d->since.us;
+	struct lease_row l;
+	enum err e = store_lease_get(c->t, d->arrival, &l);
+
+	return e == ERR_DAMAGED || (!e && l.since.us == d->since.us);
 }
 
 static size_t leases_live(const struct core *c)
@@ -60,20 +63,19 @@ static size_t leases_live(const struct core *c)
 /* Acknowledged leases stay in the heap until their time; when they are most of it, they are taken out. */
 static void leases_compact(struct core *c)
 {
-	struct lease_row l;
 	size_t n = 0;
 
 	if (c->n_leases < 2 * leases_live(c) + 1024)
 		return;
 	for (size_t i = 0; i < c->n_leases; i++)
-		if (lease_real(c, &c->leases[i], &l))
+		if (lease_real(c, &c->leases[i]))
 			c->leases[n++] = c->leases[i];
 	c->n_leases = n;
 	for (size_t i = n / 2; i-- > 0;)
 		heap_sift_down(c->leases, n, i);
 }
 
-static void lease_due_add(struct core *c, const struct lease_row *l, struct mono at)
+void lease_due_add(struct core *c, const struct lease_row *l, struct mono at)
 {
 	struct lease_due *d = array_grow(&c->leases, &c->n_leases, sizeof *d);
 
@@ -97,9 +99,8 @@ static enum err lease_load(void *arg, const struct lease_row *l)
 
 void leases_load(struct core *c)
 {
-	enum err e = store_lease_each(c->t, lease_load, c);
-
-	(void)e; /* a damaged lease row: the message stays shown as leased until a person acknowledges or releases it */
+	if (store_lease_each(c->t, lease_load, c) == ERR_DAMAGED)
+		c->mend = true;
 }
 
 static int by_lease(const void *a, const void *b)
@@ -143,9 +144,19 @@ static void give_back(struct core *c, const struct lease_row *l, bool seen)
 {
 	struct buf events = BUF_EMPTY;
 	struct msg_row row;
+	enum err e = msg_load(c, &l->id, c->self, &row, &events);
 
 	store_lease_del(c->t, l->place.arrival);
-	if (msg_load(c, &l->id, c->self, &row, &events) || row.state != LOC_LEASED)
+	if (e == ERR_DAMAGED)
+		e = msg_mend(c, &l->place, LOC_LEASED, &row);
+	if (e == ERR_DAMAGED) {
+		count_move(c, &l->place, 0, -1);
+		damage_found(c, l->place.arrival, "neither the message nor what was known of it can be read");
+		goto out;
+	}
+	if (e)
+		txn_fail(c->t, e);
+	if (e || row.state != LOC_LEASED)
 		goto out;
 	count_move(c, &l->place, 1, -1);
 	row.place = l->place;
@@ -168,7 +179,11 @@ void deliver_leases(struct core *c)
 
 		c->leases[0] = c->leases[--c->n_leases];
 		heap_sift_down(c->leases, c->n_leases, 0);
-		if (lease_real(c, &d, &l))
+		enum err e = store_lease_get(c->t, d.arrival, &l);
+
+		if (e == ERR_DAMAGED)
+			lease_mend(c, d.arrival);
+		else if (!e && l.since.us == d.since.us)
 			give_back(c, &l, true);
 	}
 	leases_compact(c);
@@ -265,13 +280,16 @@ static enum handed hand_out(struct core *c, struct take *t, const struct place *
 	struct header h;
 	struct request_writer w;
 	enum handed result = REMOVED;
-	enum err e = store_entry_get(c->t, p->arrival, &entry);
+	enum err e = msg_load(c, id, c->self, &row, &events);
+
+	if (e == ERR_DAMAGED)
+		e = msg_mend(c, p, LOC_WAITING, &row);
+	if (!e)
+		e = store_entry_get(c->t, p->arrival, &entry);
 	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);
 
 	if (!e)
 		e = s ? open_envelope(c, s, &entry, &h, &env) : ERR_DAMAGED;
-	if (!e)
-		e = msg_load(c, id, c->self, &row, &events);
 	if (!e && row.state != LOC_WAITING)
 		e = ERR_DAMAGED;
 	if (!e && t->exercise && !view_equal(env.exercise, view_str(t->exercise_name))) {
@@ -568,7 +586,13 @@ static void handle_lease(struct core *c, struct msg_row *row, const struct handl
 {
 	struct lease_row l;
 
-	if (store_lease_get(c->t, row->place_arrival, &l))
+	enum err e = store_lease_get(c->t, row->place_arrival, &l);
+
+	if (e == ERR_DAMAGED) {
+		lease_mend(c, row->place_arrival);
+		e = store_lease_get(c->t, row->place_arrival, &l);
+	}
+	if (e)
 		return;
 	if (how->type == REQ_RETURN) {
 		give_back(c, &l, false);

@@ -199,7 +199,7 @@ void stream_flows_build(struct core *c, struct stream *s)
 		flow_update(c, &s->flows[i]);
 }
 
-static struct stream *stream_make(struct core *c, const struct stream_row *row)
+struct stream *stream_load(struct core *c, const struct stream_row *row)
 {
 	struct stream *s = calloc(1, sizeof *s);
 
@@ -236,7 +236,7 @@ struct stream *stream_new(struct core *c, const struct stream_name *name)
 
 	row.chain = row.floor_chain = h;
 	store_stream_add(c->t, &row);
-	struct stream *s = stream_make(c, &row);
+	struct stream *s = stream_load(c, &row);
 
 	if (!s)
 		return NULL;
@@ -287,21 +287,34 @@ struct queue *queue_get(struct core *c, uint16_t site, struct view name)
 
 static enum err load_stream(void *arg, const struct stream_row *row)
 {
-	return stream_make(arg, row) ? ERR_OK : ERR_NOMEM;
+	return stream_load(arg, row) ? ERR_OK : ERR_NOMEM;
 }
 
-static enum err load_queue(void *arg, const struct queue_row *row)
+struct queue *queue_load(struct core *c, const struct queue_row *row)
 {
-	struct core *c = arg;
 	struct queue *q = array_grow(&c->queues, &c->n_queues, sizeof *q);
 
 	if (!q)
-		return ERR_NOMEM;
+		return NULL;
 	q->row = *row;
 	q->served = row->site == c->self;
 	q->changed = true;
 	q->unattended_since = MONO_NEVER;
-	return ERR_OK;
+	return q;
+}
+
+static enum err load_queue(void *arg, const struct queue_row *row)
+{
+	return queue_load(arg, row) ? ERR_OK : ERR_NOMEM;
+}
+
+void stream_missing(struct stream *s, uint64_t number)
+{
+	for (uint16_t i = 0; i < s->n_missing; i++)
+		if (s->missing[i] == number)
+			return;
+	if (s->n_missing < LIMIT_NOT_WHOLE)
+		s->missing[s->n_missing++] = number;
 }
 
 static enum err load_missing(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
@@ -309,9 +322,16 @@ static enum err load_missing(void *arg, uint32_t stream, uint64_t number, const 
 	struct stream *s = stream_by_local(arg, stream);
 
 	(void)body;
-	if (s && s->n_missing < LIMIT_NOT_WHOLE)
-		s->missing[s->n_missing++] = number;
+	if (s)
+		stream_missing(s, number);
 	return ERR_OK;
+}
+
+/* Damaged rows are stepped over here, and mended once something may be written. */
+static enum err but_damage(struct core *c, enum err e)
+{
+	c->mend = c->mend || e == ERR_DAMAGED;
+	return e == ERR_DAMAGED ? ERR_OK : e;
 }
 
 static void load_meta(struct core *c, struct txn *t)
@@ -375,11 +395,11 @@ enum err mirror_load(struct core *c)
 		return e;
 	c->t = t;
 	load_meta(c, t);
-	e = store_stream_each(t, load_stream, c);
+	e = but_damage(c, store_stream_each(t, load_stream, c));
 	if (!e)
-		e = store_queue_each(t, load_queue, c);
+		e = but_damage(c, store_queue_each(t, load_queue, c));
 	if (!e)
-		e = store_missing_each(t, load_missing, c);
+		e = but_damage(c, store_missing_each(t, load_missing, c));
 	for (size_t i = 0; !e && i < c->n_streams; i++)
 		stream_flows_build(c, c->streams[i]);
 	if (!e) {

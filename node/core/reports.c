@@ -1,9 +1,17 @@
 /* reports.c - what happened to messages: recorded here, told to whom it concerns, heard from others, merged in any order. */
 #include "node/core/core_int.h"
 
-/* Events of one message are kept in its row; hand-outs beyond this are counted as read long ago by any person. */
-#define EVENTS_SOFT_BYTES 2048
-#define EVENTS_HARD_BYTES 3000
+/* Events of one message are kept in its row. What ends it must always fit: hand-outs beyond the soft limit are counted as
+ * read long ago by any person, of an end one record a site is kept, and what others than the queue's site claim before
+ * the message is here takes no text and little room. */
+#define EVENT_FIXED_BYTES 14
+#define EVENT_BYTES (EVENT_FIXED_BYTES + LIMIT_USER_BYTES + LIMIT_REASON_BYTES)
+#define EVENTS_SOFT_BYTES 1000
+#define EVENTS_CLAIMED 24
+#define EVENTS_BYTES 3072 /* storage/store.h */
+/* Read, refused, cancelled, and expired twice; or, before the message came, those of the queue's site and the claims. */
+static_assert(EVENTS_SOFT_BYTES + EVENT_BYTES + 5 * EVENT_BYTES <= EVENTS_BYTES, "every end fits");
+static_assert(EVENTS_SOFT_BYTES + EVENT_BYTES + 3 * EVENT_BYTES + EVENTS_CLAIMED * EVENT_FIXED_BYTES <= EVENTS_BYTES, "claims leave room for every end");
 
 /* ---- the events of a message -------------------------------------------------------------------------------------- */
 
@@ -64,16 +72,8 @@ bool events_ended(const struct core *c, struct view events, uint16_t originator,
 	return true;
 }
 
-void events_add(struct buf *events, const struct msg_event *e)
+static void event_write(struct buf *events, const struct msg_event *e)
 {
-	struct view rest = buf_view(events);
-	struct msg_event have;
-
-	while (events_next(&rest, &have))
-		if (have.event == e->event && have.source == e->source && have.when.us == e->when.us)
-			return;
-	if (events->len > EVENTS_HARD_BYTES - LIMIT_USER_BYTES - LIMIT_REASON_BYTES || (events->len > EVENTS_SOFT_BYTES && !report_event_ends(e->event)))
-		return;
 	buf_add_u8(events, e->event);
 	buf_add_u16(events, e->source);
 	buf_add_u64(events, (uint64_t)e->when.us);
@@ -81,6 +81,63 @@ void events_add(struct buf *events, const struct msg_event *e)
 	buf_add(events, e->by);
 	buf_add_u16(events, (uint16_t)e->why.len);
 	buf_add(events, e->why);
+}
+
+/* Takes the event at `from`, with `rest` behind it, out again. */
+static void event_cut(struct buf *events, struct view from, struct view rest)
+{
+	size_t at = events->len - from.len;
+
+	if (rest.len)
+		memmove(events->ptr + at, events->ptr + events->len - rest.len, rest.len);
+	events->len = at + rest.len;
+}
+
+void events_add(struct buf *events, const struct msg_event *e)
+{
+	struct view rest = buf_view(events), from = rest;
+	struct msg_event have;
+
+	for (; events_next(&rest, &have); from = rest) {
+		if (have.event != e->event || have.source != e->source)
+			continue;
+		if (have.when.us == e->when.us || (report_event_ends(e->event) && have.when.us < e->when.us))
+			return;
+		if (report_event_ends(e->event)) {
+			event_cut(events, from, rest);
+			break;
+		}
+	}
+	if (events->len > EVENTS_BYTES - EVENT_BYTES || (events->len > EVENTS_SOFT_BYTES && !report_event_ends(e->event)))
+		return;
+	event_write(events, e);
+}
+
+/* What somebody says of a message that is not here yet; only when it came can be told whether it was his to say. */
+static void events_claim(struct buf *events, const struct msg_event *e, uint16_t addressee)
+{
+	struct msg_event bare = {.event = e->event, .source = e->source, .when = e->when}, have;
+	struct view rest = buf_view(events);
+	unsigned n = 0;
+
+	while (events_next(&rest, &have))
+		n += have.source != addressee;
+	if (n < EVENTS_CLAIMED)
+		events_add(events, &bare);
+}
+
+void events_believed(struct buf *events, uint16_t originator, uint16_t addressee)
+{
+	struct view rest = buf_view(events), from = rest;
+	struct msg_event e;
+
+	while (events_next(&rest, &e)) {
+		size_t left = rest.len;
+
+		if (!event_counts(&e, originator, addressee))
+			event_cut(events, from, rest);
+		from = rest = view_of(events->ptr + events->len - left, left);
+	}
 }
 
 enum err msg_load(struct core *c, const struct msgid *id, uint16_t addressee, struct msg_row *row, struct buf *events)
@@ -270,10 +327,17 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 			    "%s reported \"%s\" about a message for %s, which is not its to say", a, report_event_name(r->event), site_name(c, r->addressee, b));
 		goto out;
 	}
-	size_t before = events.len;
+	struct buf before = BUF_EMPTY;
 
-	events_add(&events, &e);
-	if (events.len == before)
+	buf_add(&before, buf_view(&events));
+	if (unknown && e.source != r->addressee)
+		events_claim(&events, &e, r->addressee);
+	else
+		events_add(&events, &e);
+	bool same = buf_ok(&before) && view_equal(buf_view(&before), buf_view(&events));
+
+	buf_release(&before);
+	if (same)
 		goto out;
 	if (originator && events_ended(c, buf_view(&events), originator, r->addressee, &which))
 		deliver_remove(c, &row);
