@@ -63,6 +63,7 @@ static void on_reply(void *arg, struct world *world, size_t site, uint64_t clien
 	(void)world;
 	now(w);
 	witness_reply(w->witness, number(w, site), client, bytes);
+	asking_reply(w, site, bytes);
 }
 
 /* ---- news ---------------------------------------------------------------------------------------------------------- */
@@ -226,15 +227,20 @@ static void on_news(void *arg, struct world *world, const struct world_news *n)
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */
 
-static void *room(size_t n, size_t size)
+void *watch_room(void *p, size_t n, size_t size)
 {
-	void *p = calloc(n ? n : 1, size);
+	void *more = realloc(p, (n ? n : 1) * size);
 
-	if (!p) {
+	if (!more) {
 		fprintf(stderr, "estafette-sim: out of memory (run a smaller drill)\n");
 		exit(1);
 	}
-	return p;
+	return more;
+}
+
+static void *room(size_t n, size_t size)
+{
+	return memset(watch_room(NULL, n, size), 0, (n ? n : 1) * size);
 }
 
 static void expect_timer(void *arg, struct world *world, uint64_t cookie)
@@ -262,6 +268,7 @@ struct watch *watch_new(struct world *world, const struct drill *d, struct story
 	struct world_hooks hooks = {.arg = w, .step = on_step, .reply = on_reply, .news = on_news};
 
 	world_subscribe(world, &hooks);
+	asking_begin(w);
 	for (size_t i = 0; d && i < d->n_expects; i++)
 		if (d->expects[i].at_us != MONO_NEVER.us)
 			world_at(world, (struct mono){d->expects[i].at_us}, expect_timer, w, i);
@@ -282,17 +289,16 @@ void watch_free(struct watch *w)
 	free(w->bearer);
 	free(w->trouble);
 	free(w->noted);
+	asking_end(w);
 	free(w->labels);
 	free(w);
 }
 
 void watch_sent(struct watch *w, const char *label, size_t site, const struct msgid *id)
 {
-	struct label *more = realloc(w->labels, (w->n_labels + 1) * sizeof *more);
-
-	if (!more || !label[0])
+	if (!label[0])
 		return;
-	w->labels = more;
+	w->labels = watch_room(w->labels, w->n_labels + 1, sizeof *w->labels);
 	w->labels[w->n_labels] = (struct label){.site = site, .id = *id};
 	snprintf(w->labels[w->n_labels++].name, sizeof w->labels->name, "%s", label);
 }

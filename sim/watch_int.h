@@ -14,6 +14,8 @@ struct label { char name[LIMIT_NAME_BYTES + 1]; size_t site; struct msgid id; };
 /* The last line of a node's log that was told. */
 struct noted { bool said; int64_t at; char text[400]; };
 
+struct asking;
+
 struct watch {
 	struct world *world;
 	const struct drill *drill;   /* may be NULL */
@@ -28,10 +30,17 @@ struct watch {
 	char (*bearer)[LIMIT_NAME_BYTES + 1]; /* n * n: over which site a last dialled b */
 	uint8_t *trouble;            /* by site: enum trouble bits */
 	struct noted *noted;         /* by site */
+	struct asking *asking;
 	size_t n_labels;
 	struct label *labels;
 };
 
+/* Memory for n elements (realloc), never NULL: without memory the simulator ends. */
+void *watch_room(void *p, size_t n, size_t size);
+/* ---- watch_ask.c ---- */
+void asking_begin(struct watch *w);
+void asking_reply(struct watch *w, size_t site, struct view bytes); /* replies that reach any client of a site */
+void asking_end(struct watch *w);
 /* ---- watch_expect.c ---- */
 /* False for a count at the end that is not reached yet. */
 bool expect_holds(struct watch *w, const struct drill_expect *e);

@@ -36,7 +36,7 @@ tests() {
 }
 mapfile -t unit < <(tests)
 
-build() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -s CFLAGS=-O1 build/bin/estafette-sim build/tests/unit/test_golden "${unit[@]}"; }
+build() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -s CFLAGS=-O1 build/bin/estafette-sim build/tests/unit/test_golden "${unit[@]}" >/dev/null; }
 
 # run SECONDS COMMAND...: true when it succeeded in time.
 run() { timeout -k 5 "$@" >>log 2>&1; }

@@ -40,6 +40,9 @@ static void add_line(FILE *out, const struct story_line *l)
 {
 	char when[40], text[500];
 
+	/* Of a node's log only its alarms: what else it says there is its own affair. */
+	if (l->kind == STORY_NOTE && !strstr(l->text, ": alarm "))
+		return;
 	story_time(l->at_us - l->at_us % US_PER_S, when, sizeof when);
 	snprintf(text, sizeof text, "%s", l->text);
 	hide_ids(text);
