@@ -25,7 +25,8 @@ struct witness *witness_new(struct oracle *o, const struct roster *roster)
 	size_t cap = 0;
 	struct witness *w = more(NULL, 1, &cap, sizeof *w);
 
-	*w = (struct witness){.oracle = o, .roster = roster};
+	w->oracle = o;
+	w->roster = roster;
 	return w;
 }
 
@@ -50,12 +51,12 @@ void witness_roster(struct witness *w, const struct roster *roster)
 
 static struct journal *journal_get(struct witness *w, uint16_t site)
 {
-	for (size_t i = 0; i < w->n_journals; i++)
-		if (w->journals[i].site == site)
-			return &w->journals[i];
+	if (w->at[site])
+		return &w->journals[w->at[site] - 1];
 	w->journals = more(w->journals, w->n_journals + 1, &w->cap_journals, sizeof *w->journals);
 	w->journals[w->n_journals] = (struct journal){.site = site};
-	return &w->journals[w->n_journals++];
+	w->at[site] = (uint32_t)++w->n_journals;
+	return &w->journals[w->n_journals - 1];
 }
 
 /* ---- streams ---------------------------------------------------------------------------------------------------- */
@@ -79,7 +80,7 @@ static const struct stream_name *stream_of(struct witness *w, struct journal *j,
 {
 	struct reading r = {w, j, false};
 
-	if (local >= j->n_streams && store_stream_each(t, read_stream, &r))
+	if (local >= j->n_streams && store_stream_each_from(t, j->n_streams, read_stream, &r))
 		return NULL;
 	return local < j->n_streams ? &j->streams[local] : NULL;
 }

@@ -108,6 +108,8 @@ void store_stream_put(struct txn *t, const struct stream_row *row);
 /* In order of local number; stops at the first result of fn other than ERR_OK and returns it. This walk and all others here
  * step over damaged rows: the good ones are all visited, and ERR_DAMAGED at the end says that there were others. */
 MUST_USE enum err store_stream_each(struct txn *t, enum err (*fn)(void *arg, const struct stream_row *row), void *arg);
+/* Those with this local number or a higher one. */
+MUST_USE enum err store_stream_each_from(struct txn *t, uint32_t local, enum err (*fn)(void *arg, const struct stream_row *row), void *arg);
 /* The highest local number given, damaged rows included; 0 for none. Numbers have no gaps. */
 uint32_t store_stream_last(struct txn *t);
 /* What a damaged row must have said, by the copy of its name, the stream's entries and heads; only for streams that nothing

@@ -28,9 +28,15 @@ uint32_t store_stream_last(struct txn *t)
 
 enum err store_stream_each(struct txn *t, enum err (*fn)(void *arg, const struct stream_row *row), void *arg)
 {
+	return store_stream_each_from(t, 0, fn, arg);
+}
+
+enum err store_stream_each_from(struct txn *t, uint32_t local, enum err (*fn)(void *arg, const struct stream_row *row), void *arg)
+{
 	struct key all = key_table(TABLE_STREAM);
 	struct walk w = walk_begin(t, &all);
 	enum err damage = ERR_OK;
+	w.at = key_stream(local);
 	while (walk_next_good(&w, &damage)) {
 		struct stream_row row;
 		enum err e = codec_stream_read(w.key, &w.row, &row);

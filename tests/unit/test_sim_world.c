@@ -99,8 +99,6 @@ static void on_reply(void *arg, struct world *w, size_t site, uint64_t client, s
 	struct request r;
 	size_t len;
 
-	(void)w;
-	(void)client;
 	if (!bytes.len) {
 		d->gone++;
 		d->client[site] = 0;
@@ -110,7 +108,12 @@ static void on_reply(void *arg, struct world *w, size_t site, uint64_t client, s
 		assert_int_equal(request_decode(view_of(bytes.ptr, len), &r), ERR_OK);
 		d->accepted += r.type == REPLY_ACCEPTED;
 		d->refused += r.type == REPLY_ERROR;
-		if (r.type == REPLY_TAKEN) {
+		if (r.type == REPLY_ERROR && d->client[site]) {
+			/* No room, it may be: the desk comes again in a minute. */
+			world_client_close(w, site, client);
+			d->client[site] = 0;
+		}
+		if (r.type == REPLY_TAKEN && d->client[site]) {
 			struct msgid id;
 
 			d->taken++;
