@@ -53,6 +53,7 @@ struct part_read {
 struct witness {
 	struct oracle *oracle;
 	const struct roster *roster;
+	uint32_t at[65536];          /* of a journal, by roster number, plus 1 */
 	size_t n_journals, cap_journals;
 	struct journal *journals;
 	struct asked *asked[ASKED_SLOTS];
