@@ -1,0 +1,386 @@
+/* What desks and senders are promised, beyond test_core.c: each test breaks one promise that a hostile reading found broken. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/world.h"
+
+static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
+enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
+
+static struct view text(const char *s) { return view_str(s); }
+
+static void send_ok(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)
+{
+	struct send_options o = {.subject = body};
+
+	assert_int_equal(world_send(w, i, to, p, text(body), &o, id, NULL), ERR_OK);
+}
+
+static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
+{
+	struct taken t = {.body = BUF_EMPTY};
+
+	if (!world_take_one(w, i, queue, 2 * US_PER_S, &t))
+		fail_msg("nothing in %s, expected \"%s\"", queue, body);
+	if (!view_equal(buf_view(&t.body), text(body)))
+		fail_msg("%s: got \"%.*s\", expected \"%s\"", queue, (int)t.body.len, (char *)t.body.ptr, body);
+	if (id)
+		*id = t.id;
+	buf_release(&t.body);
+}
+
+/* Events straight into a core, beside what the world does; what it answers is left in out. */
+static enum err apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out)
+{
+	for (size_t k = 0; k < n; k++) {
+		ev[k].now = w->now;
+		ev[k].wall = world_wall(w, i);
+	}
+	return core_apply(w->node[i].core, w->node[i].store, ev, n, out);
+}
+
+static void fail_next(struct world *w, size_t i, enum err e)
+{
+	w->node[i].fail_at = w->node[i].commits + 1;
+	w->node[i].fail_with = e;
+}
+
+static void take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise)
+{
+	struct request_writer rw;
+
+	request_begin(&rw, b, REQ_TAKE, tag);
+	request_str(&rw, F_QUEUE, queue);
+	request_u32(&rw, F_COUNT, count);
+	request_str(&rw, F_EXERCISE, exercise);
+	request_end(&rw);
+}
+
+static unsigned replies_of(struct world *w, size_t i, uint8_t type)
+{
+	struct request r;
+	unsigned n = 0;
+
+	while (world_reply(w, i, &r))
+		n += r.type == type;
+	return n;
+}
+
+/* ---- desks and senders ----------------------------------------------------------------------------------------------------- */
+
+static void too_long(int sig)
+{
+	static const char say[] = "a test does not end\n";
+
+	(void)sig;
+	(void)!write(2, say, sizeof say - 1);
+	_exit(1);
+}
+
+/* Somebody waits for one exercise while another one fills the queue: the real messages go on. */
+static void an_exercise_holds_up_nothing(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct send_options drill = {.exercise = "storm-26"};
+
+	(void)state;
+	alarm(40);
+	signal(SIGALRM, too_long);
+	world_init(&w, SITES, 3, 97);
+	for (int i = 0; i < 600; i++)
+		assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("drill"), &drill, NULL, NULL), ERR_OK);
+	take_bytes(&b, "cic-luik/dispatch", 6000, 1, "fire-26");
+	world_request(&w, LUIK, &b);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "real", NULL);
+	take_is(&w, LUIK, "cic-luik/dispatch", "real", NULL);
+	/* And what that exercise waits for comes, from behind all the others. */
+	drill.exercise = "fire-26";
+	assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("fire"), &drill, NULL, NULL), ERR_OK);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	alarm(0);
+	buf_release(&b);
+	world_release(&w);
+}
+
+static enum err count_orphan(void *arg, const struct body_row *row)
+{
+	(void)row;
+	++*(unsigned *)arg;
+	return ERR_OK;
+}
+
+static unsigned orphans_at(struct world *w, size_t i)
+{
+	struct txn *t;
+	unsigned n = 0;
+
+	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
+	assert_int_equal(store_body_each_orphan(t, count_orphan, &n), ERR_OK);
+	txn_abort(t);
+	return n;
+}
+
+/* A large body sent again under its key, and one that breaks off, leave nothing behind. */
+static void an_upload_that_is_not_kept_leaves_nothing(void **state)
+{
+	struct world w;
+	struct send_options key = {.key = "k"};
+	struct event gone = {.type = EVENT_CLIENT_CLOSED};
+	struct effects out = EFFECTS_EMPTY;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+	size_t len = 3 * LIMIT_CHUNK_BYTES;
+	uint8_t *body = calloc(len, 1);
+	bool dup = false;
+
+	(void)state;
+	assert_non_null(body);
+	world_init(&w, SITES, 3, 98);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, len), &key, NULL, &dup), ERR_OK);
+	assert_true(dup);
+	world_run(&w, 2 * US_PER_S);
+	assert_int_equal(orphans_at(&w, NAMEN), 0);
+	request_begin(&rw, &b, REQ_SUBMIT, 7000);
+	request_str(&rw, F_TO, "cic-luik/dispatch");
+	request_u64(&rw, F_BODY_BYTES, len);
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	buf_clear(&b);
+	request_begin(&rw, &b, REQ_CHUNK, 7000);
+	request_field(&rw, F_BODY, view_of(body, LIMIT_CHUNK_BYTES));
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	world_run(&w, US_PER_S);
+	assert_int_equal(orphans_at(&w, NAMEN), 1);
+	gone.u.client.client = WORLD_CLIENT;
+	assert_int_equal(apply(&w, NAMEN, &gone, 1, &out), ERR_OK);
+	world_run(&w, 2 * US_PER_S);
+	assert_int_equal(orphans_at(&w, NAMEN), 0);
+	effects_release(&out);
+	buf_release(&b);
+	free(body);
+	world_release(&w);
+}
+
+/* One id of several is wrong: none is cancelled. */
+static void a_cancel_is_not_half_done(void **state)
+{
+	struct world w;
+	struct msgid id, none = {{1}};
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 99);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
+	world_run(&w, US_PER_S);
+	request_begin(&rw, &b, REQ_CANCEL, 8000);
+	request_id(&rw, &id);
+	request_id(&rw, &none);
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, NAMEN, REPLY_ERROR), 1);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* The quota on FLASH is a user's, not a connection's, and a refused batch does not use it up. */
+static void the_quota_on_flash_is_a_users(void **state)
+{
+	struct world w;
+	struct event open[2] = {{.type = EVENT_CLIENT_CLOSED}, {.type = EVENT_CLIENT_OPEN}};
+	struct effects out = EFFECTS_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 100);
+	open[0].u.client.client = open[1].u.client.client = WORLD_CLIENT;
+	open[1].u.client.rights = (struct client_rights){.name = "gateway", .may_send = true, .flash_per_hour = 2};
+	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	fail_next(&w, NAMEN, ERR_FULL);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("refused"), NULL, NULL, NULL), ERR_FULL);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("one"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("two"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("three"), NULL, NULL, NULL), ERR_BUSY);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_IMMEDIATE, text("four"), NULL, NULL, NULL), ERR_OK);
+	world_run(&w, 3601 * US_PER_S);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("five"), NULL, NULL, NULL), ERR_OK);
+	effects_release(&out);
+	world_release(&w);
+}
+
+/* A length without a body is no body of no bytes. */
+static void a_body_is_as_long_as_said(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 101);
+	for (int with = 0; with < 2; with++) {
+		buf_clear(&b);
+		request_begin(&rw, &b, REQ_SUBMIT, 8000);
+		request_str(&rw, F_TO, "cic-luik/dispatch");
+		request_u64(&rw, F_BODY_BYTES, 100);
+		if (with)
+			request_field(&rw, F_BODY, text("short"));
+		request_end(&rw);
+		world_request(&w, NAMEN, &b);
+		world_run(&w, US_PER_S);
+		assert_int_equal(replies_of(&w, NAMEN, REPLY_ACCEPTED), 0);
+	}
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, view_of(NULL, 0), NULL, NULL, NULL), ERR_OK);
+	take_is(&w, LUIK, "cic-luik/dispatch", "", NULL);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* The acknowledgement was lost; the digest of the next connection says it too. */
+static void who_waits_hears_it_from_a_digest(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 102);
+	world_crash(&w, LUIK);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "before", &id);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
+	world_link(&w, NAMEN, LEUVEN, false); /* the segment is on its way, no answer comes back */
+	request_begin(&rw, &b, REQ_WAIT, 8100);
+	request_id(&rw, &id);
+	request_u8(&rw, F_STATE, STATE_HELD_BY_STANDBY);
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	world_run(&w, US_PER_S);
+	assert_int_equal(replies_of(&w, NAMEN, REPLY_STATE), 0);
+	world_link(&w, NAMEN, LEUVEN, true);
+	world_run(&w, 10 * US_PER_S);
+	assert_int_equal(replies_of(&w, NAMEN, REPLY_STATE), 1);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* A FLASH whose body travels apart does not wait for the bodies of bulk. */
+static void a_flash_body_goes_first(void **state)
+{
+	struct world w;
+	size_t len = 100 * LIMIT_CHUNK_BYTES;
+	uint8_t *body = calloc(len, 1);
+	struct msgid flash;
+
+	(void)state;
+	assert_non_null(body);
+	world_init(&w, SITES, 2, 103);
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, US_PER_S);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, len), NULL, NULL, NULL), ERR_OK);
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 60000);
+	assert_int_equal(world_status(&w, LUIK, "delivered"), 0);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_FLASH, view_of(body, 3 * LIMIT_CHUNK_BYTES), NULL, &flash, NULL), ERR_OK);
+	while (world_status(&w, LUIK, "delivered") < 1)
+		world_run(&w, 1000);
+	world_run(&w, 20000);
+	assert_int_equal(world_state(&w, NAMEN, &flash), STATE_DELIVERED);
+	free(body);
+	world_release(&w);
+}
+
+/* One client cannot fill the node with requests that wait. */
+static void a_client_has_so_much_open(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+
+	(void)state;
+	world_init(&w, SITES, 3, 106);
+	for (uint32_t i = 0; i < LIMIT_CLIENT_TAKES + LIMIT_CLIENT_UPLOADS + 2; i++) {
+		bool take = i <= LIMIT_CLIENT_TAKES;
+
+		buf_clear(&b);
+		if (take) {
+			take_bytes(&b, "cic-luik/dispatch", 9000 + i, 1, NULL);
+		} else {
+			request_begin(&rw, &b, REQ_SUBMIT, 9000 + i);
+			request_str(&rw, F_TO, "cic-namen/dispatch");
+			request_u64(&rw, F_BODY_BYTES, LIMIT_BODY_BYTES);
+			request_end(&rw);
+		}
+		world_request(&w, LUIK, &b);
+		world_run(&w, 10);
+	}
+	assert_int_equal(replies_of(&w, LUIK, REPLY_ERROR), 2);
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* Where bulk is refused for want of room, receipts of bulk still come. */
+static void receipts_come_when_room_is_short(void **state)
+{
+	struct world w;
+	struct msgid id, last = {{0}};
+	struct store_options small = {.quota_bytes = 600 * 1024};
+	uint8_t body[20000];
+	enum err e = ERR_OK;
+
+	(void)state;
+	world_init(&w, SITES, 3, 105);
+	for (size_t i = 0; i < sizeof body; i++)
+		body[i] = (uint8_t)world_random(&w, 256);
+	struct store_birth birth = *store_birth(w.node[NAMEN].store);
+
+	world_crash(&w, NAMEN);
+	store_close(w.node[NAMEN].store);
+	assert_int_equal(store_open_memory(&birth, &small, NULL, NULL, &w.node[NAMEN].store), ERR_OK);
+	world_start(&w, NAMEN);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "receipt please", &id);
+	for (int i = 0; i < 60 && !e; i++)
+		e = world_send(&w, NAMEN, "cic-luik/messages", PREC_FLASH, view_of(body, sizeof body), NULL, &last, NULL);
+	assert_int_equal(e, ERR_FULL); /* 97 % */
+	world_run(&w, 3 * US_PER_S);
+	take_is(&w, LUIK, "cic-luik/dispatch", "receipt please", NULL);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+	world_run(&w, 3 * US_PER_S);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
+	world_release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_exercise_holds_up_nothing),
+		cmocka_unit_test(an_upload_that_is_not_kept_leaves_nothing),
+		cmocka_unit_test(a_cancel_is_not_half_done),
+		cmocka_unit_test(the_quota_on_flash_is_a_users),
+		cmocka_unit_test(a_body_is_as_long_as_said),
+		cmocka_unit_test(who_waits_hears_it_from_a_digest),
+		cmocka_unit_test(a_flash_body_goes_first),
+		cmocka_unit_test(a_client_has_so_much_open),
+		cmocka_unit_test(receipts_come_when_room_is_short),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
