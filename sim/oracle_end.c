@@ -102,6 +102,11 @@ void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bo
 		if (!osite_get(o, site)->flipped)
 			oracle_broken(o, PROMISE_LOST, "%s has not ended and stands in no queue of %s", text, osite_name(o, site));
 	}
+	uint16_t how = m->flags & (ITEM_READ | ITEM_REFUSED);
+
+	if ((ended == EVENT_READ && how == ITEM_REFUSED) || (ended == EVENT_REFUSED && how == ITEM_READ))
+		oracle_broken(o, PROMISE_ANSWER, "%s was %s by its desk, and %s says that it was %s", text, how == ITEM_READ ? "read" : "refused",
+			      osite_name(o, site), how == ITEM_READ ? "refused" : "read");
 	if (ended == EVENT_READ && !(m->flags & ITEM_SERVED))
 		oracle_broken(o, PROMISE_ANSWER, "%s says that %s was read, and never handed it out", osite_name(o, site), text);
 	if (ended == EVENT_EXPIRED && !m->expires_us)

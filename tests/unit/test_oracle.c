@@ -786,6 +786,20 @@ static void read_and_never_handed_out(void **state)
 	assert_only(h, PROMISE_ANSWER, 1);
 }
 
+static void refused_is_not_read(void **state)
+{
+	struct history *h = *state;
+
+	send(h, PREC_ROUTINE);
+	arrive(h);
+	take(h, 1);
+	done(h, 1, EVENT_REFUSED);
+	standing(h, 1, false, EVENT_REFUSED);
+	assert_good(h);
+	standing(h, 1, false, EVENT_READ);
+	assert_only(h, PROMISE_ANSWER, 1);
+}
+
 static void expired_without_an_expiry(void **state)
 {
 	struct history *h = *state;
@@ -950,7 +964,7 @@ int main(void)
 		T(acknowledgement_lost_with_the_journal), T(acknowledgement_known_to_a_standby), T(one_submission_two_messages), T(read_and_still_queued), T(entries_out_of_order), T(entry_stored_twice),
 		T(handed_out_of_order), T(bulk_before_flash), T(flash_in_time), T(flash_late), T(flash_late_at_arrival), T(flash_excused),
 		T(frontier_beyond_the_journal), T(frontier_goes_back), T(frontier_goes_back_with_the_journal), T(frontier_of_another_chain),
-		T(spoke_before_the_commit), T(accepted_before_the_commit), T(states_that_are_not_so), T(read_and_never_handed_out), T(expired_without_an_expiry),
+		T(spoke_before_the_commit), T(accepted_before_the_commit), T(states_that_are_not_so), T(read_and_never_handed_out), T(refused_is_not_read), T(expired_without_an_expiry),
 		T(false_receipt), T(refused_but_stored), T(refused_then_tried_again), T(convergence_in_time), T(receipt_never_came), T(expectations_count), T(tallies),
 		cmocka_unit_test(every_name_is_there), cmocka_unit_test(times_of_the_story),
 	};
