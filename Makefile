@@ -66,7 +66,7 @@ BENCH_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCH_SRC))
 BINS := $(BUILD)/bin/estafetted $(BUILD)/bin/estafette $(BUILD)/bin/estafette-sim
 CLIENTLIBS := $(BUILD)/lib/libestafette.a $(BUILD)/lib/libestafette.so $(BUILD)/lib/pkgconfig/estafette.pc $(BUILD)/include/estafette.h
 
-.PHONY: all setup demo test check-layers bench fuzz sweep tests fuzzers benches clean install
+.PHONY: all setup demo test check-layers bench fuzz sweep mutants tests fuzzers benches clean install
 all: packages $(BINS) $(CLIENTLIBS)
 
 .PHONY: packages
@@ -147,6 +147,10 @@ fuzz: setup
 sweep: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
+
+# Planted bugs, each of which tests or simulator must catch.
+mutants: setup
+	$(Q)tests/mutants/run.sh
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/doc/estafette
