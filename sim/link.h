@@ -48,7 +48,7 @@ struct bearer_state {
 	int64_t delay_us, jitter_us, rate_bps, queue_bytes, loss_ppm; /* in force */
 };
 
-/* One dialled connection. at[0] and the like: from the dialler, [1]: back to it. */
+/* One dialled connection. Of each pair, [0] is from the dialler and [1] back to it. */
 enum conn_state { CONN_DOWN, CONN_DIALLING, CONN_UP };
 struct conn {
 	enum conn_state state;
