@@ -12,6 +12,8 @@
 #define ROW 46
 #define LINK_ROW 18
 #define MOST_SITES 40
+/* A handful of messages is no mountain. */
+#define DEPTH_LEAST 20
 #define MOST_LINKS 60
 
 void html_text(FILE *out, const char *s)
@@ -182,7 +184,7 @@ void svg_sites(const struct run *r, FILE *out)
 
 		fprintf(out, "<rect class=lane x=%d y=%.1f width=%d height=%d />", LEFT, y - ROW + 10, WIDTH, ROW - 10);
 		bands_down(r, out, s->numbers[site], 0, y - ROW + 10, ROW - 10);
-		curve(r, out, depth, y, peak(depth, s->n), "depth", true);
+		curve(r, out, depth, y, peak(depth, s->n) > DEPTH_LEAST ? peak(depth, s->n) : DEPTH_LEAST, "depth", true);
 		if (peak(flash, s->n))
 			curve(r, out, flash, y, flash_most, "flash", false);
 		age_text(peak(flash, s->n), age, sizeof age);
@@ -256,6 +258,7 @@ static size_t down_pairs(const struct run *r, struct pair **out)
 void svg_links(const struct run *r, FILE *out)
 {
 	struct pair *v = NULL;
+	char down[40];
 	size_t all = down_pairs(r, &v), n = all < MOST_LINKS ? all : MOST_LINKS;
 	int height = 20 + (int)n * LINK_ROW;
 
@@ -266,8 +269,9 @@ void svg_links(const struct run *r, FILE *out)
 
 			fprintf(out, "<rect class=up x=%d y=%.1f width=%d height=%d />", LEFT, y, WIDTH, LINK_ROW - 5);
 			bands_down(r, out, v[i].a, v[i].b, y, LINK_ROW - 5);
-			fprintf(out, "<text class=link x=%d y=%.1f>%s &#8211; %s</text><text class=peak x=%d y=%.1f>%u x, %.1f h down</text>\n", LEFT - 8, y + 10,
-				name_of(r, v[i].a), name_of(r, v[i].b), LEFT + WIDTH + 8, y + 10, v[i].downs, (double)v[i].down_us / 3600e6);
+			age_text((uint32_t)(v[i].down_us / US_PER_S), down, sizeof down);
+			fprintf(out, "<text class=link x=%d y=%.1f>%s &#8211; %s</text><text class=peak x=%d y=%.1f>%u x, %s down</text>\n", LEFT - 8, y + 10,
+				name_of(r, v[i].a), name_of(r, v[i].b), LEFT + WIDTH + 8, y + 10, v[i].downs, down);
 		}
 		axis(r, out, height);
 		fputs("</svg>\n", out);
