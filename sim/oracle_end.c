@@ -150,7 +150,8 @@ static void finish_item(struct oracle *o, struct item *m)
 			o->v.excused++;
 		return;
 	}
-	if (!(m->flags & ITEM_ENDED))
+	/* An end that its journal has, though the desk that made it died before it was told, is an end too. */
+	if (!(m->flags & ITEM_ENDED) && !m->stands)
 		o->v.waiting++;
 	/* Where it is held at all it reaches its addressee, once all is repaired; convergence says why not. */
 	if (!o->was_repaired || m->flags & (ITEM_LOST | ITEM_ENDED) || !site_is_up(o, m->addressee))
