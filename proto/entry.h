@@ -61,6 +61,7 @@ struct envelope {
 	struct hash body_plain_hash; /* BLAKE2b-256 of the plain body: shown, and checked after opening */
 	struct sym_key content_key;
 	struct view records;   /* kind REPORT: report records (report.h) */
+	struct view closing;   /* kind REPORT: a closing (report.h) */
 };
 /* ERR_TOO_LARGE when over size or LIMIT_ENVELOPE_BYTES - SYM_OVERHEAD_BYTES, or a field over its limit; ERR_FORMAT when
  * queue is not a name or another of the words is not text (view_is_text). */

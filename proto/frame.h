@@ -30,6 +30,7 @@ enum frame_type {
 	FRAME_STATE = 10,     /* rosters, orders, keys: signed, before any segment */
 	FRAME_VECTOR = 11,    /* a signed vector, own or passed on */
 	FRAME_HEADS = 12,     /* room: provisional heads of early forwarding */
+	FRAME_KEYS = 13,      /* either: stream epoch keys asked for, and given to who became a custodian */
 };
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */

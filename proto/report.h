@@ -42,4 +42,20 @@ size_t report_bytes(const struct report_record *r);
 /* Takes the next record off *rest. ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE. Unknown events are returned as they are. */
 MUST_USE enum err report_next(struct view *rest, struct report_record *out);
 
+/* A closing: what a site writes, in a report entry to the queue's site, when an order takes a site's queues from it: the order, what it
+ * has still leased, and how far its report streams go. u8 version 1, 32 order, u16 part, u16 parts, u16 leases, ids, u16 heads,
+ * a frontier (vector.h, without missing) each. Long ones come in parts, in entries of their own. */
+struct closing {
+	struct hash order;
+	uint16_t part, parts;      /* part from 0; the same leases and heads are in one part only */
+	uint16_t leases;
+	struct view lease_ids;     /* leases * MSGID_BYTES */
+	uint16_t heads;
+	struct view head_bytes;    /* frontier_next reads them */
+};
+/* What an envelope has room for beside nothing else. */
+#define CLOSING_BYTES 2900
+void closing_add(struct buf *out, const struct closing *c);
+MUST_USE enum err closing_decode(struct view v, struct closing *out);
+
 #endif

@@ -30,6 +30,9 @@ enum request_type {
 	REQ_WAIT = 11,         /* ID, STATE: REPLY_STATE when that is reached */
 	REQ_SHOW = 12,         /* WHAT: status queues links streams alarms trace browse check orders conflicts; [QUEUE] [ID] -> rows */
 	REQ_RELEASE = 13,      /* WHAT (queue, peer or id), REASON: waive a wait */
+	REQ_ORDER = 14,        /* WHAT relocate|handback|revoke, TO (the site), ASSIGN.., [WITHOUT..], [REASON], [EXERCISE], [DRY] -> rows, DONE */
+	REQ_ENDORSE = 15,      /* WHAT (the beginning of an order's id), or BLOB (an endorsement by the authority) -> a row, DONE */
+	REQ_ASSIST = 16,       /* QUEUE, TO (a site), COUNT -> DONE */
 	/* replies */
 	REPLY_ERROR = 128,     /* CODE, TEXT; ends the request */
 	REPLY_ACCEPTED = 129,  /* ID, DUPLICATE, STATE; one a submission */
@@ -48,7 +51,9 @@ enum request_field {
 	F_INDEX = 21 /* u32 */, F_LAST = 22 /* u8 */, F_ALARM = 23 /* text */, F_CODE = 24 /* text: err_code */, F_TEXT = 25, F_DUPLICATE = 26 /* u8 */,
 	F_FROM = 27, F_SENT = 28 /* i64 */, F_PERHAPS_SEEN = 29 /* text: where */, F_REPLAYED = 30 /* u8 */, F_SIZE = 31 /* u64 */,
 	F_NAME = 32, F_NUMBER = 33 /* i64 */, F_FLAG = 34 /* u8 */, F_TIME = 35 /* i64 wall us */, F_LIST = 36 /* text, items apart by \n */,
-	F_PLAIN_HASH = 37 /* 32 bytes */, F_NULL = 38 /* empty */, F_HANDLE_BY = 39 /* i64 */, F_AREA = 40 /* text */, F_COUNT_OF_FIELDS
+	F_PLAIN_HASH = 37 /* 32 bytes */, F_NULL = 38 /* empty */, F_HANDLE_BY = 39 /* i64 */, F_AREA = 40 /* text */,
+	F_ASSIGN = 41 /* text: SITE[:QUEUE,..|:area=A|:share=N%] */, F_WITHOUT = 42 /* text: a site */, F_DRY = 43 /* u8 */, F_BLOB = 44 /* signed state */,
+	F_COUNT_OF_FIELDS
 };
 
 /* What a sender may wait for, in order. */

@@ -288,6 +288,57 @@ void store_state_put(struct txn *t, uint8_t kind, const struct hash *hash, struc
 MUST_USE enum err store_state_get(struct txn *t, uint8_t kind, const struct hash *hash, struct view *blob);
 MUST_USE enum err store_state_each(struct txn *t, uint8_t kind, enum err (*fn)(void *arg, const struct hash *hash, struct view blob), void *arg);
 
+/* ---- takeover -------------------------------------------------------------------------------------------------------- */
+
+/* What a site wrote when it gave queues up under an order: core's encoding, up to 3 KiB a part. A second one of the same name
+ * replaces the first. */
+void store_closing_put(struct txn *t, const struct hash *order, uint16_t giver, uint16_t part, struct view blob);
+MUST_USE enum err store_closing_get(struct txn *t, const struct hash *order, uint16_t giver, uint16_t part, struct view *blob);
+
+/* A message that two sites handled. */
+#define CONFLICT_HANDLERS 4
+struct conflict_row {
+	struct msgid id;
+	uint16_t addressee;
+	bool exercise;
+	char queue[LIMIT_NAME_BYTES + 1];     /* at the addressee; empty when it is not known here */
+	uint8_t n;                            /* handlers, by time; the first CONFLICT_HANDLERS of them */
+	struct { uint16_t site; uint8_t event; struct wall when; char by[LIMIT_USER_BYTES + 1]; } handler[CONFLICT_HANDLERS];
+	char signed_off[LIMIT_USER_BYTES + 1]; /* by whom; empty when it is open */
+	struct wall signed_at;
+};
+void store_conflict_put(struct txn *t, const struct conflict_row *row);
+MUST_USE enum err store_conflict_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct conflict_row *out);
+/* The first at or after (id, addressee). ERR_NOT_FOUND at the end; ERR_DAMAGED, with both filled from the key. */
+MUST_USE enum err store_conflict_from(struct txn *t, const struct msgid *id, uint16_t addressee, struct conflict_row *out);
+
+/* Stream epoch keys that others gave to us after the fact, as grants: for the entries after the stream's grant `number`. */
+void store_handed_put(struct txn *t, uint32_t stream, uint64_t number, struct view grant);
+MUST_USE enum err store_handed_get(struct txn *t, uint32_t stream, uint64_t number, struct view *grant);
+
+/* Messages of which something was reported under an order that is not known here yet. */
+void store_order_wait_put(struct txn *t, const struct hash *order, const struct msgid *id, uint16_t addressee);
+void store_order_wait_del(struct txn *t, const struct hash *order, const struct msgid *id, uint16_t addressee);
+/* The first of that order at or after (id, addressee), which become its own. ERR_NOT_FOUND. */
+MUST_USE enum err store_order_wait_from(struct txn *t, const struct hash *order, struct msgid *id, uint16_t *addressee);
+
+/* Signed segments that say something else than what is held under the same numbers: kept for a person. Not more than `max` a stream
+ * are kept; false when this one was not. */
+bool store_branch_put(struct txn *t, uint32_t stream, uint64_t first, const struct hash *hash, struct view segment, unsigned max);
+MUST_USE enum err store_branch_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, uint64_t first, const struct hash *hash), void *arg);
+
+/* Entries kept back from their queue until a person decides: beyond the point of a revocation. by: why, as text. */
+void store_quarantine_put(struct txn *t, uint64_t arrival, const char *why);
+void store_quarantine_del(struct txn *t, uint64_t arrival);
+MUST_USE enum err store_quarantine_get(struct txn *t, uint64_t arrival, char why[160]);
+MUST_USE enum err store_quarantine_each(struct txn *t, enum err (*fn)(void *arg, uint64_t arrival, const char *why), void *arg);
+
+/* Long work that goes on after a restart. */
+struct redo_row { uint32_t stream; uint64_t next, upto; };
+void store_redo_put(struct txn *t, const struct redo_row *row); /* one a stream: a second replaces the first */
+void store_redo_del(struct txn *t, uint32_t stream);
+MUST_USE enum err store_redo_each(struct txn *t, enum err (*fn)(void *arg, const struct redo_row *row), void *arg);
+
 /* Records found damaged when read: shown, not served. */
 void store_damage_put(struct txn *t, uint64_t arrival, struct wall found, const char *what);
 MUST_USE enum err store_damage_each(struct txn *t, enum err (*fn)(void *arg, uint64_t arrival, struct wall found, const char *what), void *arg);

@@ -40,6 +40,11 @@ struct core_config {
 	int64_t unattended_us;        /* FLASH waiting with nobody taking for so long is an alarm; 0: 30 s */
 	int64_t clock_skew_us;        /* a peer's clock off by more is an alarm; 0: 5 s */
 	int max_clients;              /* 0: 256 */
+	bool has_authority;           /* authority is the public key that signs rosters */
+	struct sign_public authority;
+	int assist_waiting;           /* policy: lend when more wait than this; 0: no */
+	int64_t assist_oldest_us;     /* or when the oldest waits longer; 0: no */
+	int assist_stop;              /* until no more than this wait */
 };
 
 /* Reads what it needs from the store; no event was applied yet. The roster is owned by the core from here on (also when

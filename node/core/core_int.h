@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "node/core/core.h"
+#include "node/core/takeover.h"
 #include "proto/cursor.h"
 #include "proto/pack.h"
 #include "proto/report.h"
@@ -100,6 +101,8 @@ struct peer {
 	int64_t rtt_us, rate_bps;
 	int64_t skew_us;
 	uint32_t roster_serial;
+	struct hash state; bool state_met; /* of its state objects, as last heard */
+	bool digest_since_order;     /* digest_heard, and since the last change of custodians */
 	struct mono last_ack, last_heard, probe_at, probe_sent, tell_at;
 	bool probe_out, tell_due;
 	struct wall last_ack_wall;
@@ -270,6 +273,7 @@ struct core {
 	bool mend;                                      /* damaged rows were met: mended at the next step */
 	uint32_t set_aside;                             /* streams whose row could not be mended */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
+	struct takeover takeover;                       /* part of the mirror */
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */

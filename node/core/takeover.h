@@ -1,0 +1,155 @@
+/* takeover.h - who serves whose queues: orders, what follows from them, and what is handed over. Part of core_int.h.
+ *
+ * In July 2021 the CIC of Luik moves to Leuven and Namen. spoc-brussel signs a relocation; its node stores it (state.c), settles
+ * the chain of cic-luik (orders.c), and gives it to its peers, which do the same. At Leuven `dispatch` of cic-luik is now served:
+ * takeover.c marks the queue, and the desk that waits there is handed what stands in it, since Leuven as a standby holds streams and
+ * reports. At Luik, if it lives, the queue is served no more: leases out end by their own rules, and a closing is written, a report
+ * that names the order, what is still leased, and how far Luik's report streams go. The handback is one more order: Leuven
+ * closes, and Luik opens its queue when it holds every closing and what they name.
+ *
+ *   orders.c    the orders known here, which is in force, who owns a message, who is a custodian
+ *   state.c     state kept and exchanged: offers, what is given, who has it
+ *   takeover.c  what changes with an order: queues opened and closed, closings, gates, leases of others
+ *   redo.c      long work in small steps: entries opened again when a key or an order has come
+ *   grants.c    keys asked for, given, and taken
+ *   conflict.c  messages handled at two sites
+ *   give.c      orders given here: requests, checks, what an order would do
+ *   assist.c    a part of a queue lent to a standby
+ */
+#ifndef CORE_TAKEOVER_H
+#define CORE_TAKEOVER_H
+
+#include "proto/order.h"
+
+struct core;
+struct peer;
+struct queue;
+struct stream;
+struct request;
+struct client;
+
+/* ---- orders.c ------------------------------------------------------------------------------------------------ */
+
+struct order_known {
+	struct hash id;
+	struct buf blob;
+	struct order order;           /* points into blob */
+	enum order_state state;       /* as order_settle says, for its whole chain */
+	uint8_t rank;
+	unsigned votes;
+	bool on_chain;
+	char why[160];
+	struct order_known *before;   /* its predecessor when on_chain */
+};
+struct endorsement_known { struct hash id; struct buf blob; struct endorsement e; };
+/* The orders of one site, operational or of exercises. */
+struct chain {
+	uint16_t site;
+	bool exercise;
+	struct order_known *now;      /* in force; NULL: the site itself */
+	bool open;                    /* what came home with `now` may be handed out there: all closings are held */
+	bool ready;                   /* a successor that was no standby has caught up with who was one */
+	struct mono since;            /* when `now` came into force here, in this run */
+};
+struct takeover {
+	struct order_known **orders; size_t n_orders;
+	struct endorsement_known **endorsements; size_t n_endorsements;
+	struct chain *chains; size_t n_chains;
+	bool *revoked; size_t n_revoked;     /* by site number: a revocation of it is in force */
+	bool dirty;                          /* something about gates is to be looked at again before the commit */
+	struct hash state;                   /* over all state objects held: in hello and probes */
+	struct redo { uint32_t stream; uint64_t next, upto; } *redo; size_t n_redo;
+};
+
+/* Reads state and settles it; part of mirror_load. Drop frees everything. */
+MUST_USE enum err orders_load(struct core *c);
+void orders_drop(struct core *c);
+/* A state object that came from a client (from 0) or a peer, checked and stored when new; what follows from it has happened when this
+ * returns. *is_new: it was not here before. ERR_AUTH, ERR_KEY, ERR_REFUSED, ERR_UNKNOWN_SITE, ... with m filled: refused, not stored,
+ * and alarmed when it came from a peer. An order that waits for its predecessor, roster or endorsements is stored. */
+MUST_USE enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uint16_t from, struct hash *id, bool *is_new, struct errmsg *m);
+/* Settles everything again, under the roster in force: after a new roster. */
+void orders_settle_all(struct core *c);
+struct order_known *order_find(const struct core *c, const struct hash *id);
+/* By the beginning of its id in hexadecimal digits, 4 at least: NULL when unknown or when several begin so. */
+struct order_known *order_find_text(const struct core *c, struct view text);
+struct chain *chain_find(const struct core *c, uint16_t site, bool exercise); /* NULL: no order about that site is known */
+/* The site whose desks may have a message, by the orders in force here. */
+uint16_t owner_of(const struct core *c, uint16_t site, bool exercise, struct view queue, uint16_t area, const struct msgid *id);
+/* By the chain as it is, gates not considered: does self own all, some or none of what comes into that queue? */
+enum serving { SERVES_NONE = 0, SERVES_SOME = 1, SERVES_ALL = 2 };
+enum serving queue_serving(const struct core *c, const struct queue *q, bool exercise);
+/* The queue's owners by the order in force, as text for people: "cic-namen", "cic-namen, cic-vlaams-brabant". */
+void owners_text(const struct core *c, const struct queue *q, bool exercise, char *out, size_t size);
+/* Addressee (unless revoked or removed), its standbys, its successors by the order in force. Returns how many. */
+size_t custodians(const struct core *c, uint16_t addressee, bool exercise, uint16_t out[LIMIT_CUSTODIANS]);
+/* May site's reports about messages of addressee count: by any valid order known here, in force or superseded? */
+bool may_serve(const struct core *c, uint16_t site, uint16_t addressee, bool exercise);
+/* The order under which self serves addressee's queues: in force and naming self, else the latest that named it. NULL: none. */
+const struct order_known *order_served_by(const struct core *c, uint16_t addressee, bool exercise);
+bool site_revoked(const struct core *c, uint16_t site);
+
+/* ---- state.c ---------------------------------------------------------------------------------------------------- */
+
+/* HELLO, WELCOME and probes carry the hash of the sender's state: where it differs, one offers what it has, the other gives what
+ * the first lacks and offers back. What is new is given on to all peers at once. */
+void state_changed(struct core *c);                                    /* computes takeover.state anew */
+void state_heard(struct core *c, struct peer *p, const struct hash *state); /* the peer's, from hello or probe */
+void state_frame(struct core *c, struct peer *p, struct view raw);     /* FRAME_STATE */
+void state_give_all(struct core *c, enum state_kind kind, const struct hash *id, uint16_t but); /* to every reachable peer but one */
+/* Has that site shown that it has this order (its state equals ours, or it offered or gave it)? */
+bool state_acknowledged(const struct core *c, const struct hash *id, uint16_t site);
+
+/* ---- takeover.c ---------------------------------------------------------------------------------------------------- */
+
+/* The order in force of a chain changed from before to ch->now (either may be NULL). */
+void takeover_changed(struct core *c, struct chain *ch, struct order_known *before);
+/* Once a batch, before messages are handed out: gates that may open, closings that are due. */
+void takeover_look(struct core *c);
+/* May this message of queue q be handed out here now? row's events say whether another site has it leased. */
+enum may { MAY_NOT, MAY, MAY_MARKED };
+enum may takeover_may(struct core *c, const struct queue *q, bool exercise, uint16_t area, const struct msgid *id, struct view events);
+/* A closing came in with a report entry of giver. */
+void takeover_closing(struct core *c, uint16_t giver, struct view closing);
+/* Something moved at a peer (its link, what it showed): leases of others and gates are looked at again. */
+void takeover_peer(struct core *c, uint16_t site);
+/* A person waives a successor that is gone (`release SITE`): true when something waited for it. */
+bool takeover_waive(struct core *c, uint16_t giver, const char *by);
+/* What a chain waits for, as text for people; false when it waits for nothing. */
+bool takeover_waits(struct core *c, const struct chain *ch, char *out, size_t size);
+
+/* ---- redo.c -------------------------------------------------------------------------------------------------------------- */
+
+/* Entries first..upto of a stream are to be opened and placed again (those that stand nowhere and have not ended), a few hundred a
+ * batch. Kept in the journal until it is done. */
+void redo_add(struct core *c, struct stream *s, uint64_t first, uint64_t upto);
+void redo_step(struct core *c);   /* once a batch */
+void redo_load(struct core *c);
+
+/* ---- grants.c ------------------------------------------------------------------------------------------------------------- */
+
+/* An entry of s cannot be opened here (no grant names us): its key is asked for. */
+void grants_want(struct core *c, struct stream *s, uint64_t number);
+void grants_frame(struct core *c, struct peer *p, struct view raw);  /* FRAME_KEYS */
+struct mono grants_ask(struct core *c);  /* asks for what is due; when to look again */
+/* The handed key for the entries of s after the grant `from`. ERR_KEY. */
+MUST_USE enum err grants_key(struct core *c, struct stream *s, uint64_t from, struct sym_key *out);
+
+/* ---- conflict.c -------------------------------------------------------------------------------------------------------------- */
+
+/* Looks at a message's events after a read or refusal came: two sites that handled it are a conflict, recorded and alarmed. */
+void conflict_look(struct core *c, const struct msgid *id, uint16_t addressee, bool exercise, struct view events);
+/* A person signs it off. ERR_NOT_FOUND. */
+MUST_USE enum err conflict_sign_off(struct core *c, const struct msgid *id, const char *by);
+
+/* ---- give.c, show ---------------------------------------------------------------------------------------------------------------- */
+
+void order_request(struct core *c, struct client *cl, const struct request *rq);   /* REQ_ORDER */
+void endorse_request(struct core *c, struct client *cl, const struct request *rq); /* REQ_ENDORSE */
+
+/* ---- assist.c ----------------------------------------------------------------------------------------------------------------------- */
+
+void assist_request(struct core *c, struct client *cl, const struct request *rq);  /* REQ_ASSIST */
+struct mono assist_look(struct core *c); /* the policy; when to look again */
+
+#endif
