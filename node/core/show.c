@@ -1,35 +1,33 @@
 /* show.c - what this node knows, as rows: the same rows become tables for people and JSON for scripts. */
 #include <stdio.h>
 
-#include "node/core/core_int.h"
+#include "node/core/show_int.h"
 
 #define BROWSE_MAX 2000
 
-struct rows { struct core *c; uint64_t client; uint32_t tag; uint32_t n; struct request_writer w; };
-
-static void row_begin(struct rows *r) { reply_begin(r->c, &r->w, REPLY_ROW, r->tag); }
-static void row_end(struct rows *r)
+void row_begin(struct rows *r) { reply_begin(r->c, &r->w, REPLY_ROW, r->tag); }
+void row_end(struct rows *r)
 {
 	reply_end(r->c, &r->w, r->client);
 	r->n++;
 }
-static void row_view(struct rows *r, const char *name, struct view v)
+void row_view(struct rows *r, const char *name, struct view v)
 {
 	request_str(&r->w, F_NAME, name);
 	request_field(&r->w, F_TEXT, v);
 }
-static void row_text(struct rows *r, const char *name, const char *text) { row_view(r, name, view_str(text)); }
-static void row_number(struct rows *r, const char *name, int64_t x)
+void row_text(struct rows *r, const char *name, const char *text) { row_view(r, name, view_str(text)); }
+void row_number(struct rows *r, const char *name, int64_t x)
 {
 	request_str(&r->w, F_NAME, name);
 	request_u64(&r->w, F_NUMBER, (uint64_t)x);
 }
-static void row_flag(struct rows *r, const char *name, bool x)
+void row_flag(struct rows *r, const char *name, bool x)
 {
 	request_str(&r->w, F_NAME, name);
 	request_u8(&r->w, F_FLAG, x);
 }
-static void row_time(struct rows *r, const char *name, struct wall t)
+void row_time(struct rows *r, const char *name, struct wall t)
 {
 	request_str(&r->w, F_NAME, name);
 	if (t.us)
@@ -37,12 +35,12 @@ static void row_time(struct rows *r, const char *name, struct wall t)
 	else
 		request_field(&r->w, F_NULL, view_of(NULL, 0));
 }
-static void row_null(struct rows *r, const char *name)
+void row_null(struct rows *r, const char *name)
 {
 	request_str(&r->w, F_NAME, name);
 	request_field(&r->w, F_NULL, view_of(NULL, 0));
 }
-static void row_list(struct rows *r, const char *name, const struct buf *items)
+void row_list(struct rows *r, const char *name, const struct buf *items)
 {
 	request_str(&r->w, F_NAME, name);
 	request_field(&r->w, F_LIST, buf_view(items));

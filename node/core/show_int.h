@@ -1,0 +1,22 @@
+/* show_int.h - rows of an answer to REQ_SHOW, for the files that write them. Inside of node/core only.
+ *
+ * One row: row_begin, its members by name in the order of COMMANDS, row_end. The same names everywhere: they become the
+ * members of a JSON object. */
+#ifndef CORE_SHOW_INT_H
+#define CORE_SHOW_INT_H
+
+#include "node/core/core_int.h"
+
+struct rows { struct core *c; uint64_t client; uint32_t tag; uint32_t n; struct request_writer w; };
+
+void row_begin(struct rows *r);
+void row_end(struct rows *r);
+void row_view(struct rows *r, const char *name, struct view v);
+void row_text(struct rows *r, const char *name, const char *text);
+void row_number(struct rows *r, const char *name, int64_t x);
+void row_flag(struct rows *r, const char *name, bool x);
+void row_time(struct rows *r, const char *name, struct wall t); /* 0: null */
+void row_null(struct rows *r, const char *name);
+void row_list(struct rows *r, const char *name, const struct buf *items); /* a line each */
+
+#endif
