@@ -302,12 +302,26 @@ static bool copy_flows(struct drill *to, const struct drill *from)
 	return to->flows != NULL;
 }
 
+/* A restore goes with its backup, so that what is left reads as a drill. */
+static bool has_backup(const struct drill *d, const struct drill_event *restore)
+{
+	size_t found = 0;
+
+	for (size_t k = 0; k < restore->sites.n; k++)
+		for (size_t i = 0; i < d->n_events; i++)
+			if (d->events[i].what == DO_BACKUP && sites_has(&d->events[i].sites, restore->sites.v[k])) {
+				found++;
+				break;
+			}
+	return found == restore->sites.n;
+}
+
 static bool copy_events(struct drill *to, const struct drill *from, const bool *keep)
 {
 	to->events = calloc(from->n_events + 1, sizeof *to->events);
 	to->unsupported = 0;
 	for (size_t i = 0; to->events && i < from->n_events; i++) {
-		if (keep && !keep[i])
+		if (keep && (!keep[i] || (from->events[i].what == DO_RESTORE && !has_backup(to, &from->events[i]))))
 			continue;
 		if (!drill_event_copy(&to->events[to->n_events], &from->events[i]))
 			return false;

@@ -86,6 +86,29 @@ static bool read_standbys(struct settings *ctx, const config_setting_t *s, const
 	return n == 0 || set->v ? n >= 0 : read_nomem(ctx, s);
 }
 
+/* What follows SITE in an assignment: nothing, ":QUEUE,..", ":area=A" or ":share=N%". */
+static bool check_assignment(struct settings *ctx, const config_setting_t *s, const struct site *site, const char *what)
+{
+	const struct roster *r = drill_of(ctx)->roster;
+	size_t digits = strncmp(what, ":share=", 7) == 0 ? strspn(what + 7, "0123456789") : 0;
+
+	if (what[0] == '\0')
+		return true;
+	if (strncmp(what, ":area=", 6) == 0)
+		return roster_area_by_id(r, view_str(what + 6)) ? true
+			: settings_fail(ctx, s, ERR_NOT_FOUND, "to: \"%.60s\" is not an area of the roster (write SITE:area=eupen)", what + 6);
+	if (strncmp(what, ":share=", 7) == 0)
+		return digits > 0 && digits <= 3 && strcmp(what + 7 + digits, "%") == 0 && atoi(what + 7) >= 1 && atoi(what + 7) <= 100 ? true
+			: settings_fail(ctx, s, ERR_RANGE, "to: \"%.60s\" is not a share of 1%% to 100%% (write SITE:share=20%%)", what + 7);
+	for (const char *p = what; *p; p += 1 + strcspn(p + 1, ",")) {
+		struct view queue = view_of((const uint8_t *)p + 1, strcspn(p + 1, ","));
+		if (site_queue(site, queue) == NULL)
+			return settings_fail(ctx, s, ERR_UNKNOWN_QUEUE, "to: %s has no queue \"%.*s\" (write SITE:QUEUE,.. with queues of the roster)", site->id,
+					     (int)queue.len, (const char *)queue.ptr);
+	}
+	return true;
+}
+
 /* "cic-namen:messages", ... kept as one text. */
 static bool read_assignments(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
 {
@@ -103,7 +126,8 @@ static bool read_assignments(struct settings *ctx, const config_setting_t *s, co
 		size_t name_len = strcspn(text, ":");
 		if (name_len < sizeof name)
 			memcpy(name, text, name_len);
-		if (site_ref(ctx, a, name) < 0)
+		int site = site_ref(ctx, a, name);
+		if (site < 0 || !check_assignment(ctx, a, &drill_of(ctx)->roster->sites[site], text + name_len))
 			return false;
 		if (len + strlen(text) + 2 > sizeof e->text)
 			return settings_fail(ctx, s, ERR_TOO_LARGE, "to: more than %zu characters of assignments (use fewer)", sizeof e->text - 1);
@@ -172,7 +196,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"by", read_one_site, offsetof(struct event_line, e.from)}, B(MINIMIZE), B(RELOCATE) | B(HANDBACK) | B(REVOKE)},
 	{{"by", read_signed_span, offsetof(struct event_line, e.value_us), .max = 366 * US_PER_DAY}, B(CLOCK_STEP), 0},
 	{{"bearer", read_bearer_ref, offsetof(struct event_line, e.bearer)}, 0, LINKS & ~B(LINK_RESET)},
-	{{"delay", read_span, offsetof(struct event_line, e.value_us), .max = 3600 * US_PER_S}, B(DISK_SLOW), 0},
+	{{"delay", read_span, offsetof(struct event_line, e.value_us), .min = 1, .max = 3600 * US_PER_S}, B(DISK_SLOW), 0},
 	{{"delay", read_span, offsetof(struct event_line, e.degrade.delay_us), .max = 60 * US_PER_S}, 0, B(DEGRADE)},
 	{{"jitter", read_span, offsetof(struct event_line, e.degrade.jitter_us), .max = 60 * US_PER_S}, 0, B(DEGRADE)},
 	{{"rate", read_bit_rate, offsetof(struct event_line, e.degrade.rate_bps)}, 0, B(DEGRADE)},
@@ -257,13 +281,34 @@ static bool fill_others(struct settings *ctx, const config_setting_t *s, struct 
 	return true;
 }
 
-static bool any_link(const struct drill *d, const struct drill_event *e)
+static bool has_bearer(const struct drill_link *l, int bearer)
 {
-	for (size_t i = 0; i < e->from.n; i++)
-		for (size_t k = 0; k < e->to.n; k++)
-			if (drill_link_of(d, e->from.v[i], e->to.v[k]))
-				return true;
+	for (size_t i = 0; i < l->n_bearers; i++)
+		if (bearer < 0 || l->bearers[i] == bearer)
+			return true;
 	return false;
+}
+
+bool drill_joined(const struct drill *d, const struct drill_sites *from, const struct drill_sites *to, int bearer)
+{
+	for (size_t i = 0; i < from->n; i++)
+		for (size_t k = 0; k < to->n; k++) {
+			const struct drill_link *l = drill_link_of(d, from->v[i], to->v[k]);
+			if (l && has_bearer(l, bearer))
+				return true;
+		}
+	return false;
+}
+
+bool drill_has_queue(struct settings *ctx, const config_setting_t *s, const struct drill_sites *sites, const char *queue)
+{
+	const struct drill *d = drill_of(ctx);
+
+	for (size_t i = 0; queue[0] && i < sites->n; i++)
+		if (site_queue(&d->roster->sites[sites->v[i]], view_str(queue)) == NULL)
+			return settings_fail(ctx, s, ERR_UNKNOWN_QUEUE, "queue: %s has no queue \"%s\" (the roster lists queues)",
+					     d->roster->sites[sites->v[i]].id, queue);
+	return true;
 }
 
 static bool check_event(struct settings *ctx, const config_setting_t *s, const struct event_line *l)
@@ -278,8 +323,17 @@ static bool check_event(struct settings *ctx, const config_setting_t *s, const s
 		return settings_fail(ctx, s, ERR_RANGE, "until: an impossible time, before the event's own");
 	if (l->every_us && e->for_us > l->every_us)
 		return settings_fail(ctx, s, ERR_RANGE, "for: an impossible time, longer than every (it would begin again before it ended)");
-	if ((PAIRS & bit) && !any_link(d, e))
-		return settings_fail(ctx, s, ERR_NOT_FOUND, "%s: no link joins these sites (network.links lists them)", drill_do_name(e->what));
+	if ((PAIRS & bit) && !drill_joined(d, &e->from, &e->to, e->bearer))
+		return settings_fail(ctx, s, ERR_NOT_FOUND, "%s: no link joins these sites%s%s (network.links lists them)", drill_do_name(e->what),
+				     e->bearer >= 0 ? " over " : "", e->bearer >= 0 ? d->bearers[e->bearer].name : "");
+	if ((e->what == DO_COURIER || e->what == DO_ASSIST) && e->from.v[0] == e->to.v[0])
+		return settings_fail(ctx, s, ERR_FORMAT, "to: the site that it comes from (name another)");
+	if (e->what == DO_CLOCK_STEP && e->value_us == 0)
+		return settings_fail(ctx, s, ERR_RANGE, "by: the clock does not move (as in \"-5min\")");
+	if (e->what == DO_SEND && l->every_us && l->send.label[0])
+		return settings_fail(ctx, s, ERR_EXISTS, "label: it would name several messages (take every away, or the label)");
+	if (e->what == DO_SEND && l->send.over_us > d->length_us - e->at_us)
+		return settings_fail(ctx, s, ERR_RANGE, "over: an impossible time, beyond the end of the timetable (begin earlier, or send faster)");
 	const struct bearer_change *c = &e->degrade;
 	if (e->what == DO_DEGRADE && c->delay_us < 0 && c->jitter_us < 0 && c->rate_bps < 0 && c->queue_bytes < 0 && c->loss_ppm < 0)
 		return settings_fail(ctx, s, ERR_FORMAT, "degrade: nothing gets worse (add delay, jitter, rate, queue or loss)");
@@ -287,11 +341,7 @@ static bool check_event(struct settings *ctx, const config_setting_t *s, const s
 		return settings_fail(ctx, s, ERR_FORMAT, "roster: site and standbys go together (name both, or neither)");
 	if (e->what == DO_ROSTER && e->sites.n && sites_has(&e->to, e->sites.v[0]))
 		return settings_fail(ctx, s, ERR_FORMAT, "standbys: a site cannot be its own standby");
-	for (size_t i = 0; e->queue[0] && i < e->sites.n; i++)
-		if (site_queue(&d->roster->sites[e->sites.v[i]], view_str(e->queue)) == NULL)
-			return settings_fail(ctx, s, ERR_UNKNOWN_QUEUE, "queue: %s has no queue \"%s\" (the roster lists queues)",
-					     d->roster->sites[e->sites.v[i]].id, e->queue);
-	return true;
+	return drill_has_queue(ctx, s, e->what == DO_ASSIST ? &e->from : &e->sites, e->queue);
 }
 
 static bool add_copy(struct drill *d, const struct drill_event *like, int64_t at_us)

@@ -97,33 +97,97 @@ static const struct setting_spec expect_settings[] = {
 	{"needs", read_needs, AT(needs)},
 };
 
-/* Which settings each expectation cannot do without; one bound of at-least and at-most is enough. */
-static bool missing(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e, const char *name)
+#define B(name) (UINT64_C(1) << WHAT_##name)
+#define COUNTS (B(ACCEPTED) | B(READ) | B(WAITING) | B(CONFLICTS) | B(LOST))
+#define DELAYS (B(FLASH_DELAY) | B(READ_DELAY))
+#define ALARMS (B(ALARM) | B(NO_ALARM))
+#define SCOPED (B(ACCEPTED) | B(READ))
+
+/* must: expectations that cannot do without the setting; may: those that can have it. What says nothing about an expectation
+ * is refused, since it would be without effect. what, at and needs are for all. */
+static const struct { const char *name; uint64_t must, may; } takes[] = {
+	{"sites", ALARMS | B(SERVED_BY), B(WAITING)},
+	{"from", B(LINK), SCOPED},
+	{"to", B(LINK) | B(SERVED_BY), SCOPED},
+	{"queue", 0, B(SERVED_BY)},
+	{"message", B(STATE), 0},
+	{"state", B(STATE) | B(LINK), 0},
+	{"kind", ALARMS, 0},
+	{"precedence", B(READ_DELAY), SCOPED | B(WAITING)},
+	{"at-least", 0, COUNTS},
+	{"at-most", 0, COUNTS},
+	{"within", DELAYS | B(CONVERGED), 0},
+	{"percentile", 0, DELAYS},
+};
+
+bool drill_expect_takes(enum drill_what what, const char *name)
 {
-	return settings_fail(ctx, s, ERR_FORMAT, "%s: missing, \"%s\" needs it (add %s = ...;)", name, drill_what_name(e->what), name);
+	for (size_t i = 0; i < sizeof takes / sizeof takes[0]; i++)
+		if (strcmp(takes[i].name, name) == 0)
+			return (takes[i].must | takes[i].may) >> what & 1;
+	return true;
+}
+
+static bool check_settings(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e)
+{
+	for (size_t i = 0; i < sizeof takes / sizeof takes[0]; i++) {
+		const config_setting_t *at = config_setting_get_member((config_setting_t *)s, takes[i].name);
+		if (at && !drill_expect_takes(e->what, takes[i].name))
+			return settings_fail(ctx, at, ERR_FORMAT, "%s: \"%s\" knows no such setting (sim/README.md lists what each takes)", takes[i].name,
+					     drill_what_name(e->what));
+		if (!at && takes[i].must >> e->what & 1)
+			return settings_fail(ctx, s, ERR_FORMAT, "%s: missing, \"%s\" needs it (add %s = ...;)", takes[i].name, drill_what_name(e->what),
+					     takes[i].name);
+	}
+	return true;
+}
+
+static bool check_count(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e)
+{
+	if (e->at_most < 0 && config_setting_get_member((config_setting_t *)s, "at-least") == NULL)
+		return settings_fail(ctx, s, ERR_FORMAT, "at-most: missing, \"%s\" needs it or at-least (add at-most = ...;)", drill_what_name(e->what));
+	if (e->at_most >= 0 && e->at_most < e->at_least)
+		return settings_fail(ctx, s, ERR_RANGE, "at-most: less than at-least");
+	if (e->what == WHAT_READ && (e->at_least > 100 || e->at_most > 100))
+		return settings_fail(ctx, s, ERR_RANGE, "%s: of \"read\" it is a percentage, 0 to 100", e->at_least > 100 ? "at-least" : "at-most");
+	return true;
+}
+
+static bool check_delay(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e)
+{
+	bool flash = e->what == WHAT_FLASH_DELAY;
+
+	if (e->percentile == 50 || e->percentile == 99 || (flash && e->percentile == 100))
+		return true;
+	return settings_fail(ctx, s, ERR_RANGE, "percentile: %d is not kept of \"%s\" (write %s)", e->percentile, drill_what_name(e->what),
+			     flash ? "50, 99 or 100" : "50 or 99");
+}
+
+static bool check_states(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e)
+{
+	bool of_link = strcmp(e->state, "up") == 0 || strcmp(e->state, "down") == 0;
+
+	if (of_link != (e->what == WHAT_LINK))
+		return settings_fail(ctx, s, ERR_FORMAT, "state: \"%s\" is not a state of a %s (%s)", e->state, e->what == WHAT_LINK ? "link" : "message",
+				     e->what == WHAT_LINK ? "up, down" : "accepted, held-by-standby, held, delivered, read, refused, expired, cancelled");
+	if (of_link && !drill_joined(drill_of(ctx), &e->from, &e->to, -1))
+		return settings_fail(ctx, s, ERR_NOT_FOUND, "link: no link joins these sites (network.links lists them)");
+	return true;
 }
 
 static bool check_expect(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e)
 {
-	bool bound = config_setting_get_member((config_setting_t *)s, "at-least") || e->at_most >= 0;
-
-	switch (e->what) {
-	case WHAT_ACCEPTED: case WHAT_READ: case WHAT_WAITING: case WHAT_CONFLICTS: case WHAT_LOST:
-		if (!bound)
-			return missing(ctx, s, e, "at-most");
-		if (e->at_most >= 0 && e->at_most < e->at_least)
-			return settings_fail(ctx, s, ERR_RANGE, "at-most: less than at-least");
-		if (e->what == WHAT_READ && e->at_least > 100)
-			return settings_fail(ctx, s, ERR_RANGE, "at-least: of \"read\" it is a percentage, 0 to 100");
-		return true;
-	case WHAT_FLASH_DELAY: case WHAT_CONVERGED: return e->within_us ? true : missing(ctx, s, e, "within");
-	case WHAT_READ_DELAY: return !e->within_us ? missing(ctx, s, e, "within") : e->precedence < 0 ? missing(ctx, s, e, "precedence") : true;
-	case WHAT_STATE: return !e->message[0] ? missing(ctx, s, e, "message") : !e->state[0] ? missing(ctx, s, e, "state") : true;
-	case WHAT_ALARM: case WHAT_NO_ALARM: return !e->sites.n ? missing(ctx, s, e, "sites") : !e->kind[0] ? missing(ctx, s, e, "kind") : true;
-	case WHAT_LINK: return !e->from.n ? missing(ctx, s, e, "from") : !e->to.n ? missing(ctx, s, e, "to") : !e->state[0] ? missing(ctx, s, e, "state") : true;
-	case WHAT_SERVED_BY: return !e->sites.n ? missing(ctx, s, e, "sites") : !e->to.n ? missing(ctx, s, e, "to") : true;
-	default: return true;
-	}
+	if (!check_settings(ctx, s, e))
+		return false;
+	if (COUNTS >> e->what & 1)
+		return check_count(ctx, s, e);
+	if (DELAYS >> e->what & 1)
+		return check_delay(ctx, s, e);
+	if (e->what == WHAT_STATE || e->what == WHAT_LINK)
+		return check_states(ctx, s, e);
+	if (e->what == WHAT_CONVERGED && e->at_us != MONO_NEVER.us)
+		return settings_fail(ctx, s, ERR_RANGE, "at: an impossible time, \"converged\" is known at the end only (take at away)");
+	return e->what != WHAT_SERVED_BY || drill_has_queue(ctx, s, &e->sites, e->queue);
 }
 
 static bool read_expect(struct settings *ctx, const config_setting_t *s)
@@ -168,14 +232,15 @@ bool read_expects(struct settings *ctx, const config_setting_t *s, const struct 
 	return n >= 0;
 }
 
-/* ---- labels ------------------------------------------------------------------------------------------------------ */
+/* ---- labels, and backups ------------------------------------------------------------------------------------------ */
 
-static bool label_is_sent(const struct drill *d, const char *label)
+/* The event that sends the message of this label; the first, when several do. */
+static const struct drill_event *sent_as(const struct drill *d, const char *label)
 {
 	for (size_t i = 0; i < d->n_events; i++)
 		if (d->events[i].send && strcmp(d->events[i].send->label, label) == 0)
-			return true;
-	return false;
+			return &d->events[i];
+	return NULL;
 }
 
 /* The element of a list of the root that began at this line: where a message points. */
@@ -189,15 +254,82 @@ static const config_setting_t *element_at(const config_setting_t *root, const ch
 	return root;
 }
 
+static int by_label(const void *x, const void *y)
+{
+	const struct drill_event *a = *(const struct drill_event *const *)x, *b = *(const struct drill_event *const *)y;
+	int order = strcmp(a->send->label, b->send->label);
+
+	return order ? order : a < b ? -1 : a > b;
+}
+
+static bool check_unique(struct settings *ctx, const config_setting_t *root)
+{
+	const struct drill *d = drill_of(ctx);
+	const struct drill_event **v = malloc((d->n_events + 1) * sizeof *v);
+	size_t n = 0;
+
+	if (v == NULL)
+		return read_nomem(ctx, root);
+	for (size_t i = 0; i < d->n_events; i++)
+		if (d->events[i].send && d->events[i].send->label[0])
+			v[n++] = &d->events[i];
+	if (n)
+		qsort(v, n, sizeof *v, by_label);
+	bool ok = true;
+	for (size_t i = 1; i < n && ok; i++)
+		if (strcmp(v[i]->send->label, v[i - 1]->send->label) == 0)
+			ok = settings_fail(ctx, element_at(root, "events", v[i]->line), ERR_EXISTS, "label: \"%s\" is there twice (give each message its own)",
+					   v[i]->send->label);
+	free(v);
+	return ok;
+}
+
+/* Without a backup before it a restore would do nothing. Events are in the order of time. */
+static bool check_restores(struct settings *ctx, const config_setting_t *root)
+{
+	const struct drill *d = drill_of(ctx);
+	bool *kept = calloc(d->roster->n_sites, sizeof *kept);
+	bool ok = kept != NULL || read_nomem(ctx, root);
+
+	for (size_t i = 0; i < d->n_events && ok; i++) {
+		const struct drill_event *e = &d->events[i];
+		for (size_t k = 0; k < e->sites.n && ok; k++) {
+			if (e->what == DO_BACKUP)
+				kept[e->sites.v[k]] = true;
+			else if (e->what == DO_RESTORE && !kept[e->sites.v[k]])
+				ok = settings_fail(ctx, element_at(root, "events", e->line), ERR_NOT_FOUND, "restore: %s has no backup yet (add a backup event before it)",
+						   drill_site_name(d, e->sites.v[k]));
+		}
+	}
+	free(kept);
+	return ok;
+}
+
+static bool check_cancel(struct settings *ctx, const config_setting_t *root, const struct drill_event *e)
+{
+	const struct drill_event *sent = sent_as(drill_of(ctx), e->text);
+
+	if (sent == NULL)
+		return settings_fail(ctx, element_at(root, "events", e->line), ERR_NOT_FOUND, "message: no send event has the label \"%s\" (give one to it)", e->text);
+	if (sent->at_us > e->at_us)
+		return settings_fail(ctx, element_at(root, "events", e->line), ERR_RANGE, "at: an impossible time, \"%s\" is sent only later", e->text);
+	return true;
+}
+
 bool drill_check_labels(struct settings *ctx, const config_setting_t *root)
 {
 	const struct drill *d = drill_of(ctx);
 
 	for (size_t i = 0; i < d->n_events; i++)
-		if (d->events[i].what == DO_CANCEL && !label_is_sent(d, d->events[i].text))
-			return settings_fail(ctx, element_at(root, "events", d->events[i].line), ERR_NOT_FOUND, "message: no send event has the label \"%s\" (give one to it)", d->events[i].text);
-	for (size_t i = 0; i < d->n_expects; i++)
-		if (d->expects[i].message[0] && !label_is_sent(d, d->expects[i].message))
-			return settings_fail(ctx, element_at(root, "expect", d->expects[i].line), ERR_NOT_FOUND, "message: no send event has the label \"%s\" (give one to it)", d->expects[i].message);
-	return true;
+		if (d->events[i].what == DO_CANCEL && !check_cancel(ctx, root, &d->events[i]))
+			return false;
+	for (size_t i = 0; i < d->n_expects; i++) {
+		const struct drill_expect *x = &d->expects[i];
+		const struct drill_event *sent = x->message[0] ? sent_as(d, x->message) : NULL;
+		if (x->message[0] && sent == NULL)
+			return settings_fail(ctx, element_at(root, "expect", x->line), ERR_NOT_FOUND, "message: no send event has the label \"%s\" (give one to it)", x->message);
+		if (sent && sent->at_us > x->at_us)
+			return settings_fail(ctx, element_at(root, "expect", x->line), ERR_RANGE, "at: an impossible time, \"%s\" is sent only later", x->message);
+	}
+	return check_unique(ctx, root) && check_restores(ctx, root);
 }

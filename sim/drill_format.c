@@ -264,8 +264,25 @@ static void put_traffic(struct buf *out, const struct drill *d)
 
 /* ---- the timetable --------------------------------------------------------------------------------------------------------- */
 
-static void put_send(struct buf *out, const struct drill_send *s)
+/* A timetable that was made shorter ends before the last ones: only those that are sent are written. */
+static void put_count(struct buf *out, const struct drill *d, const struct drill_event *e)
 {
+	const struct drill_send *s = e->send;
+	int64_t left = d->length_us - e->at_us, n = s->count;
+
+	if (s->over_us > left && left >= 0)
+		n = (int64_t)((__int128)left * s->count / s->over_us) + 1;
+	n = n < (int64_t)s->count ? n : (int64_t)s->count;
+	int64_t over = n < (int64_t)s->count ? (int64_t)((__int128)s->over_us * n / s->count) : s->over_us;
+	put_span_setting(out, "over", over < left ? over : left);
+	if (n > 1)
+		put(out, " count = %" PRId64 ";", n);
+}
+
+static void put_send(struct buf *out, const struct drill *d, const struct drill_event *e)
+{
+	const struct drill_send *s = e->send;
+
 	put(out, " to = \"%s\"; precedence = \"%s\"; size = \"%" PRId64 "B\";", s->address, precedence_name(s->precedence), s->body.bytes);
 	put_quoted(out, "type", s->body.type);
 	put_quoted(out, "lang", s->body.lang);
@@ -275,9 +292,7 @@ static void put_send(struct buf *out, const struct drill_send *s)
 	put_quoted(out, "key", s->key);
 	put_quoted(out, "exercise", s->exercise);
 	put_span_setting(out, "expires", s->expires_us);
-	put_span_setting(out, "over", s->over_us);
-	if (s->count > 1)
-		put(out, " count = %u;", s->count);
+	put_count(out, d, e);
 }
 
 static void put_assignments(struct buf *out, const char *text)
@@ -355,7 +370,7 @@ void drill_event_format(const struct drill *d, const struct drill_event *e, stru
 	put_quoted(out, "queue", e->queue);
 	put_values(out, d, e);
 	if (e->send)
-		put_send(out, e->send);
+		put_send(out, d, e);
 	put(out, " }");
 }
 
@@ -376,11 +391,13 @@ static void put_expect(struct buf *out, const struct drill *d, const struct dril
 	put_quoted(out, "kind", e->kind);
 	if (e->precedence >= 0)
 		put_quoted(out, "precedence", precedence_name((unsigned)e->precedence));
-	put(out, " at-least = %" PRId64 ";", e->at_least);
+	if (drill_expect_takes(e->what, "at-least"))
+		put(out, " at-least = %" PRId64 ";", e->at_least);
 	if (e->at_most >= 0)
 		put(out, " at-most = %" PRId64 ";", e->at_most);
 	put_span_setting(out, "within", e->within_us);
-	put(out, " percentile = %d;", e->percentile);
+	if (drill_expect_takes(e->what, "percentile"))
+		put(out, " percentile = %d;", e->percentile);
 	if (e->needs) {
 		bool any = false;
 		put(out, " needs = (");

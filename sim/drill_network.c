@@ -59,12 +59,15 @@ static bool keep_sites(struct settings *ctx, const config_setting_t *s, struct r
 			return settings_fail(ctx, e, ERR_UNKNOWN_SITE, "sites: \"%s\" is not a site of the roster (did you mean \"%s\"?)", name,
 					     near ? near : r->sites[0].id);
 		}
+		for (int k = 0; k < i; k++)
+			if (keep[k] == site->number)
+				return settings_fail(ctx, e, ERR_EXISTS, "sites: \"%s\" is there twice (name each once)", name);
 		keep[i] = site->number;
 	}
 	if (n < 0)
 		return false;
 	if (roster_cut(r, keep, (size_t)n) != ERR_OK)
-		return settings_fail(ctx, s, ERR_FORMAT, "sites: these do not make a network (name each site once)");
+		return settings_fail(ctx, s, ERR_FORMAT, "sites: these do not make a network (name others)");
 	return true;
 }
 
@@ -77,6 +80,8 @@ static bool open_roster(struct settings *ctx, const config_setting_t *group, con
 	struct errmsg m;
 	enum err e;
 
+	if (n->made.sites && config_setting_get_member((config_setting_t *)group, "roster"))
+		return settings_fail(ctx, group, ERR_FORMAT, "network: it names a roster and generates one (take roster or generated away)");
 	d->generated = n->made.sites;
 	d->generated_links = n->made.links;
 	d->generated_standbys = n->made.standbys;
@@ -204,6 +209,10 @@ static bool read_link_bearers(struct settings *ctx, const config_setting_t *s, c
 	for (int i = 0; i < n; i++) {
 		if (!read_bearer_ref(ctx, config_setting_get_elem(s, (unsigned)i), spec, &one))
 			return false;
+		for (int k = 0; k < i; k++)
+			if (l->bearers[k] == one)
+				return settings_fail(ctx, config_setting_get_elem(s, (unsigned)i), ERR_EXISTS, "bearers: \"%s\" is there twice (name each once)",
+						     drill_of(ctx)->bearers[one].name);
 		l->bearers[i] = (uint8_t)one;
 		l->n_bearers = (uint8_t)(i + 1);
 	}
@@ -258,6 +267,9 @@ static bool apply_line(struct settings *ctx, const config_setting_t *s, const st
 {
 	struct drill *d = drill_of(ctx);
 	size_t n = d->roster->n_sites;
+
+	if (!l->neighbours && l->from.n == 1 && l->to.n == 1 && l->from.v[0] == l->to.v[0])
+		return settings_fail(ctx, s, ERR_FORMAT, "links: %s is joined with itself (name another site in to)", drill_site_name(d, l->from.v[0]));
 
 	for (size_t i = 0; i < l->from.n; i++)
 		for (size_t k = 0; k < (l->neighbours ? n : l->to.n); k++) {
@@ -329,6 +341,8 @@ static bool read_links(struct settings *ctx, const config_setting_t *s, const st
 	free(at);
 	if (ok)
 		drop_empty(d);
+	if (ok && d->n_links == 0)
+		return settings_fail(ctx, s, ERR_FORMAT, "links: no two sites are joined (write { from = \"all\"; to = \"all\"; bearers = ( \"%s\" ); })", d->bearers[0].name);
 	return ok;
 }
 

@@ -56,8 +56,14 @@ bool sites_copy(struct drill_sites *to, const struct drill_sites *from);
 
 /* Parts of a drill. Each reads its setting into the drill. */
 setting_reader read_network, read_traffic, read_bodies, read_desks, read_events, read_expects, read_swarm;
-/* What only holds between parts: labels, queues. */
+/* Whether a link (over this bearer, -1: any) joins a site of one set with one of the other. */
+bool drill_joined(const struct drill *d, const struct drill_sites *from, const struct drill_sites *to, int bearer);
+/* Each of these sites has the queue ("": nothing is asked). */
+bool drill_has_queue(struct settings *ctx, const config_setting_t *s, const struct drill_sites *sites, const char *queue);
+/* What only holds between parts: labels, and backups to restore. */
 bool drill_check_labels(struct settings *ctx, const config_setting_t *root);
+/* Whether an expectation of this kind knows the setting. */
+bool drill_expect_takes(enum drill_what what, const char *name);
 void drill_event_release(struct drill_event *e);
 bool drill_event_copy(struct drill_event *to, const struct drill_event *from);
 

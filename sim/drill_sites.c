@@ -67,7 +67,7 @@ static bool mark(struct settings *ctx, const config_setting_t *s, const char *na
 	const struct group *g = roster_group_by_id(r, view_str(name));
 	const struct area *a = roster_area_by_id(r, view_str(name));
 
-	if (strcmp(name, "all") == 0 || (read->from && strcmp(name, "others") == 0)) {
+	if (strcmp(name, "all") == 0 || (read->from && read->from->n && strcmp(name, "others") == 0)) {
 		for (size_t i = 0; i < r->n_sites; i++)
 			if (name[0] == 'a' || !sites_has(read->from, (uint16_t)i))
 				in[i] = value;

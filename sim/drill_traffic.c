@@ -164,6 +164,14 @@ struct flow_line {
 	const config_setting_t *table_at;
 };
 
+static bool has_rate(const struct drill_flow *f, uint16_t site)
+{
+	for (size_t i = 0; i < f->n_rates; i++)
+		if (f->rates[i].site == site)
+			return true;
+	return false;
+}
+
 static bool rate_add(struct drill_flow *f, uint16_t site, int64_t per_year)
 {
 	struct drill_rate *r = list_grow(&f->rates, &f->n_rates, sizeof *r);
@@ -228,9 +236,12 @@ static bool read_rates(struct settings *ctx, const config_setting_t *s, const st
 
 	(void)spec;
 	for (int i = 0; i < n; i++) {
+		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
 		struct rate_line r = {0};
-		bool ok = READ_TABLE(ctx, config_setting_get_elem(s, (unsigned)i), table, &r) &&
-			  (rate_add(f, r.site.v[0], r.per_year) || read_nomem(ctx, s));
+		bool ok = READ_TABLE(ctx, e, table, &r);
+		if (ok && has_rate(f, r.site.v[0]))
+			ok = settings_fail(ctx, e, ERR_EXISTS, "rates: \"%s\" is there twice (name each site once)", drill_site_name(drill_of(ctx), r.site.v[0]));
+		ok = ok && (rate_add(f, r.site.v[0], r.per_year) || read_nomem(ctx, s));
 		free(r.site.v);
 		if (!ok)
 			return false;
@@ -306,14 +317,35 @@ static bool table_rates(struct settings *ctx, struct flow_line *l)
 	while (ok && table_line(&t)) {
 		const char *name = (size_t)site_at < t.n ? t.field[site_at] : "";
 		const struct site *site = roster_site_by_id(r, view_str(name));
-		if (site)
+		if (site && has_rate(&l->flow, (uint16_t)(site - r->sites)))
+			ok = settings_fail(ctx, s, ERR_EXISTS, "table: %.200s:%u: \"%.60s\" is there twice (one line a site)", t.path, t.line, name);
+		else if (site)
 			ok = table_number(ctx, s, &t, column, &x) &&
 			     (rate_add(&l->flow, (uint16_t)(site - r->sites), share_of((int64_t)(x + 0.5), l->share_ppm)) || read_nomem(ctx, s));
 		else if (!known_site(ctx, name))
 			ok = settings_fail(ctx, s, ERR_UNKNOWN_SITE, "table: %.200s:%u: \"%.60s\" is not a site", t.path, t.line, name);
 	}
+	if (ok && l->flow.n_rates == 0)
+		ok = settings_fail(ctx, s, ERR_NOT_FOUND, "table: %.200s has no site of this drill (network.sites lists them)", t.path);
 	buf_release(&t.text);
 	return ok;
+}
+
+/* What would be without effect is refused. */
+static bool flow_given(struct settings *ctx, const config_setting_t *s, const struct flow_line *l)
+{
+	const char *name = l->flow.name;
+
+	if (l->per_year && l->per_day)
+		return settings_fail(ctx, s, ERR_FORMAT, "traffic: \"%s\" has per-year and per-day (take one away)", name);
+	if (l->from.n == 0 && (l->per_year || l->per_day))
+		return settings_fail(ctx, s, ERR_FORMAT, "traffic: \"%s\" has %s without from (add from = ...;)", name, l->per_year ? "per-year" : "per-day");
+	if (l->table[0] == '\0' && l->column[0])
+		return settings_fail(ctx, s, ERR_FORMAT, "traffic: \"%s\" has a column without its table (add table = ...;)", name);
+	for (size_t i = 0; i < drill_of(ctx)->n_flows; i++)
+		if (strcmp(drill_of(ctx)->flows[i].name, name) == 0)
+			return settings_fail(ctx, s, ERR_EXISTS, "traffic: \"%s\" is there twice (give each flow its own name)", name);
+	return true;
 }
 
 static bool flow_rates(struct settings *ctx, const config_setting_t *s, struct flow_line *l)
@@ -357,7 +389,7 @@ static bool read_flow(struct settings *ctx, const config_setting_t *s)
 {
 	struct drill *d = drill_of(ctx);
 	struct flow_line l = {.flow = {.mix = {1, 9, 40, 50}, .night_percent = 100}, .share_ppm = 1000000};
-	bool ok = READ_TABLE(ctx, s, flow_settings, &l) && flow_rates(ctx, s, &l) && flow_queue(ctx, s, &l.flow);
+	bool ok = READ_TABLE(ctx, s, flow_settings, &l) && flow_given(ctx, s, &l) && flow_rates(ctx, s, &l) && flow_queue(ctx, s, &l.flow);
 	struct drill_flow *f = ok ? list_grow(&d->flows, &d->n_flows, sizeof *f) : NULL;
 
 	if (ok && l.flow.until_us && l.flow.until_us <= l.flow.from_us)

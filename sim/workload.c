@@ -310,6 +310,8 @@ static void pop_send(struct workload *w, struct source *s, struct load_message *
 		snprintf(w->key, sizeof w->key, "send-%llu", (unsigned long long)w->number);
 	s->sent++;
 	s->next_us = s->sent < e->count ? s->at_us + (int64_t)((__int128)e->over_us * s->sent / e->count) : MONO_NEVER.us;
+	if (s->next_us > w->d->length_us)
+		s->next_us = MONO_NEVER.us; /* a timetable that was made shorter */
 }
 
 /* A source's turn. False when the message has nobody to go to and was left out. */

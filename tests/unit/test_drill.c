@@ -208,6 +208,107 @@ static void test_bad_heads(void **state)
 	check_head("drill = \"x\"\nlength = ", ERR_FORMAT, "the text");
 }
 
+#define SEND_M "{ at = \"2h\"; do = \"send\"; from = \"cic-luik\"; to = \"cic-namen/dispatch\"; precedence = \"flash\"; label = \"m\"; "
+
+/* Events that would do nothing, or not what is written, are refused. */
+static void test_without_effect(void **state)
+{
+	(void)state;
+	bad("{ at = \"1h\"; do = \"crash\"; sites = \"others\"; }", "", "", ERR_UNKNOWN_SITE, "7", "\"others\" is not a site");
+	bad("{ at = \"1h\"; do = \"restore\"; sites = \"cic-luik\"; }", "", "", ERR_NOT_FOUND, "7", "cic-luik has no backup yet");
+	bad("{ at = \"1h\"; do = \"restore\"; sites = \"all\"; }, { at = \"2h\"; do = \"backup\"; sites = \"all\"; }", "", "", ERR_NOT_FOUND, "7", "no backup yet");
+	bad("{ at = \"1h\"; do = \"cancel\"; message = \"m\"; }, " SEND_M "}", "", "", ERR_RANGE, "7", "\"m\" is sent only later");
+	bad(SEND_M "}, " SEND_M "}", "", "", ERR_EXISTS, "7", "\"m\" is there twice");
+	bad(SEND_M "every = \"1h\"; }", "", "", ERR_EXISTS, "7", "it would name several messages");
+	bad(SEND_M "count = 5; over = \"11h\"; }", "", "", ERR_RANGE, "7", "over: an impossible time");
+	bad("{ at = \"1h\"; do = \"clock-step\"; sites = \"all\"; by = \"0s\"; }", "", "", ERR_RANGE, "7", "does not move");
+	bad("{ at = \"1h\"; do = \"disk-slow\"; sites = \"all\"; delay = \"0s\"; }", "", "", ERR_RANGE, "7", "impossible time");
+	bad("{ at = \"1h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-luik\"; takes = \"1h\"; }", "", "", ERR_FORMAT, "7", "name another");
+	bad("{ at = \"1h\"; do = \"assist\"; from = \"cic-luik\"; to = \"cic-namen\"; queue = \"dispach\"; count = 5; }", "", "", ERR_UNKNOWN_QUEUE, "7", "dispach");
+	bad("{ at = \"1h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:dispatch,dispach\" ); }", "", "", ERR_UNKNOWN_QUEUE, "7", "\"dispach\"");
+	bad("{ at = \"1h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:share=500%\" ); }", "", "", ERR_RANGE, "7", "not a share");
+	bad("{ at = \"1h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:area=gent\" ); }", "", "", ERR_NOT_FOUND, "7", "not an area");
+	bad("{ at = \"1h\"; do = \"link-down\"; from = \"cic-luik\"; to = \"cic-namen\"; bearer = \"satellite\"; }", "",
+	    "", ERR_NOT_FOUND, "7", "not a bearer");
+}
+
+/* An expectation that could not fail, or says more than is looked at, is refused. */
+static void test_vain_expectations(void **state)
+{
+	(void)state;
+	bad("", "{ what = \"accepted\"; at-least = 1; sites = \"cic-luik\"; }", "", ERR_FORMAT, "10", "sites: \"accepted\" knows no such setting");
+	bad("", "{ what = \"waiting\"; at-most = 1; queue = \"dispatch\"; }", "", ERR_FORMAT, "10", "queue: \"waiting\" knows no such setting");
+	bad("", "{ what = \"flash-delay\"; within = \"1min\"; precedence = \"routine\"; }", "", ERR_FORMAT, "10", "precedence: \"flash-delay\" knows no");
+	bad("", "{ what = \"flash-delay\"; within = \"1min\"; percentile = 75; }", "", ERR_RANGE, "10", "50, 99 or 100");
+	bad("", "{ what = \"read-delay\"; within = \"1min\"; precedence = \"flash\"; percentile = 100; }", "", ERR_RANGE, "10", "50 or 99");
+	bad("", "{ what = \"read\"; at-most = 101; }", "", ERR_RANGE, "10", "at-most: of \"read\" it is a percentage");
+	bad("", "{ what = \"converged\"; within = \"1min\"; at = \"1h\"; }", "", ERR_RANGE, "10", "known at the end only");
+	bad(SEND_M "}", "{ what = \"state\"; message = \"m\"; state = \"up\"; }", "", ERR_FORMAT, "10", "not a state of a message");
+	bad(SEND_M "}", "{ what = \"state\"; at = \"1h\"; message = \"m\"; state = \"read\"; }", "", ERR_RANGE, "10", "\"m\" is sent only later");
+	bad("", "{ what = \"link\"; from = \"cic-luik\"; to = \"cic-namen\"; state = \"read\"; }", "", ERR_FORMAT, "10", "not a state of a link");
+	bad("", "{ what = \"link\"; from = \"cic-luik\"; to = \"cic-luik\"; state = \"up\"; }", "", ERR_NOT_FOUND, "10", "no link joins");
+	bad("", "{ what = \"alarm\"; kind = \"clock\"; }", "", ERR_FORMAT, "10", "sites: missing");
+	bad("", "{ what = \"served-by\"; sites = \"cic-luik\"; queue = \"dispach\"; to = \"cic-namen\"; }", "", ERR_UNKNOWN_QUEUE, "10", "dispach");
+}
+
+static void check_traffic(const char *traffic, enum err e, const char *says)
+{
+	char head[1024];
+
+	snprintf(head, sizeof head, "drill = \"x\"; start = \"2021-01-01T00:00:00Z\"; length = \"1h\"; network = { bearers = ( { name = \"f\"; delay = \"1ms\"; } ); "
+		 "links = ( { from = \"all\"; to = \"all\"; bearers = ( \"f\" ); } ); }; traffic = ( %s );", traffic);
+	check_head(head, e, says);
+}
+
+static void check_network(const char *network, enum err e, const char *says)
+{
+	char head[1024];
+
+	snprintf(head, sizeof head, "drill = \"x\"; start = \"2021-01-01T00:00:00Z\"; length = \"1h\"; network = { %s };", network);
+	check_head(head, e, says);
+}
+
+#define F_BEARER "bearers = ( { name = \"f\"; delay = \"1ms\"; } ); "
+
+static void test_bad_networks(void **state)
+{
+	(void)state;
+	check_network(F_BEARER "links = ( );", ERR_FORMAT, "no two sites are joined");
+	check_network(F_BEARER "links = ( { from = \"cic-luik\"; to = \"cic-luik\"; bearers = ( \"f\" ); } );", ERR_FORMAT, "joined with itself");
+	check_network(F_BEARER "links = ( { from = \"all\"; to = \"all\"; bearers = ( \"f\", \"f\" ); } );", ERR_EXISTS, "\"f\" is there twice");
+	check_network("sites = ( \"cic-luik\", \"cic-luik\" ); " F_BEARER "links = ( );", ERR_EXISTS, "\"cic-luik\" is there twice");
+	check_network("roster = \"belgium\"; generated = { sites = 10; links = 2; }; " F_BEARER "links = ( );", ERR_FORMAT, "take roster or generated away");
+	check_traffic("{ name = \"f\"; from = \"all\"; per-day = 1; per-year = 1; to = \"any/messages\"; }", ERR_FORMAT, "take one away");
+	check_traffic("{ name = \"f\"; rates = ( { site = \"cic-luik\"; per-year = 1; } ); per-day = 1; to = \"any/messages\"; }", ERR_FORMAT, "per-day without from");
+	check_traffic("{ name = \"f\"; from = \"all\"; per-day = 1; column = \"urgent\"; to = \"any/messages\"; }", ERR_FORMAT, "without its table");
+	check_traffic("{ name = \"f\"; rates = ( { site = \"cic-luik\"; per-year = 1; }, { site = \"cic-luik\"; per-year = 1; } ); to = \"any/messages\"; }", ERR_EXISTS, "twice");
+	check_traffic("{ name = \"f\"; from = \"all\"; per-day = 1; to = \"any/messages\"; }, { name = \"f\"; from = \"all\"; per-day = 1; to = \"any/messages\"; }", ERR_EXISTS, "twice");
+}
+
+/* What is left of a drill reads as a drill: no restore without its backup, no message after the end. */
+static void test_left_over(void **state)
+{
+	struct drill *d = good("{ at = \"1h\"; do = \"backup\"; sites = \"all\"; }, { at = \"2h\"; do = \"restore\"; sites = \"cic-luik\"; }, "
+			       "{ at = \"3h\"; do = \"send\"; from = \"cic-luik\"; to = \"cic-namen/dispatch\"; precedence = \"flash\"; count = 9; over = \"9h\"; }", "", "");
+	struct drill *c = NULL, *again = NULL;
+	struct buf b = BUF_EMPTY;
+	struct errmsg m;
+
+	(void)state;
+	assert_int_equal(drill_copy(d, (const bool[]){false, true, true}, &c), ERR_OK);
+	assert_int_equal(c->n_events, 1);
+	c->length_us = 5 * 3600 * US_PER_S;
+	assert_int_equal(drill_format(c, &b), ERR_OK);
+	if (drill_parse("again.conf", buf_view(&b), &again, &m) != ERR_OK)
+		fail_msg("%s", m.text);
+	assert_int_equal(again->events[0].send->count, 3);
+	assert_int_equal(again->events[0].send->over_us, 2 * 3600 * US_PER_S);
+	buf_release(&b);
+	drill_free(again);
+	drill_free(c);
+	drill_free(d);
+}
+
 static void check_round_trip(const struct drill *d)
 {
 	struct buf a = BUF_EMPTY, b = BUF_EMPTY;
@@ -386,7 +487,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small), cmocka_unit_test(test_times), cmocka_unit_test(test_repeated), cmocka_unit_test(test_sites),
-		cmocka_unit_test(test_unsupported), cmocka_unit_test(test_bad_input), cmocka_unit_test(test_bad_heads), cmocka_unit_test(test_every_event),
+		cmocka_unit_test(test_unsupported), cmocka_unit_test(test_bad_input), cmocka_unit_test(test_bad_heads), cmocka_unit_test(test_without_effect),
+		cmocka_unit_test(test_vain_expectations), cmocka_unit_test(test_bad_networks), cmocka_unit_test(test_left_over), cmocka_unit_test(test_every_event),
 		cmocka_unit_test(test_shipped), cmocka_unit_test(test_set), cmocka_unit_test(test_copy_and_add), cmocka_unit_test(test_generated),
 		cmocka_unit_test(test_cut_anywhere),
 	};
