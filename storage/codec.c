@@ -355,3 +355,95 @@ enum err codec_damage_read(struct view key, struct rd *r, uint64_t *arrival, str
 	rd_text(r, what, DAMAGE_TEXT_BYTES);
 	return rd_end(&k) ? ERR_DAMAGED : rd_end(r);
 }
+
+/* ---- takeover ------------------------------------------------------------------------------------------------------ */
+
+void codec_conflict_write(struct wr *w, const struct conflict_row *row)
+{
+	wr_u8(w, row->exercise);
+	wr_text(w, row->queue, sizeof row->queue);
+	wr_u8(w, row->n);
+	for (size_t i = 0; i < row->n; i++) {
+		wr_u16(w, row->handler[i].site);
+		wr_u8(w, row->handler[i].event);
+		wr_i64(w, row->handler[i].when.us);
+		wr_text(w, row->handler[i].by, sizeof row->handler[i].by);
+	}
+	wr_text(w, row->signed_off, sizeof row->signed_off);
+	wr_i64(w, row->signed_at.us);
+}
+
+enum err codec_conflict_key(struct view key, struct conflict_row *out)
+{
+	struct rd k = key_fields(key);
+	rd_id(&k, &out->id);
+	out->addressee = rd_u16(&k);
+	return rd_end(&k);
+}
+
+enum err codec_conflict_read(struct view key, struct rd *r, struct conflict_row *out)
+{
+	*out = (struct conflict_row){0};
+	enum err e = codec_conflict_key(key, out);
+	out->exercise = rd_u8(r) != 0;
+	rd_text(r, out->queue, sizeof out->queue);
+	uint8_t n = rd_u8(r);
+	if (n > CONFLICT_HANDLERS)
+		return ERR_DAMAGED;
+	for (; out->n < n; out->n++) {
+		out->handler[out->n].site = rd_u16(r);
+		out->handler[out->n].event = rd_u8(r);
+		out->handler[out->n].when.us = rd_i64(r);
+		rd_text(r, out->handler[out->n].by, sizeof out->handler[out->n].by);
+	}
+	rd_text(r, out->signed_off, sizeof out->signed_off);
+	out->signed_at.us = rd_i64(r);
+	return e ? e : rd_end(r);
+}
+
+enum err codec_order_wait_key(struct view key, struct msgid *id, uint16_t *addressee)
+{
+	struct rd k = key_fields(key);
+	struct hash order;
+	rd_hash(&k, &order);
+	rd_id(&k, id);
+	*addressee = rd_u16(&k);
+	return rd_end(&k);
+}
+
+enum err codec_branch_key(struct view key, uint32_t *stream, uint64_t *first, struct hash *hash)
+{
+	struct rd k = key_fields(key);
+	*stream = rd_u32(&k);
+	*first = rd_u64(&k);
+	rd_hash(&k, hash);
+	return rd_end(&k);
+}
+
+void codec_quarantine_write(struct wr *w, const char *why)
+{
+	wr_text(w, why, QUARANTINE_TEXT_BYTES);
+}
+
+enum err codec_quarantine_read(struct view key, struct rd *r, uint64_t *arrival, char why[QUARANTINE_TEXT_BYTES])
+{
+	struct rd k = key_fields(key);
+	*arrival = rd_u64(&k);
+	rd_text(r, why, QUARANTINE_TEXT_BYTES);
+	return rd_end(&k) ? ERR_DAMAGED : rd_end(r);
+}
+
+void codec_redo_write(struct wr *w, const struct redo_row *row)
+{
+	wr_u64(w, row->next);
+	wr_u64(w, row->upto);
+}
+
+enum err codec_redo_read(struct view key, struct rd *r, struct redo_row *out)
+{
+	struct rd k = key_fields(key);
+	out->stream = rd_u32(&k);
+	out->next = rd_u64(r);
+	out->upto = rd_u64(r);
+	return rd_end(&k) ? ERR_DAMAGED : rd_end(r);
+}

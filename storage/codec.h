@@ -42,6 +42,19 @@ enum err codec_idempotency_read(struct rd *r, struct key_row *out);
 void codec_alarm_write(struct wr *w, const struct alarm_row *a);
 enum err codec_alarm_read(struct view key, struct rd *r, struct alarm_row *out);
 
+#define CLOSING_BYTES_MAX 3072
+void codec_conflict_write(struct wr *w, const struct conflict_row *row);
+/* As codec_msg_key: from the key alone. */
+enum err codec_conflict_key(struct view key, struct conflict_row *out);
+enum err codec_conflict_read(struct view key, struct rd *r, struct conflict_row *out);
+enum err codec_order_wait_key(struct view key, struct msgid *id, uint16_t *addressee);
+enum err codec_branch_key(struct view key, uint32_t *stream, uint64_t *first, struct hash *hash);
+#define QUARANTINE_TEXT_BYTES 160
+void codec_quarantine_write(struct wr *w, const char *why);
+enum err codec_quarantine_read(struct view key, struct rd *r, uint64_t *arrival, char why[QUARANTINE_TEXT_BYTES]);
+void codec_redo_write(struct wr *w, const struct redo_row *row);
+enum err codec_redo_read(struct view key, struct rd *r, struct redo_row *out);
+
 #define DAMAGE_TEXT_BYTES 256
 void codec_damage_write(struct wr *w, struct wall found, const char *what);
 enum err codec_damage_read(struct view key, struct rd *r, uint64_t *arrival, struct wall *found, char what[DAMAGE_TEXT_BYTES]);

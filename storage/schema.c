@@ -58,6 +58,12 @@ static void add_hash(struct key *k, const struct hash *h)
 	memcpy(room(k, sizeof h->b), h->b, sizeof h->b);
 }
 
+static void add_msg(struct key *k, const struct msgid *id, uint16_t addressee)
+{
+	memcpy(room(k, sizeof id->b), id->b, sizeof id->b);
+	add_u16(k, addressee);
+}
+
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the byte swaps above are for little-endian machines");
 
 /* ---- keys --------------------------------------------------------------------------------------------- */
@@ -167,6 +173,54 @@ struct key key_state(uint8_t kind, const struct hash *hash)
 	return key_u8_hash(TABLE_STATE, kind, hash);
 }
 
+struct key key_closing(const struct hash *order, uint16_t giver, uint16_t part)
+{
+	struct key k = key_table(TABLE_CLOSING);
+	add_hash(&k, order);
+	add_u16(&k, giver);
+	add_u16(&k, part);
+	return k;
+}
+
+struct key key_conflict(const struct msgid *id, uint16_t addressee)
+{
+	struct key k = key_table(TABLE_CONFLICT);
+	add_msg(&k, id, addressee);
+	return k;
+}
+
+struct key key_handed(uint32_t stream, uint64_t number)
+{
+	return key_u32_u64(TABLE_HANDED, stream, number);
+}
+
+struct key key_order_wait(const struct hash *order, const struct msgid *id, uint16_t addressee)
+{
+	struct key k = key_table(TABLE_ORDER_WAIT);
+	add_hash(&k, order);
+	add_msg(&k, id, addressee);
+	return k;
+}
+
+struct key key_branch(uint32_t stream, uint64_t first, const struct hash *hash)
+{
+	struct key k = key_u32_u64(TABLE_BRANCH, stream, first);
+	add_hash(&k, hash);
+	return k;
+}
+
+struct key key_quarantine(uint64_t arrival)
+{
+	return key_u64(TABLE_QUARANTINE, arrival);
+}
+
+struct key key_redo(uint32_t stream)
+{
+	struct key k = key_table(TABLE_REDO);
+	add_u32(&k, stream);
+	return k;
+}
+
 struct key key_entry(uint64_t arrival)
 {
 	return key_u64(TABLE_ENTRY, arrival);
@@ -242,8 +296,7 @@ struct key key_place(const struct place *p)
 struct key key_msg(const struct msgid *id, uint16_t addressee)
 {
 	struct key k = key_table(TABLE_MSG);
-	memcpy(room(&k, sizeof id->b), id->b, sizeof id->b);
-	add_u16(&k, addressee);
+	add_msg(&k, id, addressee);
 	return k;
 }
 
