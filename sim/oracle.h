@@ -129,6 +129,9 @@ void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream
 /* How a message (id, addressee: site) stands in its addressee's journal at the end: waiting or leased in queue, or ended with
  * the report event `ended` (0: not ended). */
 void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bool in_queue, uint8_t ended);
+/* Beside it, of a message that expires. Where it stands in its queue: by how much its time has passed, by the true clock; where it
+ * was ended as expired: by the clock of the site that said so. Less than 0: it has not. */
+void oracle_expiry(struct oracle *o, uint16_t site, const struct msgid *id, bool in_queue, int64_t over_us);
 /* Its journal was read to the end: what was not told stands nowhere. */
 void oracle_site_final(struct oracle *o, uint16_t site);
 /* An originator's journal says at the end that a message for addressee has ended so (0: not that it knows). */

@@ -235,6 +235,23 @@ static void check_again(struct oracle *o, const struct handing *h, struct item *
 	}
 }
 
+/* Which entry of the site's own streams to itself carries the report of its end, or of its last handing out: its standbys hold that too. */
+static void remember_report(struct oracle *o, struct item *m)
+{
+	const struct osite *at = osite_get(o, m->addressee);
+
+	m->end_stream = NONE;
+	for (size_t k = at->n_own; k-- > 0;) {
+		const struct ostream *s = &o->streams[at->own[k]];
+
+		if (s->name.addressee == m->addressee && s->name.precedence == m->precedence && s->name.exercise == m->exercise) {
+			m->end_stream = at->own[k];
+			m->end_number = (uint32_t)ostream_held(s, m->addressee);
+			return;
+		}
+	}
+}
+
 void oracle_handed_out(struct oracle *o, const struct handing *h)
 {
 	uint32_t i = item_find(o, &h->id, h->site);
@@ -265,6 +282,8 @@ void oracle_handed_out(struct oracle *o, const struct handing *h)
 	}
 	m->flags |= ITEM_HANDED | ITEM_SERVED;
 	m->flags &= (uint16_t)~(ITEM_RETURNED);
+	if (!(m->flags & (ITEM_READ | ITEM_REFUSED)))
+		remember_report(o, m);
 	story_tell(o->story, o->now, STORY_MESSAGE, "%s handed out at %s/%s%s", item_name(o, i, text), osite_name(o, h->site), h->queue, h->perhaps_seen ? ", marked as perhaps seen" : "");
 }
 
@@ -283,23 +302,6 @@ void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, c
 }
 
 /* ---- ends and answers ----------------------------------------------------------------------------------------------- */
-
-/* Which entry of the site's own streams to itself carries the report: its standbys hold that too. */
-static void remember_report(struct oracle *o, struct item *m)
-{
-	const struct osite *at = osite_get(o, m->addressee);
-
-	m->end_stream = NONE;
-	for (size_t k = at->n_own; k-- > 0;) {
-		const struct ostream *s = &o->streams[at->own[k]];
-
-		if (s->name.addressee == m->addressee && s->name.precedence == m->precedence && s->name.exercise == m->exercise) {
-			m->end_stream = at->own[k];
-			m->end_number = (uint32_t)ostream_held(s, m->addressee);
-			return;
-		}
-	}
-}
 
 void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_t event)
 {

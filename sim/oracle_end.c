@@ -3,6 +3,13 @@
 
 /* What was together so lately is taken to be under way. */
 #define LATELY_US (120 * US_PER_S)
+/* An unsure clock is settled by a peer's next probe, of which sweeps have one in ten minutes. */
+#define OVERDUE_US (900 * US_PER_S)
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
 
 static bool site_is_up(const struct oracle *o, uint16_t site)
 {
@@ -113,8 +120,31 @@ void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bo
 		oracle_broken(o, PROMISE_ANSWER, "%s says that %s has expired, which never does", osite_name(o, site), text);
 	if (ended == EVENT_EXPIRED)
 		oracle_rare(o, RARE_EXPIRED);
+	if (in_queue && m->flags & ITEM_CANCELLED && o->converged_at >= 0 && !osite_get(o, site)->flipped &&
+	    !osite_get(o, o->streams[m->stream].name.originator)->replaced)
+		oracle_broken(o, PROMISE_ANSWER, "%s was cancelled by its sender, and still waits at %s", text, osite_name(o, site));
 	if (in_queue && (m->flags & (ITEM_READ | ITEM_REFUSED)) && !(m->flags & ITEM_FORGIVEN))
 		oracle_broken(o, PROMISE_TWICE, "%s was acknowledged at %s, whose queue still has it", text, osite_name(o, site));
+}
+
+void oracle_expiry(struct oracle *o, uint16_t site, const struct msgid *id, bool in_queue, int64_t over_us)
+{
+	const struct osite *at = osite_get(o, site);
+	uint32_t i = item_find(o, id, site);
+	char text[MSGID_TEXT_BYTES];
+
+	if (i == NONE)
+		return;
+	o->v.checks[PROMISE_ANSWER]++;
+	if (!in_queue && over_us < 0)
+		oracle_broken(o, PROMISE_ANSWER, "%s has it that %s expired %.0f s before its time", osite_name(o, site), item_text(&o->items[i], text),
+			      (double)-over_us / US_PER_S);
+	/* A node that is down or unsure of its clock expires nothing. */
+	int64_t well = later(at->up_since, at->clear_since);
+
+	if (in_queue && over_us > OVERDUE_US && at->up && !at->troubled && !at->flipped && o->now - well > OVERDUE_US)
+		oracle_broken(o, PROMISE_CONVERGE, "%s still waits at %s, %.0f s after its time", item_text(&o->items[i], text), osite_name(o, site),
+			      (double)over_us / US_PER_S);
 }
 
 void oracle_receipt(struct oracle *o, uint16_t originator, uint16_t addressee, const struct msgid *id, uint8_t ended)

@@ -44,7 +44,7 @@ struct item {
 	uint16_t addressee;    /* roster number */
 	uint16_t flags;
 	uint8_t precedence, exercise, stands; /* stands: report event at the end */
-	uint32_t end_stream;   /* the addressee's own stream and number that carry the report of its end; NONE */
+	uint32_t end_stream;   /* the addressee's own stream and number that carry the report of its end or handing out; NONE */
 	uint32_t end_number;
 	uint32_t bytes;
 	int64_t entered_at;    /* in its originator's journal */

@@ -191,7 +191,7 @@ void oracle_sent(struct oracle *o, uint16_t to, const struct stream_name *name, 
 
 /* ---- a journal is another one ------------------------------------------------------------------------------------------------- */
 
-/* Whether the report of an item's end is in a journal that still exists. */
+/* Whether the report of an item's end, or of its handing out, is in a journal that still exists. */
 static bool end_known(const struct oracle *o, const struct item *m)
 {
 	return m->end_stream != NONE && ostream_most(&o->streams[m->end_stream]) >= m->end_number;
@@ -206,7 +206,7 @@ static void forgive(struct oracle *o, uint16_t site)
 			item_uncounts(o, (uint32_t)i); /* destroyed */
 		if (m->addressee != site)
 			continue;
-		if (m->flags & (ITEM_READ | ITEM_REFUSED) ? !end_known(o, m) : m->flags & ITEM_SERVED)
+		if (m->flags & (ITEM_READ | ITEM_REFUSED | ITEM_SERVED) && !end_known(o, m))
 			m->flags |= ITEM_FORGIVEN; /* nobody else knows of it */
 		m->flags &= (uint16_t)~ITEM_HELD;
 	}

@@ -427,8 +427,10 @@ void watch_finish(struct watch *w)
 		for (size_t i = 0; i < world_sites(w->world); i++) {
 			struct store *s = world_store(w->world, i);
 
-			if (s)
-				(pass ? witness_receipts : witness_final)(w->witness, number(w, i), s);
+			if (s && pass)
+				witness_receipts(w->witness, number(w, i), s);
+			else if (s)
+				witness_final(w->witness, number(w, i), s, world_wall(w->world));
 		}
 	oracle_struck(w->oracle, FAULT_LINK_STALL, world_counts(w->world)->stalls);
 	if (world_counts(w->world)->records_damaged_read)

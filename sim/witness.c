@@ -238,11 +238,11 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 /* ---- the end ------------------------------------------------------------------------------------------------------------- */
 
 /* Events of a message row: u8 event, u16 source, i64 when, vec8 by, vec16 why (the core's own encoding). */
-static bool row_event(struct rd *r, uint8_t *event, uint16_t *source)
+static bool row_event(struct rd *r, uint8_t *event, uint16_t *source, int64_t *when_us)
 {
 	*event = rd_u8(r);
 	*source = rd_u16(r);
-	rd_i64(r);
+	*when_us = rd_i64(r);
 	rd_vec8(r, LIMIT_USER_BYTES);
 	rd_vec16(r, LIMIT_REASON_BYTES);
 	return !r->err;
@@ -255,15 +255,35 @@ static uint8_t ended(const struct msg_row *row)
 	size_t best = sizeof order;
 	uint8_t event;
 	uint16_t source;
+	int64_t when;
 
-	while (rd_left(&r) && row_event(&r, &event, &source))
+	while (rd_left(&r) && row_event(&r, &event, &source, &when))
 		for (size_t i = 0; i < best; i++)
 			if (order[i] == event && (event == EVENT_CANCELLED || event == EVENT_EXPIRED || source == row->addressee))
 				best = i;
 	return best < sizeof order ? order[best] : 0;
 }
 
-void witness_final(struct witness *w, uint16_t site, struct store *store)
+/* Not before its time, and not long after it. */
+static void tell_expiry(struct witness *w, uint16_t site, struct txn *t, const struct msg_row *row, struct wall now)
+{
+	struct rd r = rd_init(row->events);
+	struct entry_row entry;
+	struct header h;
+	uint8_t event;
+	uint16_t source;
+	int64_t when;
+
+	if (store_entry_get(t, row->arrival, &entry) || header_decode(entry.e.header, &h) || !h.expires.us)
+		return;
+	while (rd_left(&r) && row_event(&r, &event, &source, &when))
+		if (event == EVENT_EXPIRED)
+			oracle_expiry(w->oracle, site, &row->id, false, when - h.expires.us);
+	if (row->place_arrival && !(h.flags & HEADER_CLOCK_UNSURE))
+		oracle_expiry(w->oracle, site, &row->id, true, now.us - h.expires.us);
+}
+
+void witness_final(struct witness *w, uint16_t site, struct store *store, struct wall now)
 {
 	struct msg_row row;
 	struct msgid id = {{0}};
@@ -278,8 +298,10 @@ void witness_final(struct witness *w, uint16_t site, struct store *store)
 
 		if (e && e != ERR_DAMAGED)
 			break;
-		if (!e && row.arrival && row.addressee == site)
+		if (!e && row.arrival && row.addressee == site) {
 			oracle_standing(w->oracle, site, &row.id, row.place_arrival != 0, ended(&row));
+			tell_expiry(w, site, t, &row, now);
+		}
 		id = row.id;
 		addressee = row.addressee + 1u;
 		if (addressee > UINT16_MAX)

@@ -8,7 +8,7 @@
  *     witness_reply(w, site, client, bytes)                 whole replies reached a client
  *     witness_stop(w, site)                                 the run ended, in whatever way
  *     witness_journal_replaced(w, site, restored)           while it was down
- *     witness_final(w, site, store)                         at the end, for each journal there is
+ *     witness_final(w, site, store, now)                    at the end, for each journal there is
  *
  * Sites are roster numbers. It reads the store in read transactions of its own. */
 #ifndef SIM_WITNESS_H
@@ -31,8 +31,8 @@ void witness_stop(struct witness *w, uint16_t site);
 void witness_journal_replaced(struct witness *w, uint16_t site, bool restored);
 /* A bit of the journal was flipped. */
 void witness_damaged(struct witness *w, uint16_t site);
-/* At the end: first witness_final for every site, then witness_receipts. */
-void witness_final(struct witness *w, uint16_t site, struct store *store);
+/* At the end, at the true time now: first witness_final for every site, then witness_receipts. */
+void witness_final(struct witness *w, uint16_t site, struct store *store, struct wall now);
 void witness_receipts(struct witness *w, uint16_t site, struct store *store);
 
 #endif

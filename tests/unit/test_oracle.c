@@ -810,6 +810,39 @@ static void expired_without_an_expiry(void **state)
 	assert_only(h, PROMISE_ANSWER, 1);
 }
 
+static void expired_before_its_time(void **state)
+{
+	struct history *h = *state;
+	struct msgid id = id_of(1);
+
+	send(h, PREC_ROUTINE);
+	arrive(h);
+	oracle_expiry(h->o, h->site[B], &id, false, 0);
+	assert_good(h);
+	oracle_expiry(h->o, h->site[B], &id, false, -US_PER_S);
+	assert_only(h, PROMISE_ANSWER, 1);
+}
+
+static void waits_after_its_time(void **state)
+{
+	struct history *h = *state;
+	struct msgid id = id_of(1);
+
+	send(h, PREC_ROUTINE);
+	arrive(h);
+	oracle_expiry(h->o, h->site[B], &id, true, 7200 * US_PER_S); /* it is up since a moment */
+	pass(h, 3600 * US_PER_S);
+	oracle_site_troubled(h->o, h->site[B], true);
+	oracle_expiry(h->o, h->site[B], &id, true, 7200 * US_PER_S); /* its clock is off */
+	oracle_site_troubled(h->o, h->site[B], false);
+	oracle_expiry(h->o, h->site[B], &id, true, 7200 * US_PER_S);
+	pass(h, 3600 * US_PER_S);
+	oracle_expiry(h->o, h->site[B], &id, true, 60 * US_PER_S);
+	assert_good(h);
+	oracle_expiry(h->o, h->site[B], &id, true, 7200 * US_PER_S);
+	assert_only(h, PROMISE_CONVERGE, 1);
+}
+
 static void false_receipt(void **state)
 {
 	struct history *h = *state;
@@ -881,6 +914,19 @@ static void receipt_never_came(void **state)
 	standing(h, 1, false, EVENT_READ);
 	oracle_receipt(h->o, h->site[A], h->site[B], &id, 0);
 	assert_int_equal(broken(h, PROMISE_CONVERGE), before + 1);
+}
+
+static void cancelled_and_still_queued(void **state)
+{
+	struct history *h = *state;
+	struct msgid id = id_of(1);
+
+	convergence_in_time(state);
+	oracle_done(h->o, h->site[A], &id, EVENT_CANCELLED);
+	standing(h, 1, false, EVENT_CANCELLED);
+	assert_int_equal(broken(h, PROMISE_ANSWER), 0);
+	standing(h, 1, true, 0);
+	assert_int_equal(broken(h, PROMISE_ANSWER), 1);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------------------------------------------- */
@@ -965,7 +1011,8 @@ int main(void)
 		T(handed_out_of_order), T(bulk_before_flash), T(flash_in_time), T(flash_late), T(flash_late_at_arrival), T(flash_excused),
 		T(frontier_beyond_the_journal), T(frontier_goes_back), T(frontier_goes_back_with_the_journal), T(frontier_of_another_chain),
 		T(spoke_before_the_commit), T(accepted_before_the_commit), T(states_that_are_not_so), T(read_and_never_handed_out), T(refused_is_not_read), T(expired_without_an_expiry),
-		T(false_receipt), T(refused_but_stored), T(refused_then_tried_again), T(convergence_in_time), T(receipt_never_came), T(expectations_count), T(tallies),
+		T(false_receipt), T(refused_but_stored), T(refused_then_tried_again), T(convergence_in_time), T(receipt_never_came), T(cancelled_and_still_queued),
+		T(expired_before_its_time), T(waits_after_its_time), T(expectations_count), T(tallies),
 		cmocka_unit_test(every_name_is_there), cmocka_unit_test(times_of_the_story),
 	};
 
