@@ -308,6 +308,16 @@ static void receipt_count(struct tally *t, uint8_t event)
 	t->receipts_expired += event == EVENT_EXPIRED;
 }
 
+/* It waits here, and now we hear that a desk had it in hand: it goes first in its precedence, and marked. */
+static void seen_by_a_desk(struct core *c, struct msg_row *row)
+{
+	if (row->state != LOC_WAITING || !row->place.fresh)
+		return;
+	store_place_del(c->t, &row->place);
+	row->place.fresh = 0;
+	store_place_put(c->t, &row->place, &row->id);
+}
+
 static void apply_one(struct core *c, const struct stream *s, const struct report_record *r, const struct msgid *id)
 {
 	struct buf events = BUF_EMPTY;
@@ -341,6 +351,8 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 		goto out;
 	if (originator && events_ended(c, buf_view(&events), originator, r->addressee, &which))
 		deliver_remove(c, &row);
+	else if (r->event == EVENT_HANDED_OUT)
+		seen_by_a_desk(c, &row);
 	row.events = buf_view(&events);
 	store_msg_put(c->t, &row);
 	if (originator == c->self) {
