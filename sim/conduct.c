@@ -1,6 +1,7 @@
 #include "sim/conduct.h"
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +17,8 @@
 #define SLICE_US (60 * US_PER_S)
 #define SETTLE_SLICE_US (5 * US_PER_S)
 #define UNSUPPORTED_MOST 32
+/* A terminal is written to so often, in real time. */
+#define PROGRESS_S 0.1
 
 /* Everything of one run, made and freed together. */
 struct run_parts {
@@ -24,12 +27,13 @@ struct run_parts {
 	struct link_config *links;
 	size_t n_links;
 	struct world_clock *clocks;
-	char dir[64];
+	char *dir; /* of the journals; NULL: none was made */
 	struct world *world;
 	struct story story;
 	struct watch *watch;
 	struct play *play;
 	struct timespec began;
+	double shown_s; /* when the progress line was written last */
 	bool cut_short;
 };
 
@@ -59,12 +63,16 @@ static enum err make_dir(struct run_parts *p, struct errmsg *m)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	snprintf(p->dir, sizeof p->dir, "%.40s/estafette-sim-XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
-	if (!mkdtemp(p->dir)) {
-		p->dir[0] = 0;
-		return err_set(m, ERR_IO, "store: no folder for the journals can be made: %s (set TMPDIR)", strerror(errno));
+	if (asprintf(&p->dir, "%s/estafette-sim-XXXXXX", tmp && tmp[0] ? tmp : "/tmp") < 0) {
+		p->dir = NULL;
+		return err_set(m, ERR_NOMEM, "store: out of memory (free some and try again)");
 	}
-	return ERR_OK;
+	if (mkdtemp(p->dir))
+		return ERR_OK;
+	enum err e = err_set(m, ERR_IO, "store: %.200s cannot be made for the journals: %s (set TMPDIR to a folder)", p->dir, strerror(errno));
+	free(p->dir);
+	p->dir = NULL;
+	return e;
 }
 
 static enum err make_world(struct run_parts *p, struct errmsg *m)
@@ -72,13 +80,14 @@ static enum err make_world(struct run_parts *p, struct errmsg *m)
 	const struct drill *d = p->drill;
 	struct world_config c = {
 		.seed = p->how->seed, .start = d->start, .suite = p->how->suite, .store = d->lmdb ? WORLD_LMDB : WORLD_MEMORY,
-		.dir = d->lmdb ? p->dir : NULL, .roster = d->roster, .core = {.probe_us = p->how->probe_us ? p->how->probe_us : PROBE_US},
+		.roster = d->roster, .core = {.probe_us = p->how->probe_us ? p->how->probe_us : PROBE_US},
 	};
 	size_t n = drill_site_count(d);
 	enum err e = d->lmdb ? make_dir(p, m) : ERR_OK;
 
 	if (e)
 		return e;
+	c.dir = p->dir;
 	p->clocks = calloc(n ? n : 1, sizeof *p->clocks);
 	e = p->clocks ? drill_links(d, p->how->seed, &p->links, &p->n_links) : ERR_NOMEM;
 	if (e)
@@ -91,15 +100,17 @@ static enum err make_world(struct run_parts *p, struct errmsg *m)
 	return world_new(&c, &p->world, m);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st, (void)type, (void)at;
+	return remove(path);
+}
+
 static void remove_journals(struct run_parts *p)
 {
-	char command[96];
-
-	if (!p->dir[0])
-		return;
-	snprintf(command, sizeof command, "rm -rf -- '%s'", p->dir);
-	if (system(command) != 0)
-		fprintf(stderr, "estafette-sim: %s: cannot be removed\n", p->dir);
+	if (p->dir && nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0)
+		fprintf(stderr, "estafette-sim: %s: cannot be removed: %s (remove it)\n", p->dir, strerror(errno));
+	free(p->dir);
 }
 
 static void release(struct run_parts *p)
@@ -118,9 +129,11 @@ static void release(struct run_parts *p)
 static void progress(struct run_parts *p, bool last)
 {
 	FILE *f = p->how->progress;
+	double at = f ? seconds_since(&p->began) : 0;
 
-	if (!f)
+	if (!f || (!last && at - p->shown_s < PROGRESS_S))
 		return;
+	p->shown_s = at;
 	if (last) {
 		fputs("\r\033[K", f);
 	} else {
@@ -152,16 +165,27 @@ static bool run_until(struct run_parts *p, int64_t until, int64_t slice)
 	}
 }
 
+/* The last moment at which something is expected: all that comes together before it is still looked at then. */
+static int64_t last_moment(const struct drill *d)
+{
+	int64_t last = 0;
+
+	for (size_t i = 0; i < d->n_expects; i++)
+		if (d->expects[i].at_us != MONO_NEVER.us && d->expects[i].at_us > last)
+			last = d->expects[i].at_us;
+	return last;
+}
+
 static void both_phases(struct run_parts *p)
 {
-	int64_t end = play_end_us(p->drill);
+	int64_t end = play_end_us(p->drill), last = last_moment(p->drill);
 
 	if (!run_until(p, p->drill->length_us, SLICE_US))
 		return;
 	world_heal(p->world);
 	watch_repaired(p->watch);
 	play_repaired(p->play);
-	while (world_now(p->world).us < end && !watch_converged(p->watch))
+	while (world_now(p->world).us < end && (!watch_converged(p->watch) || world_now(p->world).us < last))
 		if (!run_until(p, world_now(p->world).us + SETTLE_SLICE_US < end ? world_now(p->world).us + SETTLE_SLICE_US : end, SETTLE_SLICE_US))
 			return;
 }

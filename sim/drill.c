@@ -186,14 +186,11 @@ enum err drill_load(const char *file, struct drill **out, struct errmsg *m)
 	return e;
 }
 
-static void free_expects(struct drill *d)
+static void drill_expect_release(struct drill_expect *e)
 {
-	for (size_t i = 0; i < d->n_expects; i++) {
-		free(d->expects[i].sites.v);
-		free(d->expects[i].from.v);
-		free(d->expects[i].to.v);
-	}
-	free(d->expects);
+	free(e->sites.v);
+	free(e->from.v);
+	free(e->to.v);
 }
 
 void drill_free(struct drill *d)
@@ -206,7 +203,9 @@ void drill_free(struct drill *d)
 	}
 	for (size_t i = 0; i < d->n_events; i++)
 		drill_event_release(&d->events[i]);
-	free_expects(d);
+	for (size_t i = 0; i < d->n_expects; i++)
+		drill_expect_release(&d->expects[i]);
+	free(d->expects);
 	roster_free(d->roster);
 	free(d->links);
 	free(d->clocks);
@@ -219,6 +218,68 @@ void drill_free(struct drill *d)
 }
 
 /* ---- --set ----------------------------------------------------------------------------------------------------------- */
+
+/* The first event of this label is still there. */
+static bool is_sent(const struct drill *d, const char *label)
+{
+	for (size_t i = 0; i < d->n_events; i++)
+		if (d->events[i].send && strcmp(d->events[i].send->label, label) == 0)
+			return true;
+	return false;
+}
+
+static size_t drop_late_events(struct drill *d)
+{
+	size_t n = 0, all = d->n_events;
+
+	d->unsupported = 0;
+	for (size_t i = 0; i < all; i++) {
+		if (d->events[i].at_us > d->length_us) {
+			drill_event_release(&d->events[i]);
+			continue;
+		}
+		if (!drill_do_supported(d->events[i].what))
+			d->unsupported |= UINT64_C(1) << d->events[i].what;
+		d->events[n++] = d->events[i]; /* transferred */
+	}
+	d->n_events = n;
+	return all - n;
+}
+
+static size_t drop_late_expects(struct drill *d)
+{
+	size_t n = 0, all = d->n_expects;
+
+	for (size_t i = 0; i < all; i++) {
+		struct drill_expect *e = &d->expects[i];
+		bool late = e->at_us != MONO_NEVER.us && e->at_us > d->length_us + d->settle_us;
+		if (late || (e->message[0] && !is_sent(d, e->message)))
+			drill_expect_release(e);
+		else
+			d->expects[n++] = *e; /* transferred */
+	}
+	d->n_expects = n;
+	return all - n;
+}
+
+/* What no longer lies in a timetable that was made shorter is left out, and the story says so. */
+static enum err fit(struct drill *d)
+{
+	struct drill_event note = {.what = DO_NOTE, .line = 1, .bearer = -1}; /* of the plan, not drawn */
+	size_t room = 1, events = drop_late_events(d), expects = drop_late_expects(d);
+
+	if (events + expects == 0)
+		return ERR_OK;
+	/* list_grow takes the room to be a power of two. */
+	while (room < d->n_events)
+		room *= 2;
+	struct drill_event *less = realloc(d->events, room * sizeof *less);
+	if (less == NULL)
+		return ERR_NOMEM;
+	d->events = less;
+	snprintf(note.text, sizeof note.text, "the timetable was made shorter: %zu events and %zu expectations are left out", events, expects);
+	return drill_add_event(d, &note);
+}
 
 /* The value goes through the same readers: the setting alone, as a text of its own, replaces what the drill said. */
 enum err drill_set(struct drill *d, const char *key, const char *value, struct errmsg *m)
@@ -243,6 +304,8 @@ enum err drill_set(struct drill *d, const char *key, const char *value, struct e
 		for (size_t k = 0; ctx.err == ERR_OK && k < sizeof drill_settings / sizeof drill_settings[0]; k++)
 			if (strcmp(drill_settings[k].name, key) == 0)
 				drill_settings[k].read(&ctx, s, &drill_settings[k], (char *)d + drill_settings[k].offset);
+		if (ctx.err == ERR_OK && (d->events || d->expects) && fit(d) != ERR_OK)
+			read_nomem(&ctx, s);
 		config_destroy(&cfg);
 		return ctx.err;
 	}

@@ -324,7 +324,8 @@ static int shrink_seed(const struct options *o, const struct drill *d, uint64_t 
 
 static void catch_signals(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
+	/* A report that is being written is not cut off. */
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);

@@ -136,10 +136,7 @@ static void on_news(void *arg, struct world *w, const struct world_news *n)
 void play_repaired(struct play *p)
 {
 	p->repaired = true;
-	for (size_t i = 0; i < p->n_seats; i++)
-		p->seats[i].away = false;
-	for (size_t i = 0; i < p->n_seats; i++)
-		seat_again(p, i, AGAIN_US);
+	desks_return(p);
 	for (size_t i = 0; i < drill_site_count(p->d); i++)
 		send_site_up(p, i);
 }

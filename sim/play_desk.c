@@ -296,6 +296,14 @@ void desks_away(struct play *p, const struct drill_event *e, bool away)
 	}
 }
 
+void desks_return(struct play *p)
+{
+	for (size_t i = 0; i < p->n_seats; i++) {
+		p->seats[i].away = false;
+		seat_again(p, i, AGAIN_US);
+	}
+}
+
 void desks_crash(struct play *p, const struct drill_event *e)
 {
 	for (size_t i = 0; i < p->n_seats; i++)

@@ -119,7 +119,7 @@ void fault_begin(struct play *p, const struct drill_event *e)
 	}
 	switch (e->what) {
 	case DO_HEAL: heal_links(p); break;
-	case DO_REPAIR: world_heal(p->w); break;
+	case DO_REPAIR: world_heal(p->w), desks_return(p); break;
 	case DO_ROSTER: world_new_roster(p->w, edit_roster, &n); break;
 	case DO_CANCEL: send_cancel(p, e->text); break;
 	case DO_DESKS_AWAY: desks_away(p, e, true); break;

@@ -88,6 +88,7 @@ void send_cancel(struct play *p, const char *label);
 void send_release(struct play *p);
 /* play_desk.c */
 void desk_site_up(struct play *p, size_t site);
+void desks_return(struct play *p); /* all of them */
 void desks_away(struct play *p, const struct drill_event *e, bool away);
 void desks_crash(struct play *p, const struct drill_event *e);
 void desk_release(struct play *p);
