@@ -122,6 +122,7 @@ static const struct envelope_field {
 	{FORM_BODY, ENVELOPE_BODY_BYTES, 0},
 	{FORM_BYTES, ENVELOPE_PLAIN_MAX, offsetof(struct envelope, records)},
 	{FORM_BYTES, ENVELOPE_PLAIN_MAX, offsetof(struct envelope, note)},
+	{FORM_BYTES, ENVELOPE_PLAIN_MAX, offsetof(struct envelope, closing)},
 };
 #define ENVELOPE_TAGS (sizeof envelope_fields / sizeof envelope_fields[0])
 

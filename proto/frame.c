@@ -236,6 +236,7 @@ static void rd_fields(struct rd *r, struct frame *out)
 	case FRAME_STATE:
 	case FRAME_VECTOR:
 	case FRAME_HEADS:
+	case FRAME_KEYS:
 		out->u.raw = rd_bytes(r, rd_left(r));
 		break;
 	default:

@@ -79,9 +79,10 @@ MUST_USE enum err order_make(const struct crypt_suite *suite, const struct sign_
 MUST_USE enum err order_decode(struct view blob, struct order *out, struct hash *id);
 /* The issuer's signature. ERR_UNKNOWN_SITE, ERR_AUTH. */
 MUST_USE enum err order_verify(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct order *o);
-/* Can it be obeyed under this roster? A site that the roster has as removed may still be moved. ERR_UNKNOWN_SITE, ERR_UNKNOWN_QUEUE, ERR_REFUSED, with m filled: site, issuer, successors, queues
- * and areas are known, areas are the site's; nothing is assigned twice (a queue, an area, all, overlapping shares, all beside shares);
- * at most LIMIT_SUCCESSORS successors; shares make 10 000 together; no successor is the site itself except of a share; a revoked site does not serve itself. */
+/* Can it be obeyed under this roster? With m filled: ERR_UNKNOWN_SITE, ERR_UNKNOWN_QUEUE: site, issuer, successors, queues and areas
+ * are known, areas are the site's. ERR_REFUSED, under any roster: nothing is assigned twice (a queue, an area, all, overlapping
+ * shares, all beside shares); at most LIMIT_SUCCESSORS successors; shares make 10 000 together; no successor is the site itself
+ * except of a share; a revocation leaves nothing at home. */
 MUST_USE enum err order_check(const struct roster *r, const struct order *o, struct errmsg *m);
 
 /* Which site has a message under an order: by area before queue before all or share; the site itself for what is not named.
@@ -93,6 +94,8 @@ uint16_t order_share(uint16_t site, const struct msgid *id);
 bool order_names(const struct order *o, uint16_t to);
 bool order_may_own(const struct order *o, uint16_t site, struct view queue, uint16_t to);
 bool order_owns_all(const struct order *o, uint16_t site, struct view queue, uint16_t to);
+/* May anything stay at home under o: a share of its own, or what neither everything nor shares assign? */
+bool order_leaves_home(const struct order *o);
 /* "dispatch -> cic-namen, area eupen -> cic-luik, 30 % -> ...", appended as lines. */
 void order_text(const struct roster *r, const struct order *o, struct buf *out);
 
@@ -137,11 +140,18 @@ struct order_case {
 	uint8_t rank;              /* 0 quorum or authority, 1 relocator, 2 the site itself, 3 nobody yet */
 	unsigned votes;            /* different sites other than its own that stand for it, the issuer included */
 	bool on_chain;             /* in force, or an ancestor of the one in force */
+	bool revoked;              /* under it its site counts as revoked: it or one before it is a revocation, and no handback came since */
 	char why[160];             /* of pending and refused; of superseded by whom */
+
+	/* order_settle's own while it works; `before` stays: the predecessor when it is here. */
+	struct order_case *before, *child, *sibling, *bucket, *next, *winner;
 };
 /* Settles the orders of one site and one kind of traffic. revoked (may be NULL): sites that do not count, as signers. From the first
  * order (before: zeros) on, at each fork: the lower rank, then the lower id; the last one reached is in force. NULL: none, the site serves itself.
  * An endorsement counts when its last day is not before the day of any other that counts with it (the largest such set is taken).
+ * A revocation needs the authority or a quorum. After one, until a handback, the site's own orders do not count and orders may leave
+ * nothing at home; those before it stand (of its own operational chain a site's entry in revoked is therefore not looked at).
+ * An order of an older roster that names what the roster here no longer has stays what it was: a lost successor needs a new order.
  * The result does not depend on the order of cases. */
 struct order_case *order_settle(const struct roster *r, const bool *revoked /* by site number, roster's largest + 1 */, struct order_case *cases, size_t n);
 

@@ -2,6 +2,9 @@
 
 #include "proto/cursor.h"
 #include "proto/limits.h"
+#include "proto/vector.h"
+
+#define CLOSING_VERSION 1
 
 static const char *const event_names[] = {
 	[EVENT_DELIVERED] = "delivered",
@@ -126,4 +129,48 @@ enum err report_next(struct view *rest, struct report_record *out)
 		return r.err;
 	*rest = view_of(r.pos, rd_left(&r));
 	return ERR_OK;
+}
+
+/* ---- closings ------------------------------------------------------------------------------------------- */
+
+static enum err check_closing(const struct closing *c)
+{
+	if (no_order(&c->order))
+		return ERR_FORMAT;
+	if (c->part >= c->parts)
+		return ERR_RANGE;
+	return frontiers_check(c->head_bytes, c->heads, true);
+}
+
+void closing_add(struct buf *out, const struct closing *c)
+{
+	assert(c->lease_ids.len == (size_t)c->leases * MSGID_BYTES && check_closing(c) == ERR_OK);
+	buf_add_u8(out, CLOSING_VERSION);
+	buf_add(out, view_of(c->order.b, HASH_BYTES));
+	buf_add_u16(out, c->part);
+	buf_add_u16(out, c->parts);
+	buf_add_u16(out, c->leases);
+	buf_add(out, c->lease_ids);
+	buf_add_u16(out, c->heads);
+	buf_add(out, c->head_bytes);
+}
+
+enum err closing_decode(struct view v, struct closing *out)
+{
+	struct rd r = rd_init(v);
+	uint8_t version = rd_u8(&r);
+
+	memset(out, 0, sizeof *out);
+	if (version > CLOSING_VERSION)
+		return ERR_VERSION;
+	if (!r.err && version == 0)
+		return ERR_FORMAT;
+	rd_copy(&r, out->order.b, HASH_BYTES);
+	out->part = rd_u16(&r);
+	out->parts = rd_u16(&r);
+	out->leases = rd_u16(&r);
+	out->lease_ids = rd_bytes(&r, (size_t)out->leases * MSGID_BYTES);
+	out->heads = rd_u16(&r);
+	out->head_bytes = rd_bytes(&r, rd_left(&r));
+	return r.err ? r.err : check_closing(out);
 }

@@ -1,6 +1,7 @@
 #include "proto/request.h"
 
 #include "proto/cursor.h"
+#include "proto/order.h"
 
 #define LENGTH_BYTES 4
 #define FIELD_HEAD_BYTES 5
@@ -210,6 +211,10 @@ static const struct item_rule {
 	[F_NULL] = {ITEM_FIXED, 0},
 	[F_HANDLE_BY] = {ITEM_WALL, 0},
 	[F_AREA] = {ITEM_TEXT, LIMIT_NAME_BYTES},
+	[F_ASSIGN] = {ITEM_NONEMPTY_TEXT, 4 * LIMIT_ADDRESS_BYTES},
+	[F_WITHOUT] = {ITEM_NONEMPTY_TEXT, LIMIT_NAME_BYTES},
+	[F_DRY] = {ITEM_U8, 1},
+	[F_BLOB] = {ITEM_BYTES, LIMIT_STATE_BYTES},
 };
 
 static struct rd item_rd(const struct request_item *i, size_t n)

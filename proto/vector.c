@@ -57,10 +57,7 @@ enum err frontier_next(struct view *rest, struct frontier *out)
 	return ERR_OK;
 }
 
-/* ---- vectors ------------------------------------------------------------------------------------------ */
-
-/* Exactly n frontiers and nothing behind them. */
-static enum err check_frontiers(struct view rest, uint32_t n)
+enum err frontiers_check(struct view rest, uint32_t n, bool whole)
 {
 	struct frontier f;
 	enum err rc;
@@ -69,9 +66,13 @@ static enum err check_frontiers(struct view rest, uint32_t n)
 		rc = frontier_next(&rest, &f);
 		if (rc)
 			return rc;
+		if (whole && f.not_whole)
+			return ERR_FORMAT;
 	}
 	return rest.len ? ERR_FORMAT : ERR_OK;
 }
+
+/* ---- vectors ------------------------------------------------------------------------------------------ */
 
 static enum err check_vector(const struct vector *v)
 {
@@ -82,7 +83,7 @@ static enum err check_vector(const struct vector *v)
 	if (v->holder == 0 || v->peer_bytes.len != (size_t)v->peers * 2 ||
 	    v->order_bytes.len != (size_t)v->orders * ORDER_HEAD_BYTES)
 		return ERR_FORMAT;
-	return check_frontiers(v->frontier_bytes, v->frontiers);
+	return frontiers_check(v->frontier_bytes, v->frontiers, false);
 }
 
 /* What is signed; the caller releases out. */

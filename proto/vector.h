@@ -17,6 +17,8 @@ struct frontier {
 /* Appends: 22 name, u64 number, 32 chain, u8 not_whole, u64 each. */
 void frontier_add(struct buf *out, const struct frontier *f);
 MUST_USE enum err frontier_next(struct view *rest, struct frontier *out);
+/* Exactly n frontiers and nothing behind them; whole: none names entries that are missing. ERR_FORMAT and those of frontier_next. */
+MUST_USE enum err frontiers_check(struct view rest, uint32_t n, bool whole);
 
 /* A vector: u8 version 1, u16 holder, 16 incarnation, u64 version, u16 peers, peers' site numbers, u16 orders,
  * (u16 site, 32 head of its order chain), u32 frontiers, frontiers, 64 signature over "estafette vector 1" | network | all before. */
