@@ -8,7 +8,7 @@
  *               after a restart than before it; after the last repair it does not reach its addressee
  *   altered     body or words of a message that was handed out are not those that were submitted; two journals differ
  *   misdelivered  a message at a site or in a queue that it was not addressed to, or that nobody sent
- *   twice       a message is handed out after its acknowledgement was confirmed, and nothing marks it
+ *   twice       a message is handed out after its acknowledgement was committed, and nothing marks it
  *   order       entries of a stream out of order, or handed out against precedence, handle-by time and number
  *   flash       a FLASH message took longer than the wire explains
  *   frontier    a holder's frontier went back, or says more than its journal holds
@@ -103,7 +103,7 @@ void oracle_served(struct oracle *o, uint16_t site, const char *queue, bool exer
 /* All chunks of a large body were read by the desk. */
 void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, const struct hash *body);
 /* A desk was told that its acknowledgement (EVENT_READ), refusal (EVENT_REFUSED), or, at the originator, cancelling
- * (EVENT_CANCELLED) was done; EVENT_RETURNED for a lease given back. */
+ * (EVENT_CANCELLED) was done, of which oracle_ended told before; EVENT_RETURNED for a lease given back. */
 void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_t report_event);
 /* A client was told that a message of its site has reached a state (enum wait_state of proto/request.h). */
 void oracle_state(struct oracle *o, uint16_t site, const struct msgid *id, uint8_t wait_state);
@@ -124,6 +124,11 @@ struct seen_entry {
 };
 void oracle_entry(struct oracle *o, const struct seen_entry *e);
 void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *stream, uint64_t number);
+/* A message has ended, committed: read or refused in its addressee's journal, cancelled in its originator's. Its desk may
+ * yet never be told. */
+void oracle_ended(struct oracle *o, uint16_t addressee, const struct msgid *id, uint8_t report_event);
+/* Its addressee found its copy damaged and set it aside, with an alarm: it waits in no queue. */
+void oracle_set_aside(struct oracle *o, uint16_t site, const struct msgid *id);
 /* What a stream row of a journal says when the site starts: held may not be less than what was seen there before. */
 void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream_name *stream, uint64_t held, const struct hash *chain);
 /* How a message (id, addressee: site) stands in its addressee's journal at the end: waiting or leased in queue, or ended with

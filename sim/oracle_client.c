@@ -223,7 +223,7 @@ static void check_again(struct oracle *o, const struct handing *h, struct item *
 			o->v.twice_reported++;
 		} else if (!(m->flags & ITEM_FORGIVEN)) {
 			o->v.twice_silent++;
-			oracle_broken(o, PROMISE_TWICE, "%s was handed out at %s after its acknowledgement was confirmed", text, at);
+			oracle_broken(o, PROMISE_TWICE, "%s was handed out at %s after its acknowledgement was committed", text, at);
 		}
 		return;
 	}
@@ -281,7 +281,7 @@ void oracle_handed_out(struct oracle *o, const struct handing *h)
 		times_add(&o->read_times[m->precedence], o->now - m->entered_at);
 	}
 	m->flags |= ITEM_HANDED | ITEM_SERVED;
-	m->flags &= (uint16_t)~(ITEM_RETURNED);
+	m->flags &= ~(uint32_t)(ITEM_RETURNED | ITEM_ASIDE);
 	if (!(m->flags & (ITEM_READ | ITEM_REFUSED)))
 		remember_report(o, m);
 	story_tell(o->story, o->now, STORY_MESSAGE, "%s handed out at %s/%s%s", item_name(o, i, text), osite_name(o, h->site), h->queue, h->perhaps_seen ? ", marked as perhaps seen" : "");
@@ -303,17 +303,64 @@ void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, c
 
 /* ---- ends and answers ----------------------------------------------------------------------------------------------- */
 
-void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_t event)
+void oracle_ended(struct oracle *o, uint16_t addressee, const struct msgid *id, uint8_t event)
+{
+	uint32_t i = item_find(o, id, addressee);
+	struct item *m = i == NONE ? NULL : &o->items[i];
+
+	if (!m)
+		return;
+	if (event == EVENT_CANCELLED) {
+		if (!(m->flags & ITEM_ENDED))
+			o->v.cancelled++;
+		item_ended(o, i, ITEM_CANCELLED);
+		return;
+	}
+	uint32_t flag = event == EVENT_READ ? ITEM_READ : ITEM_REFUSED;
+
+	if (!(m->flags & flag))
+		*(flag == ITEM_READ ? &o->v.read : &o->v.refused) += 1;
+	m->flags &= ~(uint32_t)ITEM_FORGIVEN;
+	item_ended(o, i, flag);
+	remember_report(o, m);
+}
+
+void oracle_set_aside(struct oracle *o, uint16_t site, const struct msgid *id)
+{
+	uint32_t i = item_find(o, id, site);
+
+	if (i == NONE)
+		return;
+	o->items[i].flags |= ITEM_ASIDE;
+	item_uncounts(o, i);
+}
+
+/* Commit, then speak: what a desk is told has ended, its journal says too. */
+static void check_done(struct oracle *o, uint16_t site, const struct msgid *id, bool so, const char *what)
 {
 	char text[MSGID_TEXT_BYTES];
 
+	o->v.checks[PROMISE_ANSWER]++;
+	if (so || osite_get(o, site)->flipped)
+		return;
+	msgid_format(id, text);
+	oracle_broken(o, PROMISE_ANSWER, "%s told a client that %s is %s, which its journal does not say", osite_name(o, site), text, what);
+}
+
+static bool any_cancelled(const struct oracle *o, const struct msgid *id)
+{
+	for (uint32_t k = item_first(o, id); k != NONE; k = item_next(o, k))
+		if (o->items[k].flags & ITEM_CANCELLED)
+			return true;
+	return false;
+}
+
+void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_t event)
+{
+	char text[ITEM_NAME];
+
 	if (event == EVENT_CANCELLED) {
-		for (uint32_t k = item_first(o, id); k != NONE; k = item_next(o, k)) {
-			if (!(o->items[k].flags & ITEM_ENDED)) {
-				item_ended(o, k, ITEM_CANCELLED);
-				o->v.cancelled++;
-			}
-		}
+		check_done(o, site, id, any_cancelled(o, id), "cancelled");
 		oracle_rare(o, RARE_CANCELLED);
 		return;
 	}
@@ -328,17 +375,14 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 		oracle_rare(o, RARE_LEASE_RETURNED);
 		return;
 	}
-	uint16_t flag = event == EVENT_READ ? ITEM_READ : ITEM_REFUSED;
+	bool read = event == EVENT_READ;
 
-	if (!(m->flags & flag)) {
-		*(flag == ITEM_READ ? &o->v.read : &o->v.refused) += 1;
-		story_tell(o->story, o->now, STORY_MESSAGE, "%s %s at %s", item_name(o, i, text), flag == ITEM_READ ? "read" : "refused", osite_name(o, site));
-	}
-	if (flag == ITEM_REFUSED)
+	check_done(o, site, id, m->flags & (read ? ITEM_READ : ITEM_REFUSED), read ? "read" : "refused");
+	if (!(m->flags & ITEM_TOLD))
+		story_tell(o->story, o->now, STORY_MESSAGE, "%s %s at %s", item_name(o, i, text), read ? "read" : "refused", osite_name(o, site));
+	m->flags |= ITEM_TOLD;
+	if (!read)
 		oracle_rare(o, RARE_REFUSED);
-	m->flags &= (uint16_t)~ITEM_FORGIVEN;
-	item_ended(o, i, flag);
-	remember_report(o, m);
 }
 
 static bool held_by_another(const struct oracle *o, const struct item *m)

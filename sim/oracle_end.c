@@ -109,7 +109,7 @@ void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bo
 		if (!osite_get(o, site)->flipped)
 			oracle_broken(o, PROMISE_LOST, "%s has not ended and stands in no queue of %s", text, osite_name(o, site));
 	}
-	uint16_t how = m->flags & (ITEM_READ | ITEM_REFUSED);
+	uint32_t how = m->flags & (ITEM_READ | ITEM_REFUSED);
 
 	if ((ended == EVENT_READ && how == ITEM_REFUSED) || (ended == EVENT_REFUSED && how == ITEM_READ))
 		oracle_broken(o, PROMISE_ANSWER, "%s was %s by its desk, and %s says that it was %s", text, how == ITEM_READ ? "read" : "refused",
@@ -180,8 +180,8 @@ static void finish_item(struct oracle *o, struct item *m)
 			o->v.excused++;
 		return;
 	}
-	/* An end that its journal has, though the desk that made it died before it was told, is an end too. */
-	if (!(m->flags & ITEM_ENDED) && !m->stands)
+	/* Its node may see it expire a little earlier than the true clock. */
+	if (!(m->flags & (ITEM_ENDED | ITEM_ASIDE)) && !m->stands)
 		o->v.waiting++;
 	/* Where it is held at all it reaches its addressee, once all is repaired; convergence says why not. */
 	if (!o->was_repaired || m->flags & (ITEM_LOST | ITEM_ENDED) || !site_is_up(o, m->addressee))
@@ -244,7 +244,7 @@ static void tally_add(const struct oracle *o, const struct item *m, struct tally
 		t->delivered++;
 	if (m->flags & ITEM_READ)
 		t->read++;
-	if (m->flags & ITEM_HELD && !(m->flags & ITEM_ENDED)) {
+	if (m->flags & ITEM_HELD && !(m->flags & (ITEM_ENDED | ITEM_ASIDE))) {
 		t->waiting++;
 		if (o->now - m->held_at > t->oldest_waiting_us)
 			t->oldest_waiting_us = o->now - m->held_at;

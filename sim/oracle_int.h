@@ -20,7 +20,7 @@ enum item_flag {
 	ITEM_SERVED = 4,       /* the node decided to hand it out */
 	ITEM_HANDED = 8,       /* a desk has it */
 	ITEM_RETURNED = 16,    /* and gave it back */
-	ITEM_READ = 32,        /* confirmed to a client */
+	ITEM_READ = 32,        /* committed in its addressee's journal, as refused and cancelled */
 	ITEM_REFUSED = 64,
 	ITEM_CANCELLED = 128,
 	ITEM_EXPIRED = 256,    /* its time has passed */
@@ -31,6 +31,8 @@ enum item_flag {
 	ITEM_COUNTED = 8192,   /* in the depth of its site */
 	ITEM_LOST = 16384,
 	ITEM_QUEUED = 32768,   /* in the line of its queue */
+	ITEM_TOLD = 65536,     /* a desk knows of its end */
+	ITEM_ASIDE = 131072,   /* damaged, and set aside */
 };
 #define ITEM_ENDED (ITEM_READ | ITEM_REFUSED | ITEM_CANCELLED | ITEM_EXPIRED)
 
@@ -41,8 +43,8 @@ struct item {
 	uint32_t submission;   /* valid with ITEM_BOUND */
 	uint32_t stream;
 	uint32_t number;
+	uint32_t flags;
 	uint16_t addressee;    /* roster number */
-	uint16_t flags;
 	uint8_t precedence, exercise, stands; /* stands: report event at the end */
 	uint32_t end_stream;   /* the addressee's own stream and number that carry the report of its end or handing out; NONE */
 	uint32_t end_number;
@@ -169,7 +171,7 @@ uint32_t item_new(struct oracle *o, const struct msgid *id, uint16_t addressee);
 uint32_t name_of(struct oracle *o, const char *name);
 void line_push(struct line *l, uint32_t item);
 /* The first that is not yet ended (and, when fresh, not yet served); NONE. */
-uint32_t line_first(struct oracle *o, struct line *l, uint16_t skip_flags);
+uint32_t line_first(struct oracle *o, struct line *l, uint32_t skip_flags);
 void times_add(struct times *t, int64_t us);
 int64_t times_percentile(const struct times *t, unsigned percent);
 /* A message's name in the story of a good run ("message 12"), and where something is broken: its id, which a trace can find. */
@@ -179,7 +181,7 @@ const char *item_text(const struct item *m, char out[MSGID_TEXT_BYTES]);
 
 /* ---- oracle_queue.c ---- */
 void item_arrived(struct oracle *o, uint32_t i);         /* whole in its addressee's journal */
-void item_ended(struct oracle *o, uint32_t i, uint16_t flag);
+void item_ended(struct oracle *o, uint32_t i, uint32_t flag);
 void item_counts(struct oracle *o, uint32_t i);          /* it waits for its addressee's desks, wherever it is held */
 void item_uncounts(struct oracle *o, uint32_t i);
 void item_queue(struct oracle *o, uint32_t i);          /* bound and held: it waits in its queue */

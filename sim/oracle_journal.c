@@ -208,7 +208,7 @@ static void forgive(struct oracle *o, uint16_t site)
 			continue;
 		if (m->flags & (ITEM_READ | ITEM_REFUSED | ITEM_SERVED) && !end_known(o, m))
 			m->flags |= ITEM_FORGIVEN; /* nobody else knows of it */
-		m->flags &= (uint16_t)~ITEM_HELD;
+		m->flags &= ~(uint32_t)ITEM_HELD;
 	}
 }
 

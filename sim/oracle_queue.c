@@ -7,7 +7,7 @@ void line_push(struct line *l, uint32_t item)
 	l->items[l->n++] = item;
 }
 
-uint32_t line_first(struct oracle *o, struct line *l, uint16_t skip_flags)
+uint32_t line_first(struct oracle *o, struct line *l, uint32_t skip_flags)
 {
 	while (l->at < l->n && (o->items[l->items[l->at]].flags & skip_flags))
 		l->at++;
@@ -138,12 +138,12 @@ void item_uncounts(struct oracle *o, uint32_t i)
 	struct item *m = &o->items[i];
 
 	if (m->flags & ITEM_COUNTED) {
-		m->flags &= (uint16_t)~ITEM_COUNTED;
+		m->flags &= ~(uint32_t)ITEM_COUNTED;
 		osite_get(o, m->addressee)->depth--;
 	}
 }
 
-void item_ended(struct oracle *o, uint32_t i, uint16_t flag)
+void item_ended(struct oracle *o, uint32_t i, uint32_t flag)
 {
 	struct item *m = &o->items[i];
 

@@ -152,6 +152,117 @@ static void look(struct witness *w, struct journal *j, struct txn *t)
 		look_coming(w, j, t);
 }
 
+/* ---- messages ------------------------------------------------------------------------------------------------------- */
+
+/* Events of a message row: u8 event, u16 source, i64 when, vec8 by, vec16 why (the core's own encoding). */
+static bool row_event(struct rd *r, uint8_t *event, uint16_t *source, int64_t *when_us)
+{
+	*event = rd_u8(r);
+	*source = rd_u16(r);
+	*when_us = rd_i64(r);
+	rd_vec8(r, LIMIT_USER_BYTES);
+	rd_vec16(r, LIMIT_REASON_BYTES);
+	return !r->err;
+}
+
+static uint8_t ended(const struct msg_row *row)
+{
+	static const uint8_t order[] = {EVENT_READ, EVENT_REFUSED, EVENT_CANCELLED, EVENT_EXPIRED};
+	struct rd r = rd_init(row->events);
+	size_t best = sizeof order;
+	uint8_t event;
+	uint16_t source;
+	int64_t when;
+
+	while (rd_left(&r) && row_event(&r, &event, &source, &when))
+		for (size_t i = 0; i < best; i++)
+			if (order[i] == event && (event == EVENT_CANCELLED || event == EVENT_EXPIRED || source == row->addressee))
+				best = i;
+	return best < sizeof order ? order[best] : 0;
+}
+
+/* All rows that can be read, of one id or, id NULL, of all. */
+static void msgs_each(struct txn *t, const struct msgid *only, void (*fn)(void *arg, const struct msg_row *row), void *arg)
+{
+	struct msgid id = only ? *only : (struct msgid){{0}};
+	uint32_t addressee = 0;
+	struct msg_row row;
+
+	while (addressee <= UINT16_MAX) {
+		enum err e = store_msg_from(t, &id, (uint16_t)addressee, &row);
+
+		if ((e && e != ERR_DAMAGED) || (only && !msgid_equal(&row.id, only)))
+			return;
+		id = row.id;
+		addressee = row.addressee + 1u;
+		if (!e && row.arrival)
+			fn(arg, &row);
+	}
+}
+
+struct ending { struct witness *w; uint16_t site; bool cancel; };
+
+static void tell_ended(void *arg, const struct msg_row *row)
+{
+	const struct ending *k = arg;
+	uint8_t how = ended(row);
+
+	if (k->cancel ? how == EVENT_CANCELLED : row->addressee == k->site && (how == EVENT_READ || how == EVENT_REFUSED))
+		oracle_ended(k->w->oracle, row->addressee, &row->id, how);
+}
+
+/* What a request ended, as the journal says after its commit: its desk is told later, or never. */
+static void look_ended(struct witness *w, uint16_t site, struct txn *t, const struct event *ev)
+{
+	struct request rq;
+	struct request_item f;
+	struct msgid id;
+
+	if (ev->type != EVENT_REQUEST || request_decode(ev->u.request.bytes, &rq) || (rq.type != REQ_ACK && rq.type != REQ_REFUSE && rq.type != REQ_CANCEL))
+		return;
+	struct ending k = {w, site, rq.type == REQ_CANCEL};
+
+	while (request_next(&rq.fields, &f) == ERR_OK) {
+		if (f.field != F_ID || !item_ok(&f))
+			continue;
+		memcpy(id.b, f.value.ptr, MSGID_BYTES);
+		msgs_each(t, &id, tell_ended, &k);
+	}
+}
+
+#define DAMAGED_MOST 64
+struct damaged { struct witness *w; uint16_t site; size_t n; uint64_t arrival[DAMAGED_MOST]; };
+
+static enum err read_damaged(void *arg, uint64_t arrival, struct wall found, const char *what)
+{
+	struct damaged *d = arg;
+
+	(void)found, (void)what;
+	if (d->n < DAMAGED_MOST)
+		d->arrival[d->n++] = arrival;
+	return ERR_OK;
+}
+
+static void tell_aside(void *arg, const struct msg_row *row)
+{
+	const struct damaged *d = arg;
+
+	for (size_t i = 0; i < d->n && row->addressee == d->site && !row->place_arrival; i++)
+		if (d->arrival[i] == row->arrival && !ended(row))
+			oracle_set_aside(d->w->oracle, d->site, &row->id);
+}
+
+/* Records that the node found damaged since the last look. The rows of messages say whose they were. */
+static void look_damaged(struct witness *w, struct journal *j, struct txn *t)
+{
+	struct damaged d = {.w = w, .site = j->site};
+
+	if (!j->damaged || (store_damage_each(t, read_damaged, &d) && !d.n) || d.n == j->n_damaged)
+		return;
+	j->n_damaged = d.n;
+	msgs_each(t, NULL, tell_aside, &d);
+}
+
 const char *witness_name(const struct witness *w, uint16_t site)
 {
 	const struct site *s = roster_site(w->roster, site);
@@ -212,6 +323,7 @@ void witness_journal_replaced(struct witness *w, uint16_t site, bool restored)
 	j->n_coming = 0;
 	j->fresh = true;
 	j->damaged = false;
+	j->n_damaged = 0;
 	oracle_journal_replaced(w->oracle, site, restored);
 }
 
@@ -229,6 +341,9 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 		talk_event(w, site, &events[i]);
 	if (txn_begin(store, false, &t) == ERR_OK) {
 		look(w, journal_get(w, site), t);
+		for (size_t i = 0; i < n; i++)
+			look_ended(w, site, t, &events[i]);
+		look_damaged(w, journal_get(w, site), t);
 		txn_abort(t);
 	}
 	for (size_t i = 0; i < out->n; i++)
@@ -237,35 +352,10 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------- */
 
-/* Events of a message row: u8 event, u16 source, i64 when, vec8 by, vec16 why (the core's own encoding). */
-static bool row_event(struct rd *r, uint8_t *event, uint16_t *source, int64_t *when_us)
-{
-	*event = rd_u8(r);
-	*source = rd_u16(r);
-	*when_us = rd_i64(r);
-	rd_vec8(r, LIMIT_USER_BYTES);
-	rd_vec16(r, LIMIT_REASON_BYTES);
-	return !r->err;
-}
-
-static uint8_t ended(const struct msg_row *row)
-{
-	static const uint8_t order[] = {EVENT_READ, EVENT_REFUSED, EVENT_CANCELLED, EVENT_EXPIRED};
-	struct rd r = rd_init(row->events);
-	size_t best = sizeof order;
-	uint8_t event;
-	uint16_t source;
-	int64_t when;
-
-	while (rd_left(&r) && row_event(&r, &event, &source, &when))
-		for (size_t i = 0; i < best; i++)
-			if (order[i] == event && (event == EVENT_CANCELLED || event == EVENT_EXPIRED || source == row->addressee))
-				best = i;
-	return best < sizeof order ? order[best] : 0;
-}
+struct final { struct witness *w; uint16_t site; struct txn *t; struct wall now; };
 
 /* Not before its time, and not long after it. */
-static void tell_expiry(struct witness *w, uint16_t site, struct txn *t, const struct msg_row *row, struct wall now)
+static void tell_expiry(const struct final *k, const struct msg_row *row)
 {
 	struct rd r = rd_init(row->events);
 	struct entry_row entry;
@@ -274,63 +364,55 @@ static void tell_expiry(struct witness *w, uint16_t site, struct txn *t, const s
 	uint16_t source;
 	int64_t when;
 
-	if (store_entry_get(t, row->arrival, &entry) || header_decode(entry.e.header, &h) || !h.expires.us)
+	if (store_entry_get(k->t, row->arrival, &entry) || header_decode(entry.e.header, &h) || !h.expires.us)
 		return;
 	while (rd_left(&r) && row_event(&r, &event, &source, &when))
 		if (event == EVENT_EXPIRED)
-			oracle_expiry(w->oracle, site, &row->id, false, when - h.expires.us);
+			oracle_expiry(k->w->oracle, k->site, &row->id, false, when - h.expires.us);
 	if (row->place_arrival && !(h.flags & HEADER_CLOCK_UNSURE))
-		oracle_expiry(w->oracle, site, &row->id, true, now.us - h.expires.us);
+		oracle_expiry(k->w->oracle, k->site, &row->id, true, k->now.us - h.expires.us);
+}
+
+static void tell_standing(void *arg, const struct msg_row *row)
+{
+	const struct final *k = arg;
+
+	if (row->addressee != k->site)
+		return;
+	oracle_standing(k->w->oracle, k->site, &row->id, row->place_arrival != 0, ended(row));
+	tell_expiry(k, row);
+}
+
+static void tell_receipt(void *arg, const struct msg_row *row)
+{
+	const struct final *k = arg;
+
+	if (row->originator == k->site)
+		oracle_receipt(k->w->oracle, k->site, row->addressee, &row->id, ended(row));
 }
 
 void witness_final(struct witness *w, uint16_t site, struct store *store, struct wall now)
 {
-	struct msg_row row;
-	struct msgid id = {{0}};
 	struct txn *t = NULL;
-	uint32_t addressee = 0;
 
 	if (txn_begin(store, false, &t))
 		return;
-	look(w, journal_get(w, site), t);
-	for (;;) {
-		enum err e = store_msg_from(t, &id, (uint16_t)addressee, &row);
+	struct final k = {w, site, t, now};
 
-		if (e && e != ERR_DAMAGED)
-			break;
-		if (!e && row.arrival && row.addressee == site) {
-			oracle_standing(w->oracle, site, &row.id, row.place_arrival != 0, ended(&row));
-			tell_expiry(w, site, t, &row, now);
-		}
-		id = row.id;
-		addressee = row.addressee + 1u;
-		if (addressee > UINT16_MAX)
-			break;
-	}
+	look(w, journal_get(w, site), t);
+	msgs_each(t, NULL, tell_standing, &k);
 	oracle_site_final(w->oracle, site);
 	txn_abort(t);
 }
 
 void witness_receipts(struct witness *w, uint16_t site, struct store *store)
 {
-	struct msg_row row;
-	struct msgid id = {{0}};
 	struct txn *t = NULL;
-	uint32_t addressee = 0;
 
 	if (txn_begin(store, false, &t))
 		return;
-	for (;;) {
-		enum err e = store_msg_from(t, &id, (uint16_t)addressee, &row);
+	struct final k = {.w = w, .site = site, .t = t};
 
-		if (e && e != ERR_DAMAGED)
-			break;
-		if (!e && row.arrival && row.originator == site)
-			oracle_receipt(w->oracle, site, row.addressee, &row.id, ended(&row));
-		id = row.id;
-		addressee = row.addressee + 1u;
-		if (addressee > UINT16_MAX)
-			break;
-	}
+	msgs_each(t, NULL, tell_receipt, &k);
 	txn_abort(t);
 }

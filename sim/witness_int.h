@@ -14,6 +14,7 @@ struct journal {
 	uint16_t site;
 	bool fresh;                  /* replaced: read anew from the first entry */
 	bool damaged;                /* a bit was flipped in it */
+	size_t n_damaged;            /* records that its node has found damaged */
 	uint64_t seen;               /* arrival number */
 	size_t n_streams, cap_streams;
 	struct stream_name *streams; /* by local number */
