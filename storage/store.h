@@ -309,21 +309,23 @@ struct conflict_row {
 };
 void store_conflict_put(struct txn *t, const struct conflict_row *row);
 MUST_USE enum err store_conflict_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct conflict_row *out);
-/* The first at or after (id, addressee). ERR_NOT_FOUND at the end; ERR_DAMAGED, with both filled from the key. */
+/* The first at or after (id, addressee). ERR_NOT_FOUND at the end; ERR_DAMAGED, with both filled from the key; ERR_IO where
+ * there is no way on. */
 MUST_USE enum err store_conflict_from(struct txn *t, const struct msgid *id, uint16_t addressee, struct conflict_row *out);
 
-/* Stream epoch keys that others gave to us after the fact, as grants: for the entries after the stream's grant `number`. */
+/* Stream epoch keys that others gave to us after the fact, as grants of up to LIMIT_ENVELOPE_BYTES: for the entries after the stream's grant `number`. */
 void store_handed_put(struct txn *t, uint32_t stream, uint64_t number, struct view grant);
 MUST_USE enum err store_handed_get(struct txn *t, uint32_t stream, uint64_t number, struct view *grant);
 
 /* Messages of which something was reported under an order that is not known here yet. */
 void store_order_wait_put(struct txn *t, const struct hash *order, const struct msgid *id, uint16_t addressee);
 void store_order_wait_del(struct txn *t, const struct hash *order, const struct msgid *id, uint16_t addressee);
-/* The first of that order at or after (id, addressee), which become its own. ERR_NOT_FOUND. */
+/* The first of that order at or after (id, addressee), which become its own. ERR_NOT_FOUND; ERR_IO where there is no way on. A
+ * record whose check does not fit is found as well: it only says where to look. */
 MUST_USE enum err store_order_wait_from(struct txn *t, const struct hash *order, struct msgid *id, uint16_t *addressee);
 
 /* Signed segments that say something else than what is held under the same numbers: kept for a person. Not more than `max` a stream
- * are kept; false when this one was not. */
+ * are kept; false when this one was not, true also when it was kept before. */
 bool store_branch_put(struct txn *t, uint32_t stream, uint64_t first, const struct hash *hash, struct view segment, unsigned max);
 MUST_USE enum err store_branch_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, uint64_t first, const struct hash *hash), void *arg);
 
@@ -337,7 +339,9 @@ MUST_USE enum err store_quarantine_each(struct txn *t, enum err (*fn)(void *arg,
 struct redo_row { uint32_t stream; uint64_t next, upto; };
 void store_redo_put(struct txn *t, const struct redo_row *row); /* one a stream: a second replaces the first */
 void store_redo_del(struct txn *t, uint32_t stream);
-MUST_USE enum err store_redo_each(struct txn *t, enum err (*fn)(void *arg, const struct redo_row *row), void *arg);
+/* The first at or after stream. ERR_NOT_FOUND at the end; ERR_DAMAGED, with out->stream filled from the key; ERR_IO where there is
+ * no way on. */
+MUST_USE enum err store_redo_from(struct txn *t, uint32_t stream, struct redo_row *out);
 
 /* Records found damaged when read: shown, not served. */
 void store_damage_put(struct txn *t, uint64_t arrival, struct wall found, const char *what);

@@ -222,22 +222,19 @@ void store_redo_del(struct txn *t, uint32_t stream)
 	record_del(t, &k);
 }
 
-enum err store_redo_each(struct txn *t, enum err (*fn)(void *arg, const struct redo_row *row), void *arg)
+enum err store_redo_from(struct txn *t, uint32_t stream, struct redo_row *out)
 {
-	struct key all = key_table(TABLE_REDO);
-	struct walk w = walk_begin(t, &all);
-	enum err damage = ERR_OK;
-	while (walk_next_good(&w, &damage)) {
-		struct redo_row row;
-		enum err e = codec_redo_read(w.key, &w.row, &row);
-		if (e == ERR_DAMAGED) {
-			damage = e;
-			continue;
-		}
-		if (!e)
-			e = fn(arg, &row);
-		if (e)
-			return e;
-	}
-	return w.err ? w.err : damage;
+	struct key at = key_redo(stream);
+	struct view key = {0};
+	struct rd r;
+	enum err e = record_from(t, &at, 1, &key, &r);
+	if (e && (e != ERR_DAMAGED || !key.len))
+		return e == ERR_DAMAGED ? ERR_IO : e;
+	struct rd k = key_fields(key);
+	stream = rd_u32(&k);
+	if (!e)
+		e = codec_redo_read(key, &r, out);
+	if (e)
+		*out = (struct redo_row){.stream = stream};
+	return e;
 }
