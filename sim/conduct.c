@@ -195,6 +195,7 @@ static void report(struct run_parts *p)
 	const char *unsupported[UNSUPPORTED_MOST];
 	struct run r = {
 		.drill = p->drill->name, .title = p->drill->about, .repeat = p->how->repeat, .seed = p->how->seed,
+		.start = p->drill->start, .utc_offset_us = p->drill->utc_offset_us,
 		.virtual_us = world_now(p->world).us, .events = world_counts(p->world)->events, .sites = world_sites(p->world), .links = p->n_links,
 		.frames = world_counts(p->world)->frames, .unsupported = unsupported, .cut_short = p->cut_short, .roster = world_roster(p->world),
 		.story = &p->story, .oracle = watch_oracle(p->watch), .series = watch_series(p->watch),

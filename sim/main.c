@@ -151,12 +151,32 @@ static enum err read_drill(struct options *o, struct drill **d, struct errmsg *m
 	return e;
 }
 
-static void repeat_command(const struct options *o, uint64_t seed, char *out, size_t size)
+/* As a shell reads it: in quotes when it holds more than letters, digits and a few marks. */
+static void add_word(struct buf *b, const char *word)
 {
-	size_t n = (size_t)snprintf(out, size, "estafette-sim run %s --seed %" PRIu64, o->file, seed);
+	bool plain = word[0] && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:=%@")] == '\0';
 
-	for (size_t i = 0; i < o->n_sets && n < size; i++)
-		n += (size_t)snprintf(out + n, size - n, " --set %s", o->sets[i]);
+	for (const char *p = plain ? "" : "'"; *p; p++)
+		buf_add_u8(b, (uint8_t)*p);
+	for (const char *p = word; *p; p++)
+		buf_add(b, !plain && *p == '\'' ? view_str("'\\''") : view_of(p, 1));
+	for (const char *p = plain ? "" : "'"; *p; p++)
+		buf_add_u8(b, (uint8_t)*p);
+}
+
+static void repeat_command(const struct options *o, uint64_t seed, struct buf *b)
+{
+	char text[40];
+
+	buf_add(b, view_str("estafette-sim run "));
+	add_word(b, o->file);
+	snprintf(text, sizeof text, " --seed %" PRIu64, seed);
+	buf_add(b, view_str(text));
+	for (size_t i = 0; i < o->n_sets; i++) {
+		buf_add(b, view_str(" --set "));
+		add_word(b, o->sets[i]);
+	}
+	buf_add_u8(b, 0);
 }
 
 /* ---- one run ----------------------------------------------------------------------------------------------------------- */
@@ -202,15 +222,17 @@ static int64_t probe_of(const struct options *o, const struct drill *d, uint64_t
 
 static int run_seed(const struct options *o, const struct drill *d, uint64_t seed, struct ended *x)
 {
-	char repeat[4096];
+	struct buf command = BUF_EMPTY;
 	struct drill *drawn = NULL;
+
+	repeat_command(o, seed, &command);
+	const char *repeat = buf_ok(&command) ? (const char *)command.ptr : "";
 	struct conduct c = {
 		.seed = seed, .repeat = repeat, .suite = suite_of(d, seed), .probe_us = probe_of(o, d, seed), .interrupted = &interrupted,
 		.progress = isatty(2) && !o->sweep ? stderr : NULL, .stop_at_failure = o->sweep, .outcome = show, .arg = x,
 	};
 
 	*x = (struct ended){.o = o};
-	repeat_command(o, seed, repeat, sizeof repeat);
 	enum err e = conduct_draw(d, seed, &drawn, &x->m);
 
 	if (!e)
@@ -220,6 +242,7 @@ static int run_seed(const struct options *o, const struct drill *d, uint64_t see
 		fprintf(stderr, "estafette-sim: %s\n", x->m.text);
 	else if (!x->ok && o->sweep && !x->cut_short)
 		fprintf(stderr, "estafette-sim: seed %" PRIu64 " failed: repeat it with: %s\n", seed, repeat);
+	buf_release(&command);
 	return e || !x->ok ? EXIT_BROKEN : EXIT_DONE;
 }
 

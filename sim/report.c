@@ -11,6 +11,19 @@ bool run_ok(const struct run *r)
 	return v.ok && !r->cut_short;
 }
 
+bool run_began(const struct run *r, char out[RUN_BEGAN_BYTES])
+{
+	struct wall local = {r->start.us + r->utc_offset_us};
+	int64_t minutes = (r->utc_offset_us < 0 ? -r->utc_offset_us : r->utc_offset_us) / (60 * US_PER_S);
+	char text[WALL_TEXT_BYTES];
+
+	if (r->start.us == 0)
+		return false;
+	wall_format(local, 0, text);
+	snprintf(out, RUN_BEGAN_BYTES, "%.10s %.5s (UTC%c%02d:%02d)", text, text + 11, r->utc_offset_us < 0 ? '-' : '+', (int)(minutes / 60), (int)(minutes % 60));
+	return true;
+}
+
 /* ---- text ---------------------------------------------------------------------------------------------------- */
 
 static void print_seconds(FILE *out, const char *what, int64_t us)
@@ -65,6 +78,7 @@ static void print_counts(const char *title, const uint64_t *counts, unsigned n, 
 void report_text(const struct run *r, FILE *out)
 {
 	struct verdict v;
+	char began[RUN_BEGAN_BYTES];
 
 	oracle_verdict(r->oracle, &v);
 	if (!r->story->follow)
@@ -72,6 +86,8 @@ void report_text(const struct run *r, FILE *out)
 	fprintf(out, "\n%s%s%s\n", r->drill, r->title && r->title[0] ? ": " : "", r->title ? r->title : "");
 	fprintf(out, "  seed %" PRIu64 ", %.1f h of virtual time in %.1f s, %" PRIu64 " sites, %" PRIu64 " events\n  trace %s\n", r->seed,
 		(double)r->virtual_us / 3600e6, r->wall_s, r->sites, r->events, r->trace);
+	if (run_began(r, began))
+		fprintf(out, "  begins %s; all times count from there\n", began);
 	if (r->cut_short)
 		fprintf(out, "  CUT SHORT: what follows holds for what was seen\n");
 	fprintf(out, "  messages (one for each addressee): %" PRIu64 " accepted, %" PRIu64 " read, %" PRIu64 " refused, %" PRIu64 " expired, %" PRIu64

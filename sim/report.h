@@ -28,6 +28,8 @@ struct run {
 	const char *drill;            /* name of the drill */
 	const char *title;            /* one line on what it is about; may be empty */
 	const char *repeat;           /* the command that repeats it: "estafette-sim run conf/drills/x.conf --seed 7" */
+	struct wall start;            /* the true time at virtual time 0; 0: not said */
+	int64_t utc_offset_us;        /* of local time */
 	uint64_t seed;
 	char trace[65];               /* trace hash, hexadecimal */
 	int64_t virtual_us;
@@ -44,6 +46,9 @@ struct run {
 };
 /* True when no promise was broken and no expectation missed; a run that was cut short is not ok. */
 bool run_ok(const struct run *r);
+#define RUN_BEGAN_BYTES 64
+/* When it began, in local time: "2021-07-14 00:00 (UTC+02:00)". False when that is not said. */
+bool run_began(const struct run *r, char out[RUN_BEGAN_BYTES]);
 void report_text(const struct run *r, FILE *out);
 /* One object on one line; members of COMMANDS.md and, added, broken, promises, expectations, coverage, cut_short, repeat. */
 void report_json(const struct run *r, FILE *out);

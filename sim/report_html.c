@@ -10,24 +10,35 @@
 #define BUILD_VERSION "?"
 #endif
 
+/* Colours by name, once for light and once for dark screens. */
+static const char colours[] =
+	":root{color-scheme:light dark;--ink:#1b2733;--soft:#5a6b7b;--paper:#f4f6f8;--card:#fff;--rule:#dde4ea;--head:#eef2f5;--good:#1f7a4d;--bad:#b3261e;"
+	"--lane:#f2f5f8;--down:#e7a9a4;--up:#a9d3bd;--depth:#5b8fc4;--peak:#34618e;--plan:#fff8e6;--fault:#fff3ec;--broken:#fbe3e1;--expect:#eef6f1}"
+	"@media(prefers-color-scheme:dark){:root{--ink:#dbe4ec;--soft:#93a4b3;--paper:#11181f;--card:#1a232c;--rule:#2d3a46;--head:#222d38;--good:#58c08c;--bad:#ff8a80;"
+	"--lane:#222c36;--down:#8a413c;--up:#2c5c46;--depth:#5b8fc4;--peak:#8fb8e0;--plan:#2c2818;--fault:#33231a;--broken:#4a2020;--expect:#1a2c24}}";
+
 static const char style[] =
-	"body{font:15px/1.45 system-ui,sans-serif;color:#1b2733;background:#f4f6f8;margin:0}"
+	"body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0}"
 	"main{max-width:1180px;margin:0 auto;padding:24px}"
-	"h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:28px 0 8px;border-bottom:1px solid #cfd8df;padding-bottom:4px}"
+	"h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:28px 0 8px;border-bottom:1px solid var(--rule);padding-bottom:4px}"
 	".badge{display:inline-block;padding:3px 12px;border-radius:4px;color:#fff;font-weight:600;margin-left:12px;font-size:16px;vertical-align:3px}"
 	".good{background:#1f7a4d}.wrong{background:#b3261e}.cut{background:#9a6700}"
-	".figures{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}.figures div{background:#fff;border:1px solid #dde4ea;border-radius:6px;padding:8px 14px;min-width:96px}"
-	".figures b{display:block;font-size:20px}.figures span{color:#5a6b7b;font-size:13px}"
-	"table{border-collapse:collapse;width:100%;background:#fff;border:1px solid #dde4ea}th,td{text-align:left;padding:5px 10px;border-bottom:1px solid #e8edf1;vertical-align:top}"
-	"th{background:#eef2f5;font-weight:600}td.n{text-align:right;white-space:nowrap}.ok{color:#1f7a4d;font-weight:600}.bad{color:#b3261e;font-weight:600}.none{color:#74818d}"
-	".small{color:#5a6b7b;font-size:13px}code{background:#e8edf1;padding:1px 5px;border-radius:3px;font-size:13px;overflow-wrap:anywhere}"
-	"svg{width:100%;background:#fff;border:1px solid #dde4ea;display:block}svg text{font:12px system-ui,sans-serif;fill:#1b2733}"
-	"svg .name{text-anchor:end;font-weight:600}svg .link{text-anchor:end;font-size:10px}svg .axis{text-anchor:middle;fill:#5a6b7b;font-size:10px}"
-	"svg .peak{fill:#34618e;font-size:11px}svg .peakf{fill:#b3261e;font-size:11px}.grid{stroke:#5a6b7b;stroke-opacity:.18}"
-	".lane{fill:#f2f5f8}.down{fill:#e7a9a4}.up{fill:#a9d3bd}.depth{fill:#5b8fc4;fill-opacity:.75;stroke:none}.flash{fill:none;stroke:#b3261e;stroke-width:1.4}"
-	"td.time{white-space:nowrap;font-variant-numeric:tabular-nums;color:#43525f}tr.plan td{background:#fff8e6}tr.fault td{background:#fff3ec}tr.broken td{background:#fbe3e1;font-weight:600}"
-	"tr.expect td{background:#eef6f1}tr.link td,tr.note td{color:#5a6b7b;font-size:13px}details{background:#fff;border:1px solid #dde4ea;padding:4px 10px}"
-	".key i{display:inline-block;width:14px;height:10px;margin:0 5px 0 14px}";
+	".figures{display:flex;flex-wrap:wrap;gap:10px;margin:16px 0}.figures div{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:8px 14px;min-width:96px}"
+	".figures b{display:block;font-size:20px}.figures span{color:var(--soft);font-size:13px}"
+	"table{border-collapse:collapse;width:100%;background:var(--card);border:1px solid var(--rule)}"
+	"th,td{text-align:left;padding:5px 10px;border-bottom:1px solid var(--rule);vertical-align:top}"
+	"th{background:var(--head);font-weight:600}td.n{text-align:right;white-space:nowrap}.ok{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}.none{color:var(--soft)}"
+	".small{color:var(--soft);font-size:13px}code{background:var(--head);padding:1px 5px;border-radius:3px;font-size:13px;overflow-wrap:anywhere}"
+	/* A picture that is wider than the screen is moved under it, not made unreadable. */
+	".wide{overflow-x:auto;background:var(--card);border:1px solid var(--rule)}svg{width:100%;min-width:900px;display:block}svg text{font:12px system-ui,sans-serif;fill:var(--ink)}"
+	"svg .name{text-anchor:end;font-weight:600}svg .link{text-anchor:end;font-size:10px}svg .axis{text-anchor:middle;fill:var(--soft);font-size:10px}"
+	"svg .peak{fill:var(--peak);font-size:11px}svg .peakf{fill:var(--bad);font-size:11px}.grid{stroke:var(--soft);stroke-opacity:.25}"
+	".lane{fill:var(--lane)}.down{fill:var(--down)}.up{fill:var(--up)}.depth{fill:var(--depth);fill-opacity:.75;stroke:none}.flash{fill:none;stroke:var(--bad);stroke-width:1.4}"
+	"td.time{white-space:nowrap;font-variant-numeric:tabular-nums;color:var(--soft)}tr.plan td{background:var(--plan)}tr.fault td{background:var(--fault)}"
+	"tr.broken td{background:var(--broken);font-weight:600}tr.expect td{background:var(--expect)}tr.link td,tr.note td{color:var(--soft);font-size:13px}"
+	"details{background:var(--card);border:1px solid var(--rule);padding:4px 10px}"
+	".key i{display:inline-block;width:14px;height:10px;margin-right:5px}.key span{display:inline-block;margin-right:16px}.key i.k1{background:var(--depth)}.key i.k2{background:var(--bad)}.key i.k3{background:var(--down)}.key i.k4{background:var(--up)}"
+	"@media(max-width:640px){main{padding:12px}.badge{display:table;margin:6px 0}th,td{padding:4px 5px}table{font-size:14px}td.time{white-space:normal}}";
 
 static void figure(FILE *out, const char *value, const char *what)
 {
@@ -57,19 +68,45 @@ static void figure_time(FILE *out, int64_t us, const char *what)
 	figure(out, text, what);
 }
 
-static void head(const struct run *r, const struct verdict *v, FILE *out)
+static const char *badge_class(const struct run *r, const struct verdict *v)
 {
-	fputs("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>", out);
-	html_text(out, r->drill);
-	fprintf(out, "</title><style>%s</style><main><h1>", style);
-	html_text(out, r->drill);
-	fprintf(out, "<span class=\"badge %s\">%s</span></h1><p>", !v->ok ? "wrong" : r->cut_short ? "cut" : "good",
-		!v->ok ? (v->first_broken[0] == 'e' && strncmp(v->first_broken, "expected", 8) == 0 ? "not as expected" : "a promise was broken") : r->cut_short ? "cut short" : "all promises kept");
-	html_text(out, r->title);
-	fprintf(out, "</p><p class=small>seed %" PRIu64 " &#183; estafette %s &#183; %.1f h of virtual time &#183; %" PRIu64 " sites, %" PRIu64
-		     " links &#183; %" PRIu64 " events &#183; trace <code>%.16s</code>%s%s%s</p>",
-		r->seed, BUILD_VERSION, (double)r->virtual_us / 3600e6, r->sites, r->links, r->events, r->trace,
-		r->repeat ? "<br>again: <code>" : "", r->repeat ? r->repeat : "", r->repeat ? "</code>" : "");
+	return !v->ok ? "wrong" : r->cut_short ? "cut" : "good";
+}
+
+static const char *badge_text(const struct run *r, const struct verdict *v)
+{
+	if (v->ok)
+		return r->cut_short ? "cut short" : "all promises kept";
+	return strncmp(v->first_broken, "expected", 8) == 0 ? "not as expected" : "a promise was broken";
+}
+
+/* When all that began, by the clock on the wall, and which run it was. */
+static void which_run(const struct run *r, FILE *out)
+{
+	char began[RUN_BEGAN_BYTES];
+
+	fputs("<p class=small>", out);
+	if (run_began(r, began))
+		fprintf(out, "begins %s; all times count from there<br>", began);
+	fprintf(out, "seed %" PRIu64 " &#183; estafette %s &#183; %.1f h of virtual time &#183; %" PRIu64 " sites, %" PRIu64
+		     " links &#183; %" PRIu64 " events &#183; trace <code>%.16s</code>",
+		r->seed, BUILD_VERSION, (double)r->virtual_us / 3600e6, r->sites, r->links, r->events, r->trace);
+	if (r->repeat) {
+		fputs("<br>again: <code>", out);
+		html_text(out, r->repeat);
+		fputs("</code>", out);
+	}
+	fputs("</p>", out);
+}
+
+/* What must not be missed by who reads no further. */
+static void warnings(const struct run *r, const struct verdict *v, FILE *out)
+{
+	size_t n, skipped = 0;
+	const struct expectation *e = oracle_expectations(r->oracle, &n);
+
+	for (size_t i = 0; i < n; i++)
+		skipped += e[i].skipped;
 	if (r->cut_short)
 		fputs("<p class=bad>The run was cut short: all that follows holds for what was seen.</p>", out);
 	if (!v->ok) {
@@ -77,6 +114,17 @@ static void head(const struct run *r, const struct verdict *v, FILE *out)
 		html_text(out, v->first_broken);
 		fputs("</p>", out);
 	}
+	if (!r->n_unsupported)
+		return;
+	fputs("<p><b>This version cannot do: ", out);
+	for (size_t i = 0; i < r->n_unsupported; i++)
+		fprintf(out, "%s%s", i ? ", " : "", r->unsupported[i]);
+	fprintf(out, ".</b> These events did nothing, and %zu expectation%s that need%s them %s not judged.</p>", skipped, skipped == 1 ? "" : "s",
+		skipped == 1 ? "s" : "", skipped == 1 ? "was" : "were");
+}
+
+static void figures(const struct verdict *v, FILE *out)
+{
 	fputs("<div class=figures>", out);
 	figure_count(out, v->accepted, "accepted");
 	figure_count(out, v->read, "read");
@@ -89,6 +137,20 @@ static void head(const struct run *r, const struct verdict *v, FILE *out)
 	figure_time(out, v->flash_p99_us, "FLASH, 99 % within");
 	figure_time(out, v->converged_us, "until all agreed");
 	fputs("</div>\n", out);
+}
+
+static void head(const struct run *r, const struct verdict *v, FILE *out)
+{
+	fputs("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>", out);
+	html_text(out, r->drill);
+	fprintf(out, "</title><style>%s%s</style><main><h1>", colours, style);
+	html_text(out, r->drill);
+	fprintf(out, "<span class=\"badge %s\">%s</span></h1><p>", badge_class(r, v), badge_text(r, v));
+	html_text(out, r->title);
+	fputs("</p>", out);
+	which_run(r, out);
+	warnings(r, v, out);
+	figures(v, out);
 }
 
 static void promises(const struct run *r, const struct verdict *v, FILE *out)
@@ -189,10 +251,10 @@ static void page(const struct run *r, FILE *out)
 	head(r, &v, out);
 	promises(r, &v, out);
 	if (r->series) {
-		fputs("<h2>Queues</h2><p class=\"small key\"><i style=\"background:#5b8fc4\"></i>messages waiting for the desks of a site, wherever they are held; each row to its own peak"
-		      "<i style=\"background:#b3261e\"></i>age of the oldest FLASH not yet read, one scale for all<i style=\"background:#e7a9a4\"></i>the site is down</p>\n", out);
+		fputs("<h2>Queues</h2><p class=\"small key\"><span><i class=k1></i>messages waiting for the desks of a site, wherever they are held; each row to its own peak (at least 20)</span>"
+		      "<span><i class=k2></i>age of the oldest FLASH not yet read, one scale for all</span><span><i class=k3></i>the site is down</span></p>\n", out);
 		svg_sites(r, out);
-		fputs("<h2>Links</h2>\n", out);
+		fputs("<h2>Links</h2><p class=\"small key\"><span><i class=k4></i>the two sites are connected, over whatever bearer</span><span><i class=k3></i>they are not</span></p>\n", out);
 		svg_links(r, out);
 		fputs("<h2>Who served which queues</h2>\n", out);
 		table_served(r, out);

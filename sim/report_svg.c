@@ -175,7 +175,7 @@ void svg_sites(const struct run *r, FILE *out)
 
 		flash_most = f > flash_most ? f : flash_most;
 	}
-	fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=img>", LEFT + WIDTH + RIGHT, height);
+	fprintf(out, "<div class=wide><svg viewBox=\"0 0 %d %d\" role=img aria-label=\"queues and oldest FLASH of each site\">", LEFT + WIDTH + RIGHT, height);
 	for (size_t i = 0; i < n; i++) {
 		size_t site = order[i].site;
 		const uint32_t *depth = s->depth + site * SERIES_SAMPLES, *flash = s->flash_s + site * SERIES_SAMPLES;
@@ -194,7 +194,7 @@ void svg_sites(const struct run *r, FILE *out)
 			peak(depth, s->n), LEFT + WIDTH + 8, y - 5, age);
 	}
 	axis(r, out, height);
-	fputs("</svg>\n", out);
+	fputs("</svg></div>\n", out);
 	if (n < s->n_sites)
 		fprintf(out, "<p class=small>%zu of %zu sites are shown: those that were down, and those with the longest queues.</p>\n", n, s->n_sites);
 	free(order);
@@ -263,7 +263,7 @@ void svg_links(const struct run *r, FILE *out)
 	int height = 20 + (int)n * LINK_ROW;
 
 	if (n) {
-		fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=img>", LEFT + WIDTH + RIGHT, height);
+		fprintf(out, "<div class=wide><svg viewBox=\"0 0 %d %d\" role=img aria-label=\"when links were down\">", LEFT + WIDTH + RIGHT, height);
 		for (size_t i = 0; i < n; i++) {
 			double y = 20 + (double)i * LINK_ROW;
 
@@ -274,7 +274,7 @@ void svg_links(const struct run *r, FILE *out)
 				name_of(r, v[i].a), name_of(r, v[i].b), LEFT + WIDTH + 8, y + 10, v[i].downs, down);
 		}
 		axis(r, out, height);
-		fputs("</svg>\n", out);
+		fputs("</svg></div>\n", out);
 	}
 	fprintf(out, "<p class=small>%zu of %" PRIu64 " links were down at some time%s.%s</p>\n", all, r->links, n < all ? "; those that were down the longest are shown" : "",
 		r->series->changes_dropped ? " So much changed that the last part is not in the picture." : "");
@@ -338,7 +338,7 @@ void table_served(const struct run *r, FILE *out)
 	const struct series *s = r->series;
 	size_t whole = 0;
 
-	fputs("<table><tr><th>queues of</th><th>served by</th><th>copies held by</th></tr>\n", out);
+	fputs("<div class=wide><table><tr><th>queues of</th><th>served by</th><th>copies held by</th></tr>\n", out);
 	for (size_t i = 0; i < r->roster->n_sites; i++) {
 		size_t downs = 0;
 
@@ -349,5 +349,5 @@ void table_served(const struct run *r, FILE *out)
 		else
 			whole++;
 	}
-	fprintf(out, "</table>\n<p class=small>%zu sites served their own queues the whole time.</p>\n", whole);
+	fprintf(out, "</table></div>\n<p class=small>%zu sites served their own queues the whole time.</p>\n", whole);
 }
