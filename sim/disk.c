@@ -146,6 +146,8 @@ static enum err verdict(struct disk *d)
 
 	d->fail_next = ERR_OK;
 	d->commits++;
+	if (!e && d->fail_in && --d->fail_in == 0)
+		e = d->fail_with;
 	if (!e && d->full)
 		e = ERR_FULL;
 	if (e) {

@@ -16,6 +16,8 @@ struct disk {
 	const struct kv_ops *real;
 	struct store *store;        /* NULL: nothing attached */
 	enum err fail_next;         /* the next commit fails with it */
+	int fail_in;                /* so many commits from now one fails with fail_with; 0: none */
+	enum err fail_with;
 	bool full;
 	int64_t quota;              /* 0: no bound, and nothing is counted */
 	int64_t used, growing;      /* bytes of keys and values; what the open transaction adds */

@@ -328,6 +328,7 @@ static int shrink_seed(const struct options *o, const struct drill *d, uint64_t 
 		e = shrink(drawn, still_fails, &s, SHRINK_RUNS, &small);
 	if (!e && small) {
 		/* What the seed decided beside the faults belongs to the drill that is to fail again. */
+		small->seed = seed;
 		small->probe_us = s.probe_us;
 		small->real_crypto = s.suite == &crypt_suite_real;
 	}

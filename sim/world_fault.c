@@ -107,8 +107,8 @@ void world_disk_slow(struct world *w, size_t site, int64_t commit_us)
 
 void world_commit_fails(struct world *w, size_t site, int count, enum err e)
 {
-	w->node[site].fail_in = count > 0 ? count : 1;
-	w->node[site].fail_with = e;
+	w->node[site].disk.fail_in = count > 0 ? count : 1;
+	w->node[site].disk.fail_with = e;
 }
 
 bool world_flip_bit(struct world *w, size_t site)
@@ -233,7 +233,7 @@ static void heal_site(struct world *w, struct node *n)
 	world_disk_full(w, n->index, false);
 	world_disk_quota(w, n->index, 0);
 	world_disk_slow(w, n->index, 0);
-	n->fail_in = 0;
+	n->disk.fail_in = 0;
 	n->disk.fail_next = ERR_OK;
 	world_clock_drift(w, n->index, 0);
 	world_clock_offset(w, n->index, 0);

@@ -81,8 +81,6 @@ struct node {
 	enum crash_how crash_next; /* CRASH_BEFORE_COMMIT or _AFTER_COMMIT; CRASH_NOW: none */
 	const char *crash_why;
 	bool crash_power;
-	int fail_in;               /* commits until fail_with; 0: none */
-	enum err fail_with;
 	struct image *image;
 	struct mono image_at;
 	uint32_t serial;           /* of the roster it has */

@@ -267,8 +267,6 @@ static void arm_disk(struct node *n)
 {
 	if (n->crash_next == CRASH_BEFORE_COMMIT)
 		n->disk.fail_next = ERR_SYNC;
-	else if (n->fail_in && --n->fail_in == 0)
-		n->disk.fail_next = n->fail_with;
 }
 
 static void self_ended(struct world *w, struct node *n, enum err e)
