@@ -56,12 +56,28 @@ static int judge_nothing(struct cli *cli, estafette *h, const struct show *s)
 	return EXIT_OK;
 }
 
+/* Orders have more members than a screen has columns: people get those that they act on. */
+static int order_row(void *arg, const struct estafette_member *m, size_t n)
+{
+	static const char *const columns[] = {"id", "kind", "site", "epoch", "state", "assignments", "issuer", "exercise", "reason", "why", "waits"};
+	struct estafette_member some[sizeof columns / sizeof columns[0]];
+	struct output *o = arg;
+	size_t k = 0;
+	if (o->cli->json)
+		return output_row(o, m, n);
+	for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
+		for (size_t i = 0; i < n; i++)
+			if (strcmp(m[i].name, columns[c]) == 0)
+				some[k++] = m[i];
+	return output_row(o, some, k);
+}
+
 static int show_once(struct cli *cli, estafette *h, const struct show *s)
 {
 	struct output o;
 	output_begin(&o, cli);
 	o.upright = strcmp(s->what, "status") == 0;
-	int st = estafette_show(h, s->what, s->queue, s->id, output_row, &o, ANSWER_MS);
+	int st = estafette_show(h, s->what, s->queue, s->id, strcmp(s->what, "orders") == 0 ? order_row : output_row, &o, ANSWER_MS);
 	int judged = st == ESTAFETTE_OK && o.rows == 0 ? judge_nothing(cli, h, s) : EXIT_OK;
 	int status = output_end(&o, st == ESTAFETTE_OK && judged == EXIT_OK ? nothing(s->what) : NULL);
 	if (judged != EXIT_OK)

@@ -12,6 +12,11 @@ int cmd_refuse(struct cli *cli, int argc, char **argv);
 int cmd_extend(struct cli *cli, int argc, char **argv);
 int cmd_cancel(struct cli *cli, int argc, char **argv);
 int cmd_release(struct cli *cli, int argc, char **argv);
+int cmd_relocate(struct cli *cli, int argc, char **argv);
+int cmd_handback(struct cli *cli, int argc, char **argv);
+int cmd_revoke(struct cli *cli, int argc, char **argv);
+int cmd_endorse(struct cli *cli, int argc, char **argv);
+int cmd_assist(struct cli *cli, int argc, char **argv);
 int cmd_show(struct cli *cli, int argc, char **argv);  /* argv[0] says what */
 int cmd_trace(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);

@@ -31,7 +31,7 @@ struct call {
 	struct estafette_submission s; /* SUBMIT with a body in pieces */
 	uint64_t sent;              /* bytes of it that went out */
 	uint32_t credit;            /* SUBMIT: pieces that may be sent unasked; TAKE: messages still to come */
-	show_row row;               /* SHOW */
+	show_row row;               /* SHOW, ORDER, ENDORSE */
 	void *row_arg;
 	bool stopped;               /* the row function said so */
 	struct piece *piece;        /* READ */

@@ -181,7 +181,7 @@ int show_a_row(struct estafette *h, struct call *c, struct view fields)
 	size_t n = 0;
 	bool named = false;
 	enum err e;
-	if (c->type != REQ_SHOW || c->row == NULL || c->stopped)
+	if (c->row == NULL || c->stopped)
 		return ESTAFETTE_OK;
 	memset(h->members, 0, sizeof h->members);
 	while ((e = request_next(&fields, &i)) == ERR_OK && n < SHOW_MEMBERS) {

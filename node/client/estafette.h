@@ -168,7 +168,7 @@ ESTAFETTE_API int estafette_read_body(estafette *h, const struct estafette_messa
 /* ---- what became of messages ------------------------------------------------------------------------------ */
 
 enum estafette_verdict {
-	ESTAFETTE_DO_ACK = 1,    /* read; text: by whom */
+	ESTAFETTE_DO_ACK = 1,    /* read, or a conflict signed off; text: by whom */
 	ESTAFETTE_DO_REFUSE = 2, /* text: the reason, required */
 	ESTAFETTE_DO_RETURN = 3, /* as if not taken */
 	ESTAFETTE_DO_EXTEND = 4, /* lease_us from now */
@@ -206,6 +206,35 @@ struct estafette_member {
  * stops (STOPPED). */
 ESTAFETTE_API int estafette_show(estafette *h, const char *what, const char *queue, const char *id,
                                  int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+
+/* ---- orders: who serves a site's queues -------------------------------------------------------------------------- */
+
+struct estafette_order {
+	size_t size;
+	const char *kind;            /* "relocate", "handback" or "revoke" */
+	const char *site;            /* the site that it is about */
+	const char *const *assign;   /* n_assign of them: SITE, SITE:QUEUE,.., SITE:area=A or SITE:share=N% */
+	size_t n_assign;
+	const char *const *without;  /* handback: n_without successors that are gone and not waited for */
+	size_t n_without;
+	const char *reason, *exercise; /* NULL for none */
+	int dry;                     /* nothing is signed: the rows say what it would do */
+};
+#define ESTAFETTE_ORDER_INIT { sizeof(struct estafette_order) }
+/* Gives an order in the name of the node's site. row, which may be NULL, is called as by estafette_show: once with the order
+ * (id, state, kind, site, epoch, votes, needs, why, hash), or for each row of a dry run, whose first member `part` is queue,
+ * successor, giver or summary. REFUSED with the code "busy": not now, ask again. */
+ESTAFETTE_API int estafette_order(estafette *h, const struct estafette_order *o,
+                                  int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+/* Endorses an order, named by the beginning of its id, in the name of the node's site; row gets the order as above. dry: nothing
+ * is signed, and after the order's row come rows with one member, blob: the signed order in base 64, in pieces. */
+ESTAFETTE_API int estafette_endorse(estafette *h, const char *order, int dry,
+                                    int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+/* Hands the node an endorsement that the network's authority signed (proto/README.md). */
+ESTAFETTE_API int estafette_endorse_signed(estafette *h, const void *endorsement, size_t n,
+                                           int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+/* Lends up to count messages (0: the node's choice) of one of the node's queues to a standby. *done, which may be NULL, gets how many. */
+ESTAFETTE_API int estafette_assist(estafette *h, const char *queue, const char *to, uint32_t count, uint32_t *done, int timeout_ms);
 
 #ifdef __cplusplus
 }

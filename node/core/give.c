@@ -166,6 +166,14 @@ static enum err check_change(const struct core *c, const struct order *o, struct
 	return ERR_OK;
 }
 
+static enum err check_roster(const struct core *c, const struct order *o, struct errmsg *m)
+{
+	struct errmsg why = {0};
+	enum err e = order_check(c->roster, o, &why);
+
+	return e ? err_set(m, e, "%s: %.350s", order_kind_name(o->kind), why.text) : ERR_OK;
+}
+
 static enum err judge(struct core *c, const struct asked *a, struct errmsg *m)
 {
 	const struct order *o = &a->order;
@@ -175,7 +183,7 @@ static enum err judge(struct core *c, const struct asked *a, struct errmsg *m)
 	if (!e)
 		e = check_successors(c, o, m);
 	if (!e)
-		e = order_check(c->roster, o, m);
+		e = check_roster(c, o, m);
 	if (!e)
 		e = check_double(c, o, m);
 	if (!e && !a->dry && give_behind(c, o, note, sizeof note))

@@ -1,0 +1,88 @@
+/* client_order.c - orders, endorsements, and a part of a queue lent. */
+#include "node/client/client.h"
+
+static int order_call(struct estafette *h, uint8_t type, show_row row, void *arg, struct call **out)
+{
+	if (h->fd < 0)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "the handle is not connected");
+	*out = call_new(h, type);
+	if (*out == NULL)
+		return client_nomem(h);
+	(*out)->row = row;
+	(*out)->row_arg = arg;
+	return ESTAFETTE_OK;
+}
+
+static int finish(struct estafette *h, struct call *c, struct request_writer *w, struct estafette_result *r, int timeout_ms)
+{
+	int st = call_begin(h, c, w);
+	return st == ESTAFETTE_OK ? call_finish(h, c, r, timeout_ms) : st;
+}
+
+int estafette_order(estafette *h, const struct estafette_order *o, show_row row, void *arg, int timeout_ms)
+{
+	struct request_writer w;
+	struct call *c = NULL;
+	if (o->size < sizeof *o || o->kind == NULL || o->site == NULL)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "an order needs its size, a kind and a site");
+	int st = order_call(h, REQ_ORDER, row, arg, &c);
+	if (st != ESTAFETTE_OK)
+		return st;
+	request_begin(&w, &h->out, REQ_ORDER, c->r.tag);
+	request_str(&w, F_WHAT, o->kind);
+	request_str(&w, F_TO, o->site);
+	for (size_t i = 0; i < o->n_assign; i++)
+		request_str(&w, F_ASSIGN, o->assign[i]);
+	for (size_t i = 0; i < o->n_without; i++)
+		request_str(&w, F_WITHOUT, o->without[i]);
+	request_str(&w, F_REASON, o->reason);
+	request_str(&w, F_EXERCISE, o->exercise);
+	if (o->dry)
+		request_u8(&w, F_DRY, 1);
+	return finish(h, c, &w, NULL, timeout_ms);
+}
+
+int estafette_endorse(estafette *h, const char *order, int dry, show_row row, void *arg, int timeout_ms)
+{
+	struct request_writer w;
+	struct call *c = NULL;
+	int st = order_call(h, REQ_ENDORSE, row, arg, &c);
+	if (st != ESTAFETTE_OK)
+		return st;
+	request_begin(&w, &h->out, REQ_ENDORSE, c->r.tag);
+	request_str(&w, F_WHAT, order);
+	if (dry)
+		request_u8(&w, F_DRY, 1);
+	return finish(h, c, &w, NULL, timeout_ms);
+}
+
+int estafette_endorse_signed(estafette *h, const void *endorsement, size_t n, show_row row, void *arg, int timeout_ms)
+{
+	struct request_writer w;
+	struct call *c = NULL;
+	int st = order_call(h, REQ_ENDORSE, row, arg, &c);
+	if (st != ESTAFETTE_OK)
+		return st;
+	request_begin(&w, &h->out, REQ_ENDORSE, c->r.tag);
+	request_field(&w, F_BLOB, view_of(endorsement, n));
+	return finish(h, c, &w, NULL, timeout_ms);
+}
+
+int estafette_assist(estafette *h, const char *queue, const char *to, uint32_t count, uint32_t *done, int timeout_ms)
+{
+	struct estafette_result r = ESTAFETTE_RESULT_INIT;
+	struct request_writer w;
+	struct call *c = NULL;
+	int st = order_call(h, REQ_ASSIST, NULL, NULL, &c);
+	if (st != ESTAFETTE_OK)
+		return st;
+	request_begin(&w, &h->out, REQ_ASSIST, c->r.tag);
+	request_str(&w, F_QUEUE, queue);
+	request_str(&w, F_TO, to);
+	if (count > 0)
+		request_u32(&w, F_COUNT, count);
+	st = finish(h, c, &w, &r, timeout_ms);
+	if (done != NULL)
+		*done = r.count;
+	return st;
+}
