@@ -143,7 +143,7 @@ struct order_case {
 	bool revoked;              /* under it its site counts as revoked: it or one before it is a revocation, and no handback came since */
 	char why[160];             /* of pending and refused; of superseded by whom */
 
-	/* order_settle's own while it works; `before` stays: the predecessor when it is here. */
+	/* order_settle's own while it works; `before` stays: the predecessor, when it is here and fits. */
 	struct order_case *before, *child, *sibling, *bucket, *next, *winner;
 };
 /* Settles the orders of one site and one kind of traffic. revoked (may be NULL): sites that do not count, as signers. From the first

@@ -194,12 +194,19 @@ static void append(struct settling *s, struct order_case *c)
 	s->last = &c->next;
 }
 
-static bool follows(const struct order_case *c, const struct order_case *before)
+/* What does not fit its predecessor is refused and has none: an epoch is its predecessor's plus one, so that there are no rings. */
+static struct order_case *predecessor(struct settling *s, struct order_case *c)
 {
-	return before->order->epoch + 1 == c->order->epoch;
+	struct order_case *before = c->order->epoch > 1 ? find(s, &c->order->before) : NULL;
+
+	if (!before || before->order->epoch + 1 == c->order->epoch)
+		return before;
+	say(c, ORDER_REFUSED, "its epoch is %u, but that of its predecessor %s is %u", c->order->epoch, id_text(&before->id).hex,
+	    before->order->epoch);
+	return NULL;
 }
 
-/* Every order behind its predecessor, in one list. An epoch is its predecessor's plus one, so there are no rings. */
+/* Every order behind its predecessor, in one list. */
 static void link_cases(struct settling *s)
 {
 	s->last = &s->first;
@@ -208,6 +215,7 @@ static void link_cases(struct settling *s)
 
 		c->before = c->child = c->sibling = c->next = c->winner = NULL;
 		c->on_chain = c->revoked = false;
+		c->state = ORDER_PENDING;
 		c->why[0] = '\0';
 		c->bucket = *b;
 		*b = c;
@@ -215,8 +223,8 @@ static void link_cases(struct settling *s)
 	for (size_t i = 0; i < s->n; i++) {
 		struct order_case *c = &s->cases[i];
 
-		c->before = c->order->epoch > 1 ? find(s, &c->order->before) : NULL;
-		if (!c->before || !follows(c, c->before)) {
+		c->before = predecessor(s, c);
+		if (!c->before) {
 			append(s, c);
 			continue;
 		}
@@ -235,11 +243,10 @@ static bool refused(const struct settling *s, struct order_case *c)
 {
 	const struct order_case *before = c->before;
 
+	if (c->state == ORDER_REFUSED)
+		return true;
 	if (c->check == ERR_REFUSED || (c->check && c->order->roster == s->r->serial))
 		say(c, ORDER_REFUSED, "it cannot be obeyed under roster %u: %s", s->r->serial, err_text(c->check));
-	else if (before && !follows(c, before))
-		say(c, ORDER_REFUSED, "its epoch is %u, but that of its predecessor %s is %u", c->order->epoch, id_text(&before->id).hex,
-		    before->order->epoch);
 	else if (before && before->state == ORDER_REFUSED)
 		say(c, ORDER_REFUSED, "its predecessor %s is refused", id_text(&before->id).hex);
 	else if (before && before->revoked && c->order->kind == ORDER_RELOCATE && order_leaves_home(c->order))
