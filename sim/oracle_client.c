@@ -385,12 +385,13 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 		oracle_rare(o, RARE_REFUSED);
 }
 
+/* The addressee is none: while it waits for a large body it has the entry and does not hold it. */
 static bool held_by_another(const struct oracle *o, const struct item *m)
 {
 	const struct ostream *s = &o->streams[m->stream];
 
 	for (size_t k = 0; k < s->n_holders; k++)
-		if (s->holders[k].site != s->name.originator && s->holders[k].held >= m->number)
+		if (s->holders[k].site != s->name.originator && s->holders[k].site != m->addressee && s->holders[k].held >= m->number)
 			return true;
 	return false;
 }
