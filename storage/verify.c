@@ -44,6 +44,9 @@ static const char *table_name(uint8_t table)
 		[TABLE_META] = "meta",         [TABLE_STREAM] = "stream",       [TABLE_QUEUE] = "queue",
 		[TABLE_ALARM] = "alarm",       [TABLE_DAMAGE] = "damage",       [TABLE_MISSING] = "missing",
 		[TABLE_LEASE] = "lease",       [TABLE_STATE] = "state",         [TABLE_ENTRY] = "entry",
+		[TABLE_CLOSING] = "closing",   [TABLE_CONFLICT] = "conflict",   [TABLE_HANDED] = "handed key",
+		[TABLE_ORDER_WAIT] = "report that waits", [TABLE_BRANCH] = "branch",
+		[TABLE_QUARANTINE] = "quarantine", [TABLE_REDO] = "work under way",
 		[TABLE_POSITION] = "position", [TABLE_HEAD] = "head",           [TABLE_GRANT] = "grant",
 		[TABLE_EXPIRY] = "expiry",     [TABLE_BODY_ROW] = "body row",   [TABLE_BODY_HASH] = "body hash",
 		[TABLE_STREAM_NAME] = "stream name", [TABLE_QUEUE_NAME] = "queue name",
@@ -255,7 +258,8 @@ static void verify_heads(struct pass *p)
 /* Tables that stand for themselves: only their checks. */
 static void verify_plain(struct pass *p)
 {
-	static const enum table plain[] = {TABLE_META, TABLE_ALARM, TABLE_DAMAGE, TABLE_STATE, TABLE_KEY, TABLE_STREAM_NAME, TABLE_QUEUE_NAME};
+	static const enum table plain[] = {TABLE_META, TABLE_ALARM, TABLE_DAMAGE, TABLE_STATE, TABLE_CLOSING, TABLE_ORDER_WAIT,
+	                                   TABLE_KEY, TABLE_STREAM_NAME, TABLE_QUEUE_NAME};
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
 		struct walk w = pass_table(p, plain[i]);
 		while (pass_next(p, &w))
@@ -294,6 +298,7 @@ static void run_passes(struct pass *p)
 	verify_stream_rows(p);
 	verify_bodies(p);
 	verify_indexes(p);
+	verify_takeover(p);
 	verify_plain(p);
 }
 

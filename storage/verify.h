@@ -15,7 +15,7 @@ struct verify_options {
 	bool (*progress)(void *arg, uint64_t entries, uint64_t of);
 	void *arg;
 };
-#define VERIFY_FINDINGS 16
+#define VERIFY_FINDINGS 17
 struct verify_result {
 	uint64_t entries, streams, heads, heads_unchecked, bodies, body_bytes, places, messages;
 	uint64_t wrong;                       /* how many things are wrong */

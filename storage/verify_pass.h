@@ -22,6 +22,7 @@ enum wrong {
 	WRONG_COUNT, /* a queue's counts */
 	WRONG_GRANT,
 	WRONG_EXPIRY,
+	WRONG_TAKEOVER, /* conflicts, branches, quarantine, work under way */
 	WRONG_UNKNOWN, /* a record of no table */
 	WRONG_KINDS
 };
@@ -66,5 +67,6 @@ struct stream_state *pass_stream(struct pass *p, uint32_t local); /* NULL: unkno
 void verify_entry_body(struct pass *p, const struct entry_row *row); /* verify_body.c */
 void verify_bodies(struct pass *p);
 void verify_indexes(struct pass *p); /* verify_index.c */
+void verify_takeover(struct pass *p); /* verify_takeover.c */
 
 #endif

@@ -19,4 +19,7 @@ void row_time(struct rows *r, const char *name, struct wall t); /* 0: null */
 void row_null(struct rows *r, const char *name);
 void row_list(struct rows *r, const char *name, const struct buf *items); /* a line each */
 
+/* What `show` answers, where it does not stand in show.c. */
+void show_conflicts(struct rows *r);
+
 #endif
