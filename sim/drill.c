@@ -306,6 +306,7 @@ enum err drill_set(struct drill *d, const char *key, const char *value, struct e
 				drill_settings[k].read(&ctx, s, &drill_settings[k], (char *)d + drill_settings[k].offset);
 		if (ctx.err == ERR_OK && (d->events || d->expects) && fit(d) != ERR_OK)
 			read_nomem(&ctx, s);
+		drill_bound_figures(d);
 		config_destroy(&cfg);
 		return ctx.err;
 	}

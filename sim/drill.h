@@ -207,6 +207,7 @@ struct drill_expect {
 	char message[DRILL_LABEL_BYTES + 1], state[LIMIT_NAME_BYTES + 1], kind[LIMIT_NAME_BYTES + 1];
 	int precedence;                      /* -1: all */
 	int64_t at_least, at_most;           /* at_most -1: no bound. Of read: percent */
+	int64_t figure;                      /* of accepted: what a table says of all; 0: none. The bounds follow it and the sample */
 	int64_t within_us;
 	int percentile;                      /* default 99 */
 	uint64_t needs;                      /* 1 << enum drill_do: skipped when one of these is not supported */

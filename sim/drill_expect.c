@@ -92,6 +92,7 @@ static const struct setting_spec expect_settings[] = {
 	{"precedence", read_precedence_or_all, AT(precedence)},
 	{"at-least", read_whole, AT(at_least), .max = INT32_MAX},
 	{"at-most", read_whole, AT(at_most), .max = INT32_MAX},
+	{"figure", read_whole, AT(figure), .min = 1, .max = INT32_MAX},
 	{"within", read_span, AT(within_us), .min = 1, .max = 366 * US_PER_DAY},
 	{"percentile", read_int, AT(percentile), .min = 50, .max = 100},
 	{"needs", read_needs, AT(needs)},
@@ -116,6 +117,7 @@ static const struct { const char *name; uint64_t must, may; } takes[] = {
 	{"precedence", B(READ_DELAY), SCOPED | B(WAITING)},
 	{"at-least", 0, COUNTS},
 	{"at-most", 0, COUNTS},
+	{"figure", 0, B(ACCEPTED)},
 	{"within", DELAYS | B(CONVERGED), 0},
 	{"percentile", 0, DELAYS},
 };
@@ -144,7 +146,13 @@ static bool check_settings(struct settings *ctx, const config_setting_t *s, cons
 
 static bool check_count(struct settings *ctx, const config_setting_t *s, const struct drill_expect *e)
 {
-	if (e->at_most < 0 && config_setting_get_member((config_setting_t *)s, "at-least") == NULL)
+	bool least = config_setting_get_member((config_setting_t *)s, "at-least") != NULL;
+
+	if (e->figure && (least || e->at_most >= 0))
+		return settings_fail(ctx, s, ERR_FORMAT, "figure: the bounds follow from it (take at-least and at-most away)");
+	if (e->figure)
+		return true;
+	if (e->at_most < 0 && !least)
 		return settings_fail(ctx, s, ERR_FORMAT, "at-most: missing, \"%s\" needs it or at-least (add at-most = ...;)", drill_what_name(e->what));
 	if (e->at_most >= 0 && e->at_most < e->at_least)
 		return settings_fail(ctx, s, ERR_RANGE, "at-most: less than at-least");
@@ -229,7 +237,31 @@ bool read_expects(struct settings *ctx, const config_setting_t *s, const struct 
 		if (!read_expect(ctx, config_setting_get_elem(s, (unsigned)i)))
 			return false;
 	sort_expects(drill_of(ctx));
+	drill_bound_figures(drill_of(ctx));
 	return n >= 0;
+}
+
+static int64_t root_of(int64_t x)
+{
+	int64_t r = 0;
+
+	for (int64_t bit = INT64_C(1) << 30; bit; bit >>= 1)
+		if ((r + bit) * (r + bit) <= x)
+			r += bit;
+	return r;
+}
+
+/* What comes at random has a variance like its mean. */
+void drill_bound_figures(struct drill *d)
+{
+	for (size_t i = 0; i < d->n_expects; i++) {
+		struct drill_expect *e = &d->expects[i];
+		int64_t mean = e->figure * d->sample_ppm / 1000000, most = 5 * (root_of(mean) + 1);
+		if (e->figure == 0)
+			continue;
+		e->at_least = mean > most ? mean - most : 0;
+		e->at_most = mean + most;
+	}
 }
 
 /* ---- labels, and backups ------------------------------------------------------------------------------------------ */

@@ -391,9 +391,11 @@ static void put_expect(struct buf *out, const struct drill *d, const struct dril
 	put_quoted(out, "kind", e->kind);
 	if (e->precedence >= 0)
 		put_quoted(out, "precedence", precedence_name((unsigned)e->precedence));
-	if (drill_expect_takes(e->what, "at-least"))
+	if (e->figure)
+		put(out, " figure = %" PRId64 ";", e->figure);
+	else if (drill_expect_takes(e->what, "at-least"))
 		put(out, " at-least = %" PRId64 ";", e->at_least);
-	if (e->at_most >= 0)
+	if (e->at_most >= 0 && !e->figure)
 		put(out, " at-most = %" PRId64 ";", e->at_most);
 	put_span_setting(out, "within", e->within_us);
 	if (drill_expect_takes(e->what, "percentile"))

@@ -62,6 +62,8 @@ bool drill_joined(const struct drill *d, const struct drill_sites *from, const s
 bool drill_has_queue(struct settings *ctx, const config_setting_t *s, const struct drill_sites *sites, const char *queue);
 /* What only holds between parts: labels, and backups to restore. */
 bool drill_check_labels(struct settings *ctx, const config_setting_t *root);
+/* Bounds of the expectations that have a figure: the sample's share of it, five standard deviations to each side. */
+void drill_bound_figures(struct drill *d);
 /* Whether an expectation of this kind knows the setting. */
 bool drill_expect_takes(enum drill_what what, const char *name);
 void drill_event_release(struct drill_event *e);

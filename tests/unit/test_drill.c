@@ -251,6 +251,26 @@ static void test_vain_expectations(void **state)
 	bad("", "{ what = \"served-by\"; sites = \"cic-luik\"; queue = \"dispach\"; to = \"cic-namen\"; }", "", ERR_UNKNOWN_QUEUE, "10", "dispach");
 }
 
+static void check_round_trip(const struct drill *d);
+
+/* A figure of a table bounds what is expected, whatever share of the traffic is sent. */
+static void test_figure(void **state)
+{
+	struct drill *d = good("", "{ what = \"accepted\"; from = \"cic-luik\"; figure = 10000; }", "sample = \"1%\";");
+	struct errmsg m;
+
+	(void)state;
+	assert_int_equal(d->expects[0].at_least, 45); /* 100, and five times 11 to each side */
+	assert_int_equal(d->expects[0].at_most, 155);
+	assert_int_equal(drill_set(d, "sample", "100%", &m), ERR_OK);
+	assert_int_equal(d->expects[0].at_least, 9495);
+	assert_int_equal(d->expects[0].at_most, 10505);
+	check_round_trip(d);
+	drill_free(d);
+	bad("", "{ what = \"accepted\"; figure = 10; at-most = 5; }", "", ERR_FORMAT, "10", "take at-least and at-most away");
+	bad("", "{ what = \"read\"; figure = 10; }", "", ERR_FORMAT, "10", "figure: \"read\" knows no such setting");
+}
+
 static void check_traffic(const char *traffic, enum err e, const char *says)
 {
 	char head[1024];
@@ -488,7 +508,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_small), cmocka_unit_test(test_times), cmocka_unit_test(test_repeated), cmocka_unit_test(test_sites),
 		cmocka_unit_test(test_unsupported), cmocka_unit_test(test_bad_input), cmocka_unit_test(test_bad_heads), cmocka_unit_test(test_without_effect),
-		cmocka_unit_test(test_vain_expectations), cmocka_unit_test(test_bad_networks), cmocka_unit_test(test_left_over), cmocka_unit_test(test_every_event),
+		cmocka_unit_test(test_vain_expectations), cmocka_unit_test(test_bad_networks), cmocka_unit_test(test_left_over), cmocka_unit_test(test_figure), cmocka_unit_test(test_every_event),
 		cmocka_unit_test(test_shipped), cmocka_unit_test(test_set), cmocka_unit_test(test_copy_and_add), cmocka_unit_test(test_generated),
 		cmocka_unit_test(test_cut_anywhere),
 	};
