@@ -38,6 +38,7 @@ void alarms_load(struct core *c)
 	if (store_alarm_each(c->t, load_one, c))
 		for (size_t i = 0; i < ALARM_KINDS; i++)
 			c->alarms[i] = UINT16_MAX / 2;
+	memcpy(c->alarms_committed, c->alarms, sizeof c->alarms);
 }
 
 void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...)

@@ -30,26 +30,51 @@ static enum err apply_batch(struct core *c, struct store *s, const struct event 
 	return ERR_OK;
 }
 
-enum err core_apply(struct core *c, struct store *s, const struct event *events, size_t n, struct effects *out)
+/* One batch, and everything undone when it fails; then *failed says why. */
+static enum err try_batch(struct core *c, struct store *s, const struct event *events, size_t n, struct effects *out, enum err *failed)
 {
-	if (n == 0)
-		return ERR_OK;
 	enum err e = apply_batch(c, s, events, n, out);
 
+	*failed = ERR_OK;
 	if (!e || is_fatal(e))
 		return e;
-	enum err again = core_reload(c);
+	*failed = e;
+	return core_reload(c);
+}
 
-	if (again)
-		return again;
-	if (n == 1) {
-		core_refuse(c, &events[0], e, out);
+/* Does what the core does by itself fit? What does not waits a second, and the events, which may fit, do not wait for it. */
+static enum err own_work(struct core *c, struct store *s, const struct event *last, struct effects *out)
+{
+	struct event tick = {.type = EVENT_TICK, .now = last->now, .wall = last->wall};
+	enum err failed, e = try_batch(c, s, &tick, 1, out, &failed);
+
+	if (!e && failed)
+		core_hold(c, last->now);
+	return e;
+}
+
+enum err core_apply(struct core *c, struct store *s, const struct event *events, size_t n, struct effects *out)
+{
+	enum err failed, e = ERR_OK;
+
+	if (n == 0)
 		return ERR_OK;
+	bool again = n > 1;
+
+	e = try_batch(c, s, events, n, out, &failed);
+	if (!e && failed == ERR_FULL && !core_held(c, events[n - 1].now)) {
+		e = own_work(c, s, &events[n - 1], out);
+		again = again || core_held(c, events[n - 1].now);
 	}
-	for (size_t i = 0; i < n; i++) {
-		e = core_apply(c, s, &events[i], 1, out);
-		if (e)
-			return e;
+	for (size_t i = 0; !e && failed && i < n; i++) {
+		enum err why = failed;
+
+		if (again)
+			e = try_batch(c, s, &events[i], 1, out, &why);
+		if (!e && why)
+			core_refuse(c, &events[i], why, out);
 	}
-	return ERR_OK;
+	if (!e)
+		core_retire(c);
+	return e;
 }

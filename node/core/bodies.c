@@ -63,6 +63,7 @@ static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const st
 	*f = (struct fetch){.stream = stream, .number = number, .body = *body, .asked_at = {INT64_MIN / 2},
 			    .class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL};
 	fetch_resume(c, f);
+	c->fetches_touched = true;
 }
 
 void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body)
@@ -78,6 +79,15 @@ static enum err load_one(void *arg, uint32_t stream, uint64_t number, const stru
 {
 	fetch_add(arg, stream, number, body);
 	return ERR_OK;
+}
+
+void bodies_drop(struct core *c)
+{
+	for (size_t i = 0; i < c->n_fetches; i++)
+		buf_release(&c->fetches[i].page);
+	free(c->fetches);
+	c->fetches = NULL;
+	c->n_fetches = 0;
 }
 
 void bodies_load(struct core *c)
@@ -327,6 +337,7 @@ void bodies_part(struct core *c, struct peer *p, const struct part *part)
 	struct fetch *f = fetch_find(c, &part->body);
 	bool done = false, good;
 
+	c->fetches_touched = true;
 	if (!f || part->offset != 0 || part->total != part->bytes.len)
 		return; /* not asked for, or no longer */
 	switch (part->kind) {

@@ -9,6 +9,7 @@
 #define DEFAULT_PROBE_US (5 * US_PER_S)
 #define DEFAULT_UNATTENDED_US (30 * US_PER_S)
 #define DEFAULT_SKEW_US (5 * US_PER_S)
+#define HOLD_US US_PER_S
 #define LOOK_AT_MOST_US (60 * US_PER_S)
 #define LOOK_AT_LEAST_US US_PER_S
 /* The wall clock may drift from the monotonic one by so much between two events before it counts as a jump. */
@@ -147,7 +148,7 @@ static enum err check_journal(struct core *c, struct errmsg *m)
 	return ERR_OK;
 }
 
-static void retired_free(struct core *c)
+void core_retire(struct core *c)
 {
 	for (size_t i = 0; i < c->n_retired; i++)
 		roster_free(c->retired[i]);
@@ -170,6 +171,8 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	c->store = store;
 	c->deadline = c->peers_at = c->probes_at = c->look_at = MONO_NEVER;
 	c->store_full_since = MONO_NEVER;
+	c->held_until.us = INT64_MIN;
+	c->batch = 1; /* 0 is none: no lane has sent in it */
 	rng_seed(&c->rng, config->seed);
 	crypt_wipe(c->config.seed, sizeof c->config.seed);
 	e = check_journal(c, m);
@@ -224,7 +227,7 @@ void core_free(struct core *c)
 	buf_release(&c->late);
 	packer_free(c->packer);
 	roster_free(c->roster);
-	retired_free(c);
+	core_retire(c);
 	free(c->retired);
 	site_keys_wipe(&c->config.keys);
 	free(c);
@@ -271,7 +274,7 @@ static void start(struct core *c)
 	effect_log(c->out, 6, "site %s begins incarnation %s with %zu streams", c->me->id, text, c->n_streams);
 }
 
-/* The event that brought a roster may be applied again when its batch fails: until then nothing may be freed. */
+/* The event that brought a roster may be applied again when its batch fails: until all are applied nothing may be freed. */
 static void roster_retire(struct core *c, struct roster *r)
 {
 	for (size_t i = 0; i < c->n_retired; i++)
@@ -494,24 +497,59 @@ static void meta_finish(struct core *c)
 		if (c->queues[i].dirty) {
 			store_queue_put(c->t, &c->queues[i].row);
 			c->queues[i].dirty = false;
+			c->queues[i].touched = true;
 		}
+}
+
+/* When something of its own work is due. */
+static struct mono own_due(struct core *c)
+{
+	struct mono at = MONO_NEVER;
+
+	if (c->started) {
+		if (c->restless)
+			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
+		at = c->look_at;
+		if (!c->clock_unsure && deliver_next_expiry(c) != INT64_MAX)
+			at = mono_min(at, mono_of_wall(c, c->expires_us));
+	}
+	if (c->n_leases)
+		at = mono_min(at, c->leases[0].at);
+	return c->serve_more ? c->now : at;
 }
 
 static void deadlines_collect(struct core *c)
 {
-	c->deadline = MONO_NEVER;
-	if (c->started) {
-		if (c->restless)
-			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
-		c->deadline = mono_min(c->look_at, mono_min(c->peers_at, c->probes_at));
-		if (!c->clock_unsure && deliver_next_expiry(c) != INT64_MAX)
-			deadline_at(c, mono_of_wall(c, c->expires_us));
-	}
-	if (c->n_leases)
-		deadline_at(c, c->leases[0].at);
-	if (c->serve_more)
-		c->deadline = c->now;
-	c->serve_more = false;
+	struct mono own = own_due(c);
+
+	c->deadline = mono_before(own, c->held_until) ? c->held_until : own;
+	if (c->started)
+		c->deadline = mono_min(c->deadline, mono_min(c->peers_at, c->probes_at));
+	if (!core_held(c, c->now))
+		c->serve_more = false;
+}
+
+bool core_held(const struct core *c, struct mono now)
+{
+	return mono_before(now, c->held_until);
+}
+
+void core_hold(struct core *c, struct mono now)
+{
+	c->held_until = mono_add(now, HOLD_US);
+	deadline_at(c, c->held_until);
+}
+
+static void own_look(struct core *c)
+{
+	if (core_held(c, c->now))
+		return;
+	c->restless = c->restless || (c->n_leases && !mono_before(c->now, c->leases[0].at));
+	look(c);
+	deliver_leases(c);
+	deliver_expire(c);
+	deliver_serve(c);
+	submit_finish(c);
 }
 
 void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *t, struct effects *out)
@@ -521,13 +559,8 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 	c->now = now;
 	c->wall = wall;
 	if (c->started) {
-		c->restless = c->restless || (c->n_leases && !mono_before(c->now, c->leases[0].at));
 		peers_look(c);
-		look(c);
-		deliver_leases(c);
-		deliver_expire(c);
-		deliver_serve(c);
-		submit_finish(c);
+		own_look(c);
 		reports_finish(c);
 		own_finish(c);
 		replicate_pump(c);
@@ -547,7 +580,7 @@ void core_committed(struct core *c)
 	size_t n = 0;
 
 	c->fresh_from = 0;
-	retired_free(c);
+	undo_forget(c);
 	for (size_t i = 0; i < c->n_takes; i++)
 		if (!c->takes[i].done) {
 			c->takes[n] = c->takes[i];

@@ -9,7 +9,7 @@
  * entries of its own streams, and the new frontiers go back as the acknowledgement. The daemon and the simulator run this
  * same object code through apply.h.
  *
- *   core.c      life, dispatch, deadlines       mirror.c    what is remembered of the journal
+ *   core.c      life, dispatch, deadlines       mirror.c    what is remembered of the journal (undo.c: a batch failed)
  *   submit.c    send, cancel, idempotency       reply.c     replies to clients
  *   own.c       entries of our own, signatures  keys.c      epoch keys and grants
  *   peer.c      links, hello, probes            frontiers.c digests, frontiers, after a loss
@@ -57,7 +57,8 @@ void core_free(struct core *c);
 void core_step(struct core *c, const struct event *ev, struct txn *t, struct effects *out);
 /* Once before each commit: reports, heads, segments, frontiers. */
 void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *t, struct effects *out);
-/* After a failed commit: what the core remembers of the journal is read anew; peers and clients stay. */
+/* After a failed commit: what the batch changed of what the core remembers of the journal is read anew, so that refusing on
+ * a full disk costs what was refused and not the journal; peers and clients stay. */
 MUST_USE enum err core_reload(struct core *c);
 /* When the next EVENT_TICK is due; MONO_NEVER when nothing waits. Does not change by itself between steps. */
 struct mono core_deadline(const struct core *c);

@@ -1,7 +1,7 @@
 /* core_int.h - what the files of the core share; nobody outside node/core includes it.
  *
  * Two kinds of memory live here. The mirror (streams, queues, counters, leases, body fetches) repeats what the journal
- * says and is read anew after a failed commit. The rest (peers, clients, takes, waits) is what was heard or asked; it is
+ * says; what a failed batch changed of it is read anew. The rest (peers, clients, takes, waits) is what was heard or asked; it is
  * never stored, and what a failed batch did to it is undone by core_reload. */
 #ifndef CORE_INT_H
 #define CORE_INT_H
@@ -53,6 +53,7 @@ struct stream {
 	bool own;                    /* originated by this incarnation of ours */
 	bool dirty;                  /* row to be stored at the end of the batch */
 	bool hot;                    /* in core.hot */
+	bool touched;                /* in core.touched */
 	uint64_t signed_to;          /* own: highest number under a signed head */
 	bool epoch_known;
 	uint64_t epoch_from;         /* number of the grant */
@@ -78,6 +79,7 @@ struct lane_state {
 	int64_t window;              /* bytes */
 	int64_t flying;              /* bytes sent and not acknowledged */
 	size_t ring_at, ring_n;
+	uint64_t sent_in;            /* the batch that sent something last, by core.batch */
 	struct in_flight *ring;      /* LANE_RING of them, once something was sent */
 	struct flow *behind[PREC_COUNT]; /* streams with something to send */
 	struct mono hello_at;
@@ -115,8 +117,8 @@ struct peer {
 /* ---- queues, takes, leases ------------------------------------------------------------------------------------------ */
 
 struct queue {
-	struct queue_row row;
-	bool dirty, changed;         /* changed: something may be handed out */
+	struct queue_row row, committed; /* committed.local is 0 until it is */
+	bool dirty, touched, changed; /* touched: stored in this batch; changed: something may be handed out */
 	uint64_t arrivals;           /* how often something came to wait in it, in this run */
 	bool served;                 /* handed out here */
 	int takers;
@@ -254,6 +256,13 @@ struct core {
 	struct buf scratch, scratch2, plain;            /* reused */
 	struct buf late;                                /* arrival numbers found damaged while a frame is being written */
 	uint16_t frames_in;                             /* segments in this batch */
+	uint64_t batch;                                 /* its number in this run; a failed one counts too */
+
+	/* what is undone when the batch fails: see undo.c */
+	struct stream **touched; size_t n_touched;      /* their rows or what is missing of them changed, or they are new */
+	struct lease_due *popped; size_t n_popped;      /* taken out of the heap */
+	bool fetches_touched, mended;
+	uint16_t alarms_committed[ALARM_KINDS];
 
 	/* clock */
 	bool clock_unsure;
@@ -267,6 +276,7 @@ struct core {
 	struct mono look_at;                            /* next look at streams, queues, room and bodies */
 	struct mono peers_at, probes_at;                /* next look at active peers; next probe of any */
 	struct mono deadline;
+	struct mono held_until;                         /* its own work waits: it found no room */
 	struct mono store_full_since;
 	uint64_t refused_full, damaged;
 	uint64_t fresh_from;                            /* the first entry of this batch; 0 for none */
@@ -290,6 +300,10 @@ struct stream *stream_by_local(struct core *c, uint32_t local);
 /* Adds a row to store and mirror, with its flows. NULL when out of memory. */
 struct stream *stream_new(struct core *c, const struct stream_name *name);
 void stream_flows_build(struct core *c, struct stream *s);
+void stream_free(struct stream *s);
+void streams_cut(struct core *c, uint32_t last);    /* those with a higher local number go */
+void stream_touch(struct core *c, struct stream *s); /* read anew when the batch fails; before or after it changes */
+void meta_load(struct core *c, struct txn *t);
 void stream_heat(struct core *c, struct stream *s); /* something about it is to be done */
 void streams_cool(struct core *c);                  /* at the end of a batch: those with nothing left to do */
 struct queue *queue_find(struct core *c, uint16_t site, struct view name);
@@ -316,6 +330,9 @@ void missing_mend(struct core *c);
 void lease_mend(struct core *c, uint64_t arrival);
 /* A message row that cannot be read, of what stands at p (or is leased from there): a new one without events. */
 MUST_USE enum err msg_mend(struct core *c, const struct place *p, enum msg_location state, struct msg_row *row);
+
+/* ---- undo.c: core_reload, and --------------------------------------------------------------------------------------- */
+void undo_forget(struct core *c); /* the batch is committed */
 
 /* ---- own.c: appending to our own streams --------------------------------------------------------------------------------- */
 /* The stream of this incarnation to addressee; made when new. */
@@ -398,6 +415,7 @@ void bodies_want(struct core *c, struct peer *p, const struct part *want);
 void bodies_part(struct core *c, struct peer *p, const struct part *part);
 struct mono bodies_ask(struct core *c); /* asks for what is due; when to look again */
 void bodies_load(struct core *c);
+void bodies_drop(struct core *c);
 
 /* ---- deliver.c ---------------------------------------------------------------------------------------------------------------------- */
 /* An entry arrived, whole or not yet. The views of row must outlive writes to the store. */
@@ -415,6 +433,7 @@ void read_request(struct core *c, struct client *cl, const struct request *rq);
 void deliver_forget_client(struct core *c, uint64_t client);
 void leases_load(struct core *c);
 void lease_due_add(struct core *c, const struct lease_row *l, struct mono at); /* its end is looked after */
+void lease_due_put(struct core *c, const struct lease_due *d);
 /* After leases_load: leases that were known before keep the time at which they end. old is sorted on the way. */
 void leases_keep(struct core *c, struct lease_due *old, size_t n);
 void damage_found(struct core *c, uint64_t arrival, const char *what);
@@ -476,5 +495,9 @@ int space_percent(struct core *c); /* used share of the room there is */
 /* A refusal of an event that did not fit into the journal (apply.c). */
 void core_refuse(struct core *c, const struct event *ev, enum err why, struct effects *out);
 void core_committed(struct core *c);
+void core_retire(struct core *c); /* no event is applied again: rosters that are no longer in force go */
+/* On a full disk what the core does by itself (leases, expiry, handing out, alarms) is tried once a second. */
+void core_hold(struct core *c, struct mono now);
+bool core_held(const struct core *c, struct mono now);
 
 #endif

@@ -60,6 +60,17 @@ static size_t leases_live(const struct core *c)
 	return n;
 }
 
+/* Comes back when the batch fails. */
+static void lease_popped(struct core *c, const struct lease_due *d)
+{
+	struct lease_due *slot = array_grow(&c->popped, &c->n_popped, sizeof *slot);
+
+	if (slot)
+		*slot = *d;
+	else
+		txn_fail(c->t, ERR_NOMEM);
+}
+
 /* Acknowledged leases stay in the heap until their time; when they are most of it, they are taken out. */
 static void leases_compact(struct core *c)
 {
@@ -70,12 +81,14 @@ static void leases_compact(struct core *c)
 	for (size_t i = 0; i < c->n_leases; i++)
 		if (lease_real(c, &c->leases[i]))
 			c->leases[n++] = c->leases[i];
+		else
+			lease_popped(c, &c->leases[i]);
 	c->n_leases = n;
 	for (size_t i = n / 2; i-- > 0;)
 		heap_sift_down(c->leases, n, i);
 }
 
-void lease_due_add(struct core *c, const struct lease_row *l, struct mono at)
+void lease_due_put(struct core *c, const struct lease_due *due)
 {
 	struct lease_due *d = array_grow(&c->leases, &c->n_leases, sizeof *d);
 
@@ -84,8 +97,13 @@ void lease_due_add(struct core *c, const struct lease_row *l, struct mono at)
 			txn_fail(c->t, ERR_NOMEM);
 		return;
 	}
-	*d = (struct lease_due){.at = at, .arrival = l->place.arrival, .since = l->since};
+	*d = *due;
 	heap_sift_up(c->leases, c->n_leases - 1);
+}
+
+void lease_due_add(struct core *c, const struct lease_row *l, struct mono at)
+{
+	lease_due_put(c, &(struct lease_due){.at = at, .arrival = l->place.arrival, .since = l->since});
 }
 
 static enum err lease_load(void *arg, const struct lease_row *l)
@@ -179,6 +197,7 @@ void deliver_leases(struct core *c)
 
 		c->leases[0] = c->leases[--c->n_leases];
 		heap_sift_down(c->leases, c->n_leases, 0);
+		lease_popped(c, &d);
 		enum err e = store_lease_get(c->t, d.arrival, &l);
 
 		if (e == ERR_DAMAGED)

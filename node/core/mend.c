@@ -178,6 +178,7 @@ void missing_mend(struct core *c)
 	struct hash body;
 	enum err e;
 
+	c->mended = true;
 	while ((e = store_missing_from(c->t, &stream, &number, &body)) == ERR_OK || e == ERR_DAMAGED) {
 		struct stream *s = stream_by_local(c, stream);
 
@@ -193,6 +194,7 @@ void missing_mend(struct core *c)
 bool mirror_mend(struct core *c)
 {
 	c->mend = false;
+	c->mended = true;
 	bool lost = streams_mend(c);
 
 	queues_mend(c);

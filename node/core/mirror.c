@@ -1,4 +1,5 @@
-/* mirror.c - what the core remembers of its journal: streams, queues, counters; read at the start and after a failed commit. */
+/* mirror.c - what the core remembers of its journal: streams, queues, counters; read at the start, and anew where a failed
+ * commit had changed it (undo.c). */
 #include "node/core/core_int.h"
 
 /* ---- streams ------------------------------------------------------------------------------------------------- */
@@ -114,13 +115,39 @@ static void flows_drop(struct stream *s)
 	s->n_flows = 0;
 }
 
-static void stream_free(struct stream *s)
+void stream_free(struct stream *s)
 {
 	if (!s)
 		return;
 	flows_drop(s);
 	crypt_wipe(&s->epoch, sizeof s->epoch);
 	free(s);
+}
+
+void streams_cut(struct core *c, uint32_t last)
+{
+	size_t n = 0, n_hot = 0;
+
+	for (size_t i = 0; i < c->n_hot; i++)
+		if (c->hot[i]->row.local <= last)
+			c->hot[n_hot++] = c->hot[i];
+	c->n_hot = n_hot;
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct stream *s = c->streams[i];
+
+		if (s->row.local <= last) {
+			c->streams[n++] = s;
+			continue;
+		}
+		c->by_local[s->row.local] = NULL;
+		stream_free(s);
+	}
+	if (n == c->n_streams)
+		return;
+	c->n_streams = n;
+	memset(c->by_hash, 0, c->cap_hash * sizeof(struct stream *));
+	for (size_t i = 0; i < n; i++)
+		hash_insert(c, c->streams[i]);
 }
 
 void stream_heat(struct core *c, struct stream *s)
@@ -149,6 +176,21 @@ static bool has_work(const struct stream *s)
 		if (s->flows[i].ack_due || s->flows[i].tell || flow_stalls(s, &s->flows[i]))
 			return true;
 	return s->dirty;
+}
+
+void stream_touch(struct core *c, struct stream *s)
+{
+	if (s->touched)
+		return;
+	struct stream **slot = array_grow(&c->touched, &c->n_touched, sizeof *slot);
+
+	if (!slot) {
+		if (c->t)
+			txn_fail(c->t, ERR_NOMEM);
+		return;
+	}
+	*slot = s;
+	s->touched = true;
 }
 
 void streams_cool(struct core *c)
@@ -240,6 +282,7 @@ struct stream *stream_new(struct core *c, const struct stream_name *name)
 
 	if (!s)
 		return NULL;
+	stream_touch(c, s);
 	stream_flows_build(c, s);
 	/* New here: a custodian that has it already says so when it is offered. Its originator has it, unless its digest says
 	 * that it lost it. */
@@ -278,6 +321,7 @@ struct queue *queue_get(struct core *c, uint16_t site, struct view name)
 	q->row.site = site;
 	view_to_str(name, q->row.name, sizeof q->row.name);
 	q->served = site == c->self;
+	q->touched = true;
 	q->unattended_since = MONO_NEVER;
 	store_queue_add(c->t, &q->row);
 	return q;
@@ -296,7 +340,7 @@ struct queue *queue_load(struct core *c, const struct queue_row *row)
 
 	if (!q)
 		return NULL;
-	q->row = *row;
+	q->row = q->committed = *row;
 	q->served = row->site == c->self;
 	q->changed = true;
 	q->unattended_since = MONO_NEVER;
@@ -334,7 +378,7 @@ static enum err but_damage(struct core *c, enum err e)
 	return e == ERR_DAMAGED ? ERR_OK : e;
 }
 
-static void load_meta(struct core *c, struct txn *t)
+void meta_load(struct core *c, struct txn *t)
 {
 	struct view v;
 
@@ -369,6 +413,9 @@ void mirror_drop(struct core *c)
 	c->streams = c->by_hash = c->by_local = NULL;
 	c->n_streams = c->cap_hash = c->cap_local = 0;
 	c->expires_known = false;
+	free(c->touched);
+	c->touched = NULL;
+	c->n_touched = 0;
 	free(c->hot);
 	c->hot = NULL;
 	c->n_hot = c->cap_hot = 0;
@@ -378,11 +425,10 @@ void mirror_drop(struct core *c)
 	free(c->leases);
 	c->leases = NULL;
 	c->n_leases = c->cap_leases = 0;
-	for (size_t i = 0; i < c->n_fetches; i++)
-		buf_release(&c->fetches[i].page);
-	free(c->fetches);
-	c->fetches = NULL;
-	c->n_fetches = 0;
+	free(c->popped);
+	c->popped = NULL;
+	c->n_popped = 0;
+	bodies_drop(c);
 	reports_drop(c);
 }
 
@@ -394,7 +440,7 @@ enum err mirror_load(struct core *c)
 	if (e)
 		return e;
 	c->t = t;
-	load_meta(c, t);
+	meta_load(c, t);
 	e = but_damage(c, store_stream_each(t, load_stream, c));
 	if (!e)
 		e = but_damage(c, store_queue_each(t, load_queue, c));
@@ -409,119 +455,5 @@ enum err mirror_load(struct core *c)
 	}
 	txn_abort(t);
 	c->t = NULL;
-	return e;
-}
-
-/* What was heard of a flow. */
-struct heard {
-	struct hash stream;
-	uint16_t site;
-	struct flow flow;
-};
-
-static struct heard *heard_keep(const struct core *c, size_t *n)
-{
-	struct heard *heard;
-
-	*n = 0;
-	for (size_t i = 0; i < c->n_streams; i++)
-		*n += c->streams[i]->n_flows;
-	heard = calloc(*n ? *n : 1, sizeof *heard);
-	*n = 0;
-	for (size_t i = 0; heard && i < c->n_streams; i++)
-		for (size_t k = 0; k < c->streams[i]->n_flows; k++)
-			heard[(*n)++] = (struct heard){c->streams[i]->hash, c->streams[i]->flows[k].peer->site, c->streams[i]->flows[k]};
-	return heard;
-}
-
-static void heard_again(struct core *c, const struct heard *h)
-{
-	struct stream *s = stream_by_hash(c, &h->stream);
-	struct peer *p = peer_find(c, h->site);
-	struct flow *f = s && p ? flow_of(s, p) : NULL;
-
-	if (!f)
-		return;
-	f->ahead = h->flow.ahead;
-	if (h->flow.acked > s->row.held)
-		return;
-	f->acked = f->sent = h->flow.acked;
-	f->known = h->flow.known;
-	f->offered = h->flow.offered;
-	f->asked = h->flow.asked;
-	f->n_missing = h->flow.n_missing;
-	memcpy(f->missing, h->flow.missing, sizeof f->missing);
-	flow_update(c, f);
-}
-
-static void peers_reload(struct core *c)
-{
-	for (size_t i = 0; i < c->n_peers; i++) {
-		struct peer *p = c->peers[i];
-
-		for (unsigned l = 0; l < LANE_COUNT; l++) {
-			struct lane_state *ls = &p->lane[l];
-
-			ls->flying = 0;
-			ls->ring_n = 0;
-			ls->ack_due = false;
-			memset(ls->behind, 0, sizeof ls->behind);
-		}
-		/* Streams that a peer had named may have gone with the batch: it is asked again. */
-		if (c->recovering && p->digest_heard) {
-			p->digest_heard = false;
-			p->digest_out = true;
-		}
-	}
-}
-
-/* What the failed batch was asked goes with it; what it did to earlier requests is undone. */
-static void asked_reload(struct core *c)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < c->n_takes; i++)
-		if (c->takes[i].committed && client_find(c, c->takes[i].client)) {
-			c->takes[n] = c->takes[i];
-			c->takes[n].left = c->takes[n].left_committed;
-			c->takes[n].going = false;
-			c->takes[n++].done = false;
-		}
-	c->n_takes = n;
-	n = 0;
-	for (size_t i = 0; i < c->n_waits; i++)
-		if (c->waits[i].committed && client_find(c, c->waits[i].client)) {
-			c->waits[n] = c->waits[i];
-			c->waits[n++].done = false;
-		}
-	c->n_waits = n;
-	submit_reload(c);
-}
-
-enum err core_reload(struct core *c)
-{
-	/* What peers had acknowledged stays true; only what was sent and dropped must be sent again. */
-	size_t n, n_leases = c->n_leases;
-	struct heard *heard = heard_keep(c, &n);
-	struct lease_due *leases = c->leases;
-
-	if (!heard)
-		return ERR_NOMEM;
-	c->leases = NULL;
-	c->n_leases = 0;
-	mirror_drop(c);
-	peers_reload(c);
-	peers_touch_all(c);
-	c->restless = true;
-	enum err e = mirror_load(c);
-
-	for (size_t i = 0; !e && i < n; i++)
-		heard_again(c, &heard[i]);
-	leases_keep(c, leases, n_leases);
-	free(heard);
-	free(leases);
-	asked_reload(c);
-	c->counters_dirty = c->last_id_dirty = false;
-	c->fresh_from = 0;
 	return e;
 }

@@ -33,6 +33,7 @@ void own_sign(struct core *c, struct stream *s)
 	store_head_put(c->t, &s->row, &h);
 	s->signed_to = s->row.held;
 	s->dirty = true;
+	stream_touch(c, s);
 	stream_heat(c, s);
 }
 
@@ -51,6 +52,7 @@ static void own_add(struct core *c, struct stream *s, struct entry_row *row)
 	s->row.held = row->number;
 	s->row.chain = row->chain;
 	s->dirty = true;
+	stream_touch(c, s);
 	stream_heat(c, s);
 	if (s->row.held - s->signed_to >= LIMIT_HEAD_SPACING)
 		own_sign(c, s);

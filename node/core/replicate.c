@@ -72,6 +72,7 @@ void stream_ack(struct core *c, struct stream *s)
 void stream_advanced(struct core *c, struct stream *s)
 {
 	s->dirty = true;
+	stream_touch(c, s);
 	stream_heat(c, s);
 	for (size_t i = 0; i < s->n_flows; i++) {
 		struct flow *f = &s->flows[i];
@@ -397,6 +398,7 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	segment_end(&w, tail, n_tail, &head);
 	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = last, .bytes = (uint32_t)(out->len - start), .at = c->now};
 	l->ring_n++;
+	l->sent_in = c->batch;
 	l->flying += (int64_t)(out->len - start);
 	f->sent = last;
 	flow_update(c, f);

@@ -186,6 +186,37 @@ static void a_lease_ends_while_commits_fail(void **state)
 	world_release(&w);
 }
 
+/* While there is no room what a node does by itself is tried again after a second: not at once, not never. */
+static void a_full_disk_is_asked_once_a_second(void **state)
+{
+	struct world w;
+	struct event tick = {.type = EVENT_TICK};
+	struct effects out = EFFECTS_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 3, 4);
+	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	world_take(&w, LUIK, "cic-luik/dispatch", 1, 20 * US_PER_S);
+	world_run(&w, 19 * US_PER_S);
+	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	w.now.us += 2 * US_PER_S;
+	for (int i = 0; i < 2; i++) {
+		uint64_t commits = w.node[LUIK].commits;
+
+		fail_next(&w, LUIK, ERR_FULL);
+		assert_int_equal(apply(&w, LUIK, &tick, 1, &out), ERR_OK);
+		fail_next(&w, LUIK, ERR_FULL);
+		assert_int_equal(apply(&w, LUIK, &tick, 1, &out), ERR_OK);
+		assert_true(w.node[LUIK].commits <= commits + 4);
+		assert_true(core_deadline(w.node[LUIK].core).us > w.now.us);
+		assert_true(core_deadline(w.node[LUIK].core).us <= w.now.us + US_PER_S);
+	}
+	world_run(&w, 2 * US_PER_S);
+	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	effects_release(&out);
+	world_release(&w);
+}
+
 /* A roster that is not taken does no harm when its batch is applied again. */
 static void a_roster_applied_twice(void **state)
 {
@@ -197,11 +228,11 @@ static void a_roster_applied_twice(void **state)
 	(void)state;
 	world_init(&w, SITES, 3, 5);
 	assert_int_equal(roster_parse("roster", buf_view(&w.roster_text), &w.authority_public, false, &r, &m), ERR_OK);
-	struct event ev[2] = {{.type = EVENT_ROSTER}, {.type = EVENT_TICK}};
+	struct event ev[3] = {{.type = EVENT_TICK}, {.type = EVENT_ROSTER}, {.type = EVENT_TICK}};
 
-	ev[0].u.roster.roster = r;
+	ev[1].u.roster.roster = r;
 	fail_next(&w, LUIK, ERR_FULL);
-	assert_int_equal(apply(&w, LUIK, ev, 2, &out), ERR_OK);
+	assert_int_equal(apply(&w, LUIK, ev, 3, &out), ERR_OK);
 	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
 	effects_release(&out);
@@ -692,6 +723,7 @@ int main(void)
 		cmocka_unit_test(a_refused_take_takes_nothing),
 		cmocka_unit_test(nothing_is_handed_to_who_is_gone),
 		cmocka_unit_test(a_lease_ends_while_commits_fail),
+		cmocka_unit_test(a_full_disk_is_asked_once_a_second),
 		cmocka_unit_test(a_roster_applied_twice),
 		cmocka_unit_test(damage_found_while_sending),
 		cmocka_unit_test(a_damaged_place_closes_no_queue),
