@@ -97,7 +97,7 @@ static void run(struct desk *d, int64_t us)
 }
 
 /* One message from A to B, handed to A's node now. */
-static void send(struct desk *d)
+static void send_at(struct desk *d, uint8_t precedence)
 {
 	static const struct client_rights rights = {.name = "desk", .may_send = true, .precedence = PREC_FLASH};
 	struct buf b = BUF_EMPTY;
@@ -108,11 +108,14 @@ static void send(struct desk *d)
 	assert_true(d->client);
 	request_begin(&rw, &b, REQ_SUBMIT, ++d->tag);
 	request_str(&rw, F_TO, "cic-namen/dispatch");
+	request_u8(&rw, F_PRECEDENCE, precedence);
 	request_str(&rw, F_BODY, "water stijgt");
 	request_end(&rw);
 	world_request(d->w, A, d->client, buf_view(&b));
 	buf_release(&b);
 }
+
+static void send(struct desk *d) { send_at(d, PREC_ROUTINE); }
 
 static uint64_t entries(struct desk *d, size_t site)
 {
@@ -167,6 +170,31 @@ static void a_full_disk_refuses_and_goes_on(void **state)
 	run(d, SECOND);
 	assert_int_equal(d->accepted, 1);
 	assert_true(entries(d, A) > before);
+}
+
+/* A journal that may grow no more than so far: what is least urgent is refused first, FLASH last. */
+static void short_room_is_for_the_urgent(void **state)
+{
+	struct desk *d = *state;
+
+	world_disk_quota(d->w, A, 400000);
+	for (int i = 0; i < 5000 && !d->refused; i++) {
+		send(d);
+		run(d, SECOND / 10);
+	}
+	assert_int_equal(d->refused, 1);
+	unsigned before = d->accepted;
+
+	assert_true(before > 10);
+	for (int p = PREC_PRIORITY; p >= PREC_FLASH; p--) {
+		send_at(d, (uint8_t)p);
+		run(d, SECOND);
+	}
+	assert_int_equal(d->accepted, before + 3);
+	world_disk_quota(d->w, A, 0);
+	send(d);
+	run(d, SECOND);
+	assert_int_equal(d->accepted, before + 4);
 }
 
 static void a_slow_disk_answers_late(void **state)
@@ -344,7 +372,7 @@ static void equal_times_in_the_order_of_making(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(the_second_commit_fails), T(a_full_disk_refuses_and_goes_on), T(a_slow_disk_answers_late), T(a_crash_before_the_commit),
+		T(the_second_commit_fails), T(a_full_disk_refuses_and_goes_on), T(short_room_is_for_the_urgent), T(a_slow_disk_answers_late), T(a_crash_before_the_commit),
 		T(a_crash_after_the_commit), T(a_paused_process_goes_on), T(what_peers_see), T(a_cut_of_one_way), T(clocks), T(equal_times_in_the_order_of_making),
 	};
 
