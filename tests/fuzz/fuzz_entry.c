@@ -17,7 +17,7 @@ static void seed_envelope(struct buf *out)
 	struct envelope e = {.queue = view_str("dispatch"), .to = view_str("eupen/dispatch"), .subject = view_str("Überschwemmung"),
 			     .channel = view_str("siena"), .type = view_str("text/plain"), .lang = view_str("de"), .client = view_str("desk1"),
 			     .exercise = view_str("drill"), .idempotency = view_str("K-1"), .has_re = true, .has_body = true,
-			     .body_bytes = 900, .records = view_str("RR"), .note = view_str("N")};
+			     .body_bytes = 900, .records = view_str("RR"), .note = view_str("N"), .closing = view_str("C")};
 	uint8_t bytes[LIMIT_ENVELOPE_BYTES];
 	size_t len;
 

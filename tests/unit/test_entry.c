@@ -141,7 +141,7 @@ static struct envelope sample_envelope(void)
 	struct envelope e = {.queue = view_str("dispatch"), .to = view_str("eupen/dispatch"), .subject = view_str("Hochwasser an der Weser"),
 			     .channel = view_str("siena"), .type = view_str("text/plain"), .lang = view_str("de"), .client = view_str("desk1"),
 			     .exercise = view_str("drill"), .idempotency = view_str("K-1"), .has_re = true, .has_body = true,
-			     .body_bytes = 900, .records = view_str("RR"), .note = view_str("N")};
+			     .body_bytes = 900, .records = view_str("RR"), .note = view_str("N"), .closing = view_str("CC")};
 
 	memset(e.re.b, 0x11, sizeof e.re.b);
 	memset(e.body_plain_hash.b, 0x22, sizeof e.body_plain_hash.b);
@@ -176,7 +176,7 @@ static void envelope_round_trip(void **state)
 	assert_true(view_equal(back.channel, e.channel) && view_equal(back.type, e.type) && view_equal(back.lang, e.lang));
 	assert_true(view_equal(back.client, e.client) && view_equal(back.exercise, e.exercise));
 	assert_true(view_equal(back.idempotency, e.idempotency));
-	assert_true(view_equal(back.records, e.records) && view_equal(back.note, e.note));
+	assert_true(view_equal(back.records, e.records) && view_equal(back.note, e.note) && view_equal(back.closing, e.closing));
 	assert_true(back.has_re && msgid_equal(&back.re, &e.re));
 	assert_true(back.has_body && back.body_bytes == 900 && hash_equal(&back.body_plain_hash, &e.body_plain_hash));
 	assert_memory_equal(back.content_key.b, e.content_key.b, SYM_KEY_BYTES);

@@ -9,6 +9,7 @@
 
 #include "proto/limits.h"
 #include "proto/report.h"
+#include "proto/vector.h"
 #include "tests/lib/codec.h"
 
 static uint8_t ids[3 * MSGID_BYTES];
@@ -171,6 +172,89 @@ static void names_and_ends(void **state)
 		assert_int_equal(report_event_ends(e), e == EVENT_READ || e == EVENT_REFUSED || e == EVENT_EXPIRED || e == EVENT_CANCELLED);
 }
 
+/* ---- closings ------------------------------------------------------------------------------------------- */
+
+static enum err decode_closing(void *arg, struct view v)
+{
+	(void)arg;
+	struct closing c;
+
+	return closing_decode(v, &c);
+}
+
+/* Two leases and a head; heads gets the bytes that the closing borrows. */
+static struct closing sample_closing(struct buf *heads)
+{
+	struct frontier f = {.stream = {.originator = 15, .incarnation = {1626300000000000, {1}}, .addressee = 13}, .number = 9};
+	struct closing c = {.part = 1, .parts = 3, .leases = 2, .lease_ids = view_of(ids, 2 * MSGID_BYTES), .heads = 1};
+
+	memset(f.chain.b, 0x66, HASH_BYTES);
+	memset(c.order.b, 0x55, HASH_BYTES);
+	memset(ids, 0xab, sizeof ids);
+	frontier_add(heads, &f);
+	c.head_bytes = buf_view(heads);
+	return c;
+}
+
+static void closing_round_trip(void **state)
+{
+	(void)state;
+	struct buf heads = BUF_EMPTY, b = BUF_EMPTY;
+	struct closing c = sample_closing(&heads), back;
+
+	closing_add(&b, &c);
+	assert_hex(buf_view(&b), "01 5555555555555555555555555555555555555555555555555555555555555555 0001 0003 0002"
+				 " abababababababababababababababab abababababababababababababababab"
+				 " 0001 000f 0005c71c79cc5800 0100000000000000 000d 00 00 0000000000000009"
+				 " 6666666666666666666666666666666666666666666666666666666666666666 00");
+	assert_int_equal(closing_decode(buf_view(&b), &back), ERR_OK);
+	assert_true(hash_equal(&back.order, &c.order));
+	assert_int_equal(back.part, 1);
+	assert_int_equal(back.parts, 3);
+	assert_int_equal(back.leases, 2);
+	assert_true(view_equal(back.lease_ids, c.lease_ids));
+	assert_int_equal(back.heads, 1);
+	assert_true(view_equal(back.head_bytes, c.head_bytes));
+	assert_cuts_refused(buf_view(&b), decode_closing, NULL);
+	assert_trailing_refused(buf_view(&b), decode_closing, NULL);
+	buf_release(&heads);
+	buf_release(&b);
+}
+
+static enum err closing_with(size_t at, uint8_t value)
+{
+	struct buf heads = BUF_EMPTY, b = BUF_EMPTY;
+	struct closing c = sample_closing(&heads);
+	enum err e;
+
+	closing_add(&b, &c);
+	b.ptr[at] = value;
+	e = decode_closing(NULL, buf_view(&b));
+	buf_release(&heads);
+	buf_release(&b);
+	return e;
+}
+
+static void closing_refuses_nonsense(void **state)
+{
+	(void)state;
+	struct closing c = {.parts = 1, .order = {{1}}};
+	struct buf b = BUF_EMPTY;
+
+	assert_int_equal(closing_with(0, 0), ERR_FORMAT);
+	assert_int_equal(closing_with(0, 2), ERR_VERSION);
+	assert_int_equal(closing_with(34, 3), ERR_RANGE);      /* part 3 of 0 to 2 */
+	assert_int_equal(closing_with(36, 0), ERR_RANGE);      /* of no parts */
+	assert_int_equal(closing_with(38, 1), ERR_FORMAT);     /* an id too many reads as heads that are none */
+	assert_int_equal(closing_with(72, 0), ERR_FORMAT);     /* a head that none announced */
+	assert_int_equal(closing_with(135, 1), ERR_TRUNCATED); /* a head names no missing entries */
+	closing_add(&b, &c); /* nothing leased, no stream */
+	assert_int_equal(decode_closing(NULL, buf_view(&b)), ERR_OK);
+	memset(b.ptr + 1, 0, HASH_BYTES);
+	assert_int_equal(decode_closing(NULL, buf_view(&b)), ERR_FORMAT); /* under no order */
+	buf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +265,8 @@ int main(void)
 		cmocka_unit_test(order_of_zeros_is_written_as_none),
 		cmocka_unit_test(what_is_written_can_be_read),
 		cmocka_unit_test(names_and_ends),
+		cmocka_unit_test(closing_round_trip),
+		cmocka_unit_test(closing_refuses_nonsense),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

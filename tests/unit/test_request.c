@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "proto/order.h"
 #include "proto/request.h"
 #include "tests/lib/codec.h"
 
@@ -178,7 +179,9 @@ static void texts(void **state)
 		{F_CHANNEL, LIMIT_NAME_BYTES, true}, {F_SUBJECT, LIMIT_SUBJECT_BYTES, true}, {F_KEY, LIMIT_KEY_BYTES, true},
 		{F_EXERCISE, LIMIT_NAME_BYTES, true}, {F_QUEUE, LIMIT_ADDRESS_BYTES, false}, {F_BY, LIMIT_USER_BYTES, true},
 		{F_REASON, LIMIT_REASON_BYTES, true}, {F_ALARM, LIMIT_REASON_BYTES, false},
+		{F_ASSIGN, 4 * LIMIT_ADDRESS_BYTES, false}, {F_WITHOUT, LIMIT_NAME_BYTES, false},
 	};
+	static char blob[LIMIT_STATE_BYTES + 1];
 	char text[512];
 
 	memset(text, 'x', sizeof text);
@@ -191,6 +194,8 @@ static void texts(void **state)
 	}
 	assert_true(ok(F_LIST, "a\nb", 3));
 	assert_true(ok(F_TEXT, "", 0));
+	assert_true(ok(F_BLOB, blob, LIMIT_STATE_BYTES));
+	assert_false(ok(F_BLOB, blob, LIMIT_STATE_BYTES + 1));
 }
 
 static void numbers(void **state)
@@ -200,7 +205,7 @@ static void numbers(void **state)
 	static const struct { uint8_t field; size_t len; } fixed[] = {
 		{F_RE, 16}, {F_ID, 16}, {F_BODY_BYTES, 8}, {F_COUNT, 4}, {F_INDEX, 4}, {F_SIZE, 8}, {F_NUMBER, 8}, {F_TIME, 8},
 		{F_PLAIN_HASH, 32}, {F_NULL, 0}, {F_EXPIRES, 8}, {F_SENT, 8}, {F_HANDLE_BY, 8}, {F_LEASE_US, 8}, {F_LAST, 1},
-		{F_FLAG, 1}, {F_DUPLICATE, 1}, {F_REPLAYED, 1}, {F_PRECEDENCE, 1},
+		{F_FLAG, 1}, {F_DUPLICATE, 1}, {F_REPLAYED, 1}, {F_PRECEDENCE, 1}, {F_DRY, 1},
 	};
 
 	for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
@@ -208,7 +213,7 @@ static void numbers(void **state)
 			assert_int_equal(ok(fixed[i].field, bytes, n), n == fixed[i].len);
 	assert_true(ok(F_EXPIRES, low, 8) && ok(F_LEASE_US, low, 8));
 	assert_false(ok(F_EXPIRES, high, 8) || ok(F_LEASE_US, high, 8)); /* before 1970; a negative lease */
-	assert_false(ok(F_LAST, "\2", 1) || ok(F_PRECEDENCE, "\4", 1));
+	assert_false(ok(F_LAST, "\2", 1) || ok(F_PRECEDENCE, "\4", 1) || ok(F_DRY, "\2", 1));
 	assert_true(ok(F_STATE, "\1", 1) && ok(F_STATE, "\10", 1));
 	assert_false(ok(F_STATE, "\0", 1) || ok(F_STATE, "\11", 1) || ok(F_STATE, "", 0));
 	assert_false(ok(0, "", 0) || ok(F_COUNT_OF_FIELDS, "", 0) || ok(255, "", 0));
