@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "node/cli/commands.h"
-#include "node/cli/keys.h"
 #include "node/cli/order.h"
 #include "node/cli/output.h"
 #include "node/cli/session.h"
@@ -79,19 +78,6 @@ static int confirm(struct ordering *g)
 	return cli_fail(g->cli, ERR_REFUSED, "%s: not confirmed, so nothing was ordered", g->o.kind);
 }
 
-/* A key that does not fit shall be known before anything is ordered. */
-static int check_key(struct ordering *g)
-{
-	struct minisign_secret sec = {0};
-	struct minisign_public pub;
-	struct errmsg m;
-	if (g->authority == NULL)
-		return EXIT_OK;
-	enum err e = authority_read_secret(g->authority, &sec, &pub, &m);
-	crypt_wipe(&sec, sizeof sec);
-	return e == ERR_OK ? EXIT_OK : cli_fail(g->cli, e, "%s", m.text);
-}
-
 static int give(struct ordering *g)
 {
 	bool back = strcmp(g->o.kind, "handback") == 0;
@@ -109,7 +95,8 @@ static int give(struct ordering *g)
 
 static int run(struct ordering *g)
 {
-	int status = check_key(g);
+	/* A key that does not fit shall be known before anything is ordered. */
+	int status = g->authority != NULL ? order_authority_check(g->cli, g->authority) : EXIT_OK;
 	if (status == EXIT_OK)
 		g->h = session_open(g->cli, &status);
 	if (g->h == NULL)

@@ -36,6 +36,8 @@ int order_dry_run(struct ordering *g);
  * order must be about (kind and site), NULL for any. Exit status: said already. */
 int order_authority(struct cli *cli, estafette *h, const char *key_path, const char *order, const struct estafette_order *want,
                     struct order_answer *answer);
+/* Is that the secret key of the authority of this node's network? Exit status: said already. */
+int order_authority_check(struct cli *cli, const char *key_path);
 
 /* Gives the handback, again and again while the site is behind, until *left_ms is used up. Exit status. */
 int order_give_back(struct ordering *g, int *left_ms);

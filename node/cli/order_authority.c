@@ -80,6 +80,22 @@ static enum err load(struct cli *cli, struct roster **roster, struct errmsg *m)
 	return e;
 }
 
+int order_authority_check(struct cli *cli, const char *key_path)
+{
+	struct minisign_secret sec = {0};
+	struct minisign_public pub;
+	struct roster *r = NULL;
+	struct errmsg m = {0};
+	enum err e = authority_read_secret(key_path, &sec, &pub, &m);
+	if (e == ERR_OK)
+		e = load(cli, &r, &m);
+	if (e == ERR_OK)
+		e = check_network(r, &pub, key_path, &m);
+	crypt_wipe(&sec, sizeof sec);
+	roster_free(r);
+	return e == ERR_OK ? EXIT_OK : cli_fail(cli, e, "%s", m.text);
+}
+
 static enum err sign(const struct minisign_secret *sec, const struct hash *network, const struct hash *order, struct buf *out, struct errmsg *m)
 {
 	struct timespec t;
