@@ -59,6 +59,8 @@ static void figure_time(FILE *out, int64_t us, const char *what)
 
 	if (us < 0)
 		snprintf(text, sizeof text, "&#8211;");
+	else if (us >= 7200 * US_PER_S)
+		snprintf(text, sizeof text, "%.1f h", (double)us / 3600e6);
 	else if (us >= 120 * US_PER_S)
 		snprintf(text, sizeof text, "%.0f min", (double)us / 60e6);
 	else if (us >= US_PER_S)
