@@ -1,8 +1,14 @@
 #include "proto/frame.h"
 
 #include "proto/cursor.h"
+#include "proto/order.h"
 
 #define DIGEST_LINE_BYTES (2 + HASH_BYTES)
+#define OFFER_ANSWER 1
+
+static_assert(STATE_ITEM_BYTES * LIMIT_STATE_ITEMS + 128 <= LIMIT_FRAME_BYTES, "a full offer travels in one frame");
+static_assert(KEY_NAME_BYTES * LIMIT_KEYS_WANTED + 128 <= LIMIT_FRAME_BYTES, "as many keys as may be asked for travel in one frame");
+static_assert(LIMIT_STATE_BYTES + 128 <= LIMIT_FRAME_BYTES, "a state object travels in one frame");
 
 const char *lane_name(unsigned lane)
 {
@@ -59,6 +65,7 @@ void frame_hello(struct buf *out, enum frame_type hello_or_welcome, const struct
 	buf_add(out, view_of(h->incarnation.random, sizeof h->incarnation.random));
 	buf_add_u64(out, (uint64_t)(h->now.us < 0 ? 0 : h->now.us > LIMIT_WALL_US ? LIMIT_WALL_US : h->now.us));
 	buf_add_u32(out, h->roster_serial);
+	buf_add(out, view_of(h->roster.b, HASH_BYTES));
 	buf_add(out, view_of(h->state.b, HASH_BYTES));
 	buf_add_u8(out, (uint8_t)h->bearer.len);
 	buf_add(out, h->bearer);
@@ -108,11 +115,89 @@ void frame_part(struct buf *out, const struct part *p)
 	buf_add(out, p->bytes);
 }
 
-void frame_probe(struct buf *out, enum frame_type probe_or_reply, uint64_t token)
+void frame_probe(struct buf *out, enum frame_type probe_or_reply, const struct probe *p)
 {
 	assert(probe_or_reply == FRAME_PROBE || probe_or_reply == FRAME_PROBE_REPLY);
 	frame_begin(out, probe_or_reply);
-	buf_add_u64(out, token);
+	buf_add_u64(out, p->token);
+	buf_add(out, view_of(p->state.b, HASH_BYTES));
+}
+
+int state_name_compare(const struct state_name *a, const struct state_name *b)
+{
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	return memcmp(a->id.b, b->id.b, HASH_BYTES);
+}
+
+static void add_state_name(struct buf *out, const struct state_name *n)
+{
+	buf_add_u8(out, n->kind);
+	buf_add(out, view_of(n->id.b, HASH_BYTES));
+}
+
+static void begin_state(struct buf *out, enum state_what what, const struct hash *state)
+{
+	frame_begin(out, FRAME_STATE);
+	buf_add_u8(out, (uint8_t)what);
+	buf_add(out, view_of(state->b, HASH_BYTES));
+}
+
+void frame_state_offer(struct buf *out, const struct hash *state, bool answer, const struct state_name *after, const struct state_name *until,
+		       const struct state_item *items, size_t n)
+{
+	assert(n <= LIMIT_STATE_ITEMS);
+	begin_state(out, STATE_OFFER, state);
+	buf_add_u8(out, answer ? OFFER_ANSWER : 0);
+	add_state_name(out, after);
+	add_state_name(out, until);
+	buf_add_u16(out, (uint16_t)n);
+	for (size_t i = 0; i < n; i++) {
+		add_state_name(out, &items[i].name);
+		buf_add_u8(out, items[i].declined);
+	}
+}
+
+void frame_state_tell(struct buf *out, const struct hash *state)
+{
+	begin_state(out, STATE_TELL, state);
+}
+
+void frame_state_give(struct buf *out, const struct hash *state, uint8_t kind, struct view blob)
+{
+	assert(kind && blob.len && blob.len <= LIMIT_STATE_BYTES);
+	begin_state(out, STATE_GIVE, state);
+	buf_add_u8(out, kind);
+	buf_add_u32(out, (uint32_t)blob.len);
+	buf_add(out, blob);
+}
+
+static void add_key_name(struct buf *out, const struct key_name *n)
+{
+	uint8_t name[STREAM_NAME_BYTES];
+
+	stream_name_encode(&n->stream, name);
+	buf_add(out, view_of(name, sizeof name));
+	buf_add_u64(out, n->number);
+}
+
+void frame_keys_want(struct buf *out, const struct key_name *names, size_t n)
+{
+	assert(n && n <= LIMIT_KEYS_WANTED);
+	frame_begin(out, FRAME_KEYS);
+	buf_add_u8(out, KEYS_WANT);
+	buf_add_u16(out, (uint16_t)n);
+	for (size_t i = 0; i < n; i++)
+		add_key_name(out, &names[i]);
+}
+
+void frame_keys_give(struct buf *out, const struct key_name *name, struct view grant)
+{
+	assert(grant.len == GRANT_BYTES_FOR_ONE);
+	frame_begin(out, FRAME_KEYS);
+	buf_add_u8(out, KEYS_GIVE);
+	add_key_name(out, name);
+	buf_add(out, grant);
 }
 
 /* ---- decoding ----------------------------------------------------------------------------------------- */
@@ -140,6 +225,7 @@ static void rd_hello(struct rd *r, struct hello *h)
 	rd_copy(r, h->incarnation.random, sizeof h->incarnation.random);
 	h->now.us = rd_i64(r);
 	h->roster_serial = rd_u32(r);
+	rd_copy(r, h->roster.b, HASH_BYTES);
 	rd_copy(r, h->state.b, HASH_BYTES);
 	h->bearer = rd_vec8(r, LIMIT_NAME_BYTES);
 	check(r, wall_ok(h->incarnation.born_us) && wall_ok(h->now.us), ERR_FORMAT);
@@ -207,6 +293,100 @@ static void rd_segment(struct rd *r, struct segment *s)
 	rd_fail(r, segment_decode(bytes, s));
 }
 
+static void rd_probe(struct rd *r, struct probe *p)
+{
+	p->token = rd_u64(r);
+	rd_copy(r, p->state.b, HASH_BYTES);
+}
+
+static void rd_state_name(struct rd *r, struct state_name *n)
+{
+	n->kind = rd_u8(r);
+	rd_copy(r, n->id.b, HASH_BYTES);
+}
+
+/* Within (after, until], each greater than the one before. */
+static void check_items(struct rd *r, const struct state_frame *f)
+{
+	struct state_name last = f->after;
+	struct state_item item;
+	struct view rest = f->items;
+
+	while (!r->err && rest.len > 0) {
+		rd_fail(r, state_item_next(&rest, &item));
+		check(r, state_name_compare(&last, &item.name) < 0, ERR_FORMAT);
+		last = item.name;
+	}
+	check(r, state_name_compare(&last, &f->until) <= 0, ERR_FORMAT);
+}
+
+static void rd_offer(struct rd *r, struct state_frame *f)
+{
+	uint8_t flags = rd_u8(r);
+
+	check(r, flags <= OFFER_ANSWER, ERR_FORMAT);
+	f->answer = flags & OFFER_ANSWER;
+	rd_state_name(r, &f->after);
+	rd_state_name(r, &f->until);
+	f->n = rd_u16(r);
+	check(r, f->n <= LIMIT_STATE_ITEMS, ERR_TOO_LARGE);
+	f->items = rd_bytes(r, (size_t)f->n * STATE_ITEM_BYTES);
+	check_items(r, f);
+}
+
+static void rd_given(struct rd *r, struct state_frame *f)
+{
+	f->kind = rd_u8(r);
+	f->blob = rd_vec32(r, LIMIT_STATE_BYTES);
+	check(r, f->kind != 0 && f->blob.len > 0, ERR_FORMAT);
+}
+
+static void rd_state(struct rd *r, struct state_frame *f)
+{
+	f->what = rd_u8(r);
+	rd_copy(r, f->state.b, HASH_BYTES);
+	switch (f->what) {
+	case STATE_OFFER: rd_offer(r, f); break;
+	case STATE_GIVE: rd_given(r, f); break;
+	case STATE_TELL: break;
+	default: check(r, false, ERR_FORMAT);
+	}
+}
+
+static void rd_key_name(struct rd *r, struct key_name *n)
+{
+	struct view name = rd_bytes(r, STREAM_NAME_BYTES);
+
+	if (!r->err)
+		rd_fail(r, stream_name_decode(name, &n->stream));
+	n->number = rd_u64(r);
+	check(r, n->number != 0, ERR_FORMAT);
+}
+
+static void rd_wanted(struct rd *r, struct keys_frame *f)
+{
+	struct key_name one;
+
+	f->n = rd_u16(r);
+	check(r, f->n != 0, ERR_FORMAT);
+	check(r, f->n <= LIMIT_KEYS_WANTED, ERR_TOO_LARGE);
+	f->names = rd_bytes(r, (size_t)f->n * KEY_NAME_BYTES);
+	for (struct view rest = f->names; !r->err && rest.len > 0;)
+		rd_fail(r, key_name_next(&rest, &one));
+}
+
+static void rd_keys(struct rd *r, struct keys_frame *f)
+{
+	f->what = rd_u8(r);
+	if (f->what == KEYS_WANT) {
+		rd_wanted(r, f);
+		return;
+	}
+	check(r, f->what == KEYS_GIVE, ERR_FORMAT);
+	rd_key_name(r, &f->name);
+	f->grant = rd_bytes(r, GRANT_BYTES_FOR_ONE);
+}
+
 static void rd_fields(struct rd *r, struct frame *out)
 {
 	switch (out->type) {
@@ -231,12 +411,16 @@ static void rd_fields(struct rd *r, struct frame *out)
 		break;
 	case FRAME_PROBE:
 	case FRAME_PROBE_REPLY:
-		out->u.token = rd_u64(r);
+		rd_probe(r, &out->u.probe);
 		break;
 	case FRAME_STATE:
+		rd_state(r, &out->u.state);
+		break;
+	case FRAME_KEYS:
+		rd_keys(r, &out->u.keys);
+		break;
 	case FRAME_VECTOR:
 	case FRAME_HEADS:
-	case FRAME_KEYS:
 		out->u.raw = rd_bytes(r, rd_left(r));
 		break;
 	default:
@@ -268,6 +452,32 @@ enum err digest_line_next(struct view *rest, struct digest_line *out)
 	out->originator = rd_u16(&r);
 	rd_copy(&r, out->hash.b, HASH_BYTES);
 	check(&r, out->originator != 0, ERR_FORMAT);
+	if (r.err)
+		return r.err;
+	*rest = view_of(r.pos, rd_left(&r));
+	return ERR_OK;
+}
+
+enum err state_item_next(struct view *rest, struct state_item *out)
+{
+	struct rd r = rd_init(*rest);
+	uint8_t declined;
+
+	rd_state_name(&r, &out->name);
+	declined = rd_u8(&r);
+	out->declined = declined != 0;
+	check(&r, out->name.kind != 0 && declined <= 1, ERR_FORMAT);
+	if (r.err)
+		return r.err;
+	*rest = view_of(r.pos, rd_left(&r));
+	return ERR_OK;
+}
+
+enum err key_name_next(struct view *rest, struct key_name *out)
+{
+	struct rd r = rd_init(*rest);
+
+	rd_key_name(&r, out);
 	if (r.err)
 		return r.err;
 	*rest = view_of(r.pos, rd_left(&r));

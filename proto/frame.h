@@ -27,7 +27,7 @@ enum frame_type {
 	FRAME_PART = 7,       /* holder -> receiver: a part of a body */
 	FRAME_PROBE = 8,      /* dialler -> acceptor */
 	FRAME_PROBE_REPLY = 9,
-	FRAME_STATE = 10,     /* rosters, orders, keys: signed, before any segment */
+	FRAME_STATE = 10,     /* either: orders and endorsements, which are there and what they say */
 	FRAME_VECTOR = 11,    /* a signed vector, own or passed on */
 	FRAME_HEADS = 12,     /* room: provisional heads of early forwarding */
 	FRAME_KEYS = 13,      /* either: stream epoch keys asked for, and given to who became a custodian */
@@ -43,7 +43,8 @@ struct hello {
 	struct incarnation incarnation;
 	struct wall now;
 	uint32_t roster_serial;
-	struct hash state;            /* hash of roster and orders */
+	struct hash roster;           /* of its text */
+	struct hash state;            /* over the state objects held: orders and endorsements */
 	struct view bearer;           /* name of the bearer dialled; empty when the sender does not know it */
 };
 struct digest_line { uint16_t originator; struct hash hash; };
@@ -71,7 +72,52 @@ uint32_t part_max_bytes(unsigned kind);
 uint32_t part_max_count(unsigned kind);
 void frame_want(struct buf *out, const struct part *p);
 void frame_part(struct buf *out, const struct part *p);
-void frame_probe(struct buf *out, enum frame_type probe_or_reply, uint64_t token);
+struct probe {
+	uint64_t token;               /* the reply repeats it */
+	struct hash state;            /* as in the hello */
+};
+void frame_probe(struct buf *out, enum frame_type probe_or_reply, const struct probe *p);
+
+/* FRAME_STATE. An offer says what its sender has of a range of names: all after `after`, up to and with `until`, in order of kind
+ * and id. So each frame can be answered by itself, whichever others are lost. A given object is one frame; who took it tells its
+ * state hash back. */
+struct state_name { uint8_t kind; struct hash id; };     /* enum state_kind of order.h, also one of a newer version */
+#define STATE_NAME_LAST ((struct state_name){255, {{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, \
+                                                    255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}}})
+int state_name_compare(const struct state_name *a, const struct state_name *b);
+struct state_item { struct state_name name; bool declined; }; /* declined: not held and not wanted from the reader, which gave it once */
+#define STATE_ITEM_BYTES (1 + 1 + HASH_BYTES)
+#define LIMIT_STATE_ITEMS 1024 /* of one frame */
+enum state_what { STATE_OFFER = 1, STATE_GIVE = 2, STATE_TELL = 3 };
+struct state_frame {
+	uint8_t what;                    /* enum state_what */
+	struct hash state;               /* the sender's state hash */
+	bool answer;                     /* offer: the reader offers back when the two can still learn something */
+	struct state_name after, until;
+	uint16_t n;
+	struct view items;               /* offer: state_item_next, rising */
+	uint8_t kind;                    /* give */
+	struct view blob;                /* give: 1 to LIMIT_STATE_BYTES bytes */
+};
+void frame_state_offer(struct buf *out, const struct hash *state, bool answer, const struct state_name *after,
+                       const struct state_name *until, const struct state_item *items, size_t n);
+void frame_state_give(struct buf *out, const struct hash *state, uint8_t kind, struct view blob);
+void frame_state_tell(struct buf *out, const struct hash *state);
+
+/* FRAME_KEYS: keys of entries that the sender cannot open, asked for; and one given: a grant (seal.h) for the reader alone. */
+struct key_name { struct stream_name stream; uint64_t number; };
+#define KEY_NAME_BYTES (STREAM_NAME_BYTES + 8)
+#define LIMIT_KEYS_WANTED 64 /* of one frame */
+enum keys_what { KEYS_WANT = 1, KEYS_GIVE = 2 };
+struct keys_frame {
+	uint8_t what;                    /* enum keys_what */
+	uint16_t n;
+	struct view names;               /* want: key_name_next; number: of an entry that cannot be opened */
+	struct key_name name;            /* give; number: of the stream's grant entry that the key belongs to */
+	struct view grant;               /* give: GRANT_BYTES_FOR_ONE */
+};
+void frame_keys_want(struct buf *out, const struct key_name *names, size_t n);
+void frame_keys_give(struct buf *out, const struct key_name *name, struct view grant);
 
 /* Decoder: type in out->type, the member of that name filled, views borrowed. Everything inside is checked for its shape,
  * so that nothing of a malformed frame is applied. ERR_VERSION (newer frame version), ERR_UNSUPPORTED (unknown type),
@@ -84,11 +130,15 @@ struct frame {
 		struct { uint16_t complete; struct view rest; } frontiers; /* frontier_next */
 		struct segment segment;
 		struct part part;                                /* WANT, PART */
-		uint64_t token;                                  /* PROBE, PROBE_REPLY */
-		struct view raw;                                 /* STATE, VECTOR, HEADS */
+		struct probe probe;                              /* PROBE, PROBE_REPLY */
+		struct state_frame state;
+		struct keys_frame keys;
+		struct view raw;                                 /* VECTOR, HEADS */
 	} u;
 };
 MUST_USE enum err frame_decode(struct view v, struct frame *out);
 MUST_USE enum err digest_line_next(struct view *rest, struct digest_line *out);
+MUST_USE enum err state_item_next(struct view *rest, struct state_item *out);
+MUST_USE enum err key_name_next(struct view *rest, struct key_name *out);
 
 #endif

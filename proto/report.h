@@ -24,6 +24,9 @@ const char *report_event_name(unsigned e); /* "delivered", ...; "unknown" for ot
 /* True for read, refused, expired, cancelled. */
 bool report_event_ends(unsigned e);
 
+/* In the place of an order: the queue's site had lent the message. */
+#define REPORT_LENT ((struct hash){{1}})
+
 /* One record. Messages are named by (id, addressee site), as a group's message has one fate a member. */
 struct report_record {
 	uint8_t event;
@@ -31,7 +34,7 @@ struct report_record {
 	struct wall when;
 	struct view by;         /* user or desk; may be empty */
 	struct view why;        /* reason; may be empty */
-	struct hash order;      /* zeros: served as the queue's own site (room for takeover) */
+	struct hash order;      /* under which it was served; zeros: as the queue's own site, or what an originator says; REPORT_LENT: lent by it */
 	uint16_t ids;
 	struct view id_bytes;   /* ids * MSGID_BYTES */
 };

@@ -61,6 +61,7 @@ struct seal_key_id { uint8_t b[8]; };
 struct seal_key_id seal_key_id_of(const struct seal_public *pub);
 struct grant_to { uint16_t site; struct seal_public key; };
 #define GRANT_BOX_BYTES (2 + 8 + SYM_KEY_BYTES + HASH_BYTES + BOX_OVERHEAD_BYTES)
+#define GRANT_BYTES_FOR_ONE (1 + HASH_BYTES + 2 + GRANT_BOX_BYTES)
 MUST_USE enum err grant_make(const struct crypt_suite *suite, struct rng *rng, const struct hash *stream, const struct sym_key *epoch,
                              const struct grant_to *to, size_t n, struct buf *out);
 /* Opens the box for site with whichever of the keys fits. ERR_KEY when none is for us, ERR_AUTH, ERR_FORMAT,

@@ -153,16 +153,41 @@ static enum err due_lease(void *arg, const struct lease_row *l)
 	return ERR_OK;
 }
 
+/* A queue of ours by its name, one that is served here for another site with that. */
+static const char *queue_label(const struct core *c, const struct queue *q, char out[LIMIT_ADDRESS_BYTES + 1])
+{
+	char site[LIMIT_NAME_BYTES + 1];
+
+	if (q->row.site == c->self)
+		snprintf(out, LIMIT_ADDRESS_BYTES + 1, "%s", q->row.name);
+	else
+		snprintf(out, LIMIT_ADDRESS_BYTES + 1, "%s/%s", site_name(c, q->row.site, site), q->row.name);
+	return out;
+}
+
+void alarms_unserved(struct core *c, struct queue *q)
+{
+	char label[LIMIT_ADDRESS_BYTES + 1], subject[LIMIT_ADDRESS_BYTES + 16];
+
+	alarm_clear(c, "unattended", queue_label(c, q, label));
+	q->unattended_since = MONO_NEVER;
+	for (unsigned p = 0; p < PREC_COUNT; p++) {
+		snprintf(subject, sizeof subject, "%s:%s", label, precedence_name(p));
+		alarm_clear(c, "deadline", subject);
+	}
+}
+
 /* Returns when it has to be looked at again. */
 static struct mono deadline_alarm(struct core *c, const struct queue *q, uint8_t precedence, const struct due *d)
 {
-	const struct queue_def *def = site_queue(c->me, view_str(q->row.name));
+	const struct site *site = roster_site(c->roster, q->row.site);
+	const struct queue_def *def = site ? site_queue(site, view_str(q->row.name)) : NULL;
 	int64_t span = (def ? def->deadline_us : c->roster->deadline_us)[precedence];
-	char subject[LIMIT_NAME_BYTES + 16], id[MSGID_TEXT_BYTES], by[WALL_TEXT_BYTES];
+	char subject[LIMIT_ADDRESS_BYTES + 16], label[LIMIT_ADDRESS_BYTES + 1], id[MSGID_TEXT_BYTES], by[WALL_TEXT_BYTES];
 
 	if (!d->any && !*kind_count(c, "deadline"))
 		return MONO_NEVER;
-	snprintf(subject, sizeof subject, "%s:%s", q->row.name, precedence_name(precedence));
+	snprintf(subject, sizeof subject, "%s:%s", queue_label(c, q, label), precedence_name(precedence));
 	if (!d->any || c->wall.us < d->by - span / DEADLINE_WARN_SHARE) {
 		alarm_clear(c, "deadline", subject);
 		return d->any ? mono_of_wall(c, d->by - span / DEADLINE_WARN_SHARE) : MONO_NEVER;
@@ -170,7 +195,7 @@ static struct mono deadline_alarm(struct core *c, const struct queue *q, uint8_t
 	msgid_format(&d->id, id);
 	wall_format((struct wall){d->by}, 0, by);
 	alarm_raise(c, "deadline", subject, "take it and acknowledge it, or put more people on this queue",
-		    "a %s message in %s/%s %s %s: %s", precedence_name(precedence), c->me->id, q->row.name,
+		    "a %s message in %s%s%s %s %s: %s", precedence_name(precedence), q->row.site == c->self ? c->me->id : "", q->row.site == c->self ? "/" : "", label,
 		    c->wall.us < d->by ? "should be read by" : "should have been read by", by, id);
 	return c->wall.us < d->by ? mono_of_wall(c, d->by) : MONO_NEVER;
 }
@@ -212,11 +237,12 @@ static struct mono unattended_look(struct core *c)
 
 	for (size_t i = 0; i < c->n_queues; i++) {
 		struct queue *q = &c->queues[i];
+		char label[LIMIT_ADDRESS_BYTES + 1];
 		uint64_t n = q->row.waiting[0][PREC_FLASH];
 
 		if (!q->served || !n || queue_attended(c, q)) {
 			if (q->served && q->unattended_since.us != MONO_NEVER.us)
-				alarm_clear(c, "unattended", q->row.name);
+				alarm_clear(c, "unattended", queue_label(c, q, label));
 			q->unattended_since = MONO_NEVER;
 			continue;
 		}
@@ -225,8 +251,9 @@ static struct mono unattended_look(struct core *c)
 		if (c->now.us - q->unattended_since.us < c->config.unattended_us)
 			next = mono_min(next, mono_add(q->unattended_since, c->config.unattended_us));
 		else
-			alarm_raise(c, "unattended", q->row.name, "send somebody to this desk, or take from it elsewhere",
-				    "FLASH waits in %s/%s and nobody takes from it", c->me->id, q->row.name);
+			alarm_raise(c, "unattended", queue_label(c, q, label), "send somebody to this desk, or take from it elsewhere",
+				    "FLASH waits in %s%s%s and nobody takes from it", q->row.site == c->self ? c->me->id : "", q->row.site == c->self ? "/" : "",
+				    queue_label(c, q, label));
 	}
 	return next;
 }

@@ -48,10 +48,10 @@ const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME
 	return out;
 }
 
-bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee)
+bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee, bool exercise)
 {
 	uint16_t list[LIMIT_CUSTODIANS];
-	size_t n = roster_custodians(c->roster, addressee, list);
+	size_t n = custodians(c, addressee, exercise, list);
 
 	for (size_t i = 0; i < n; i++)
 		if (list[i] == site)
@@ -61,7 +61,7 @@ bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee)
 
 bool concerns(const struct core *c, uint16_t site, const struct stream_name *n)
 {
-	return site == n->originator || is_custodian(c, site, n->addressee);
+	return site == n->originator || is_custodian(c, site, n->addressee, n->exercise);
 }
 
 struct client *client_find(struct core *c, uint64_t id)
@@ -303,6 +303,7 @@ static void roster_taken(struct core *c, struct roster *r)
 	c->roster = r;
 	c->me = me;
 	peers_build(c);
+	orders_settle_all(c);
 	for (size_t i = 0; i < c->n_peers; i++)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 			replicate_rewind(c, c->peers[i], lane);
@@ -346,10 +347,29 @@ static void client_closed(struct core *c, uint64_t id)
 		}
 }
 
+/* A successor that is gone, and whose closing or reports are not waited for any more. */
+static bool waived_site(struct core *c, const struct client *cl, const struct request *rq)
+{
+	struct view fields = rq->fields;
+	struct request_item f;
+	bool any = false;
+
+	while (request_next(&fields, &f) == ERR_OK) {
+		const struct site *s = f.field == F_WHAT ? roster_site_by_id(c->roster, f.value) : NULL;
+
+		any = (s && takeover_waive(c, s->number, cl->rights.name)) || any;
+	}
+	return any;
+}
+
 static void release_request(struct core *c, struct client *cl, const struct request *rq)
 {
 	if (!cl->rights.may_operate) {
 		reply_error(c, cl->id, rq->tag, ERR_NOT_PERMITTED, "release: this user may not operate the node (see `clients` in node.conf)");
+		return;
+	}
+	if (waived_site(c, cl, rq)) {
+		reply_done(c, cl->id, rq->tag, 1);
 		return;
 	}
 	if (!c->recovering) {
@@ -398,6 +418,9 @@ static void request(struct core *c, uint64_t client, struct view bytes)
 	case REQ_WAIT: wait_request(c, cl, &rq); break;
 	case REQ_SHOW: show_request(c, cl, &rq); break;
 	case REQ_RELEASE: release_request(c, cl, &rq); break;
+	case REQ_ORDER: order_request(c, cl, &rq); break;
+	case REQ_ENDORSE: endorse_request(c, cl, &rq); break;
+	case REQ_ASSIST: assist_request(c, cl, &rq); break;
 	default: reply_error(c, client, rq.tag, ERR_UNSUPPORTED, "request: type %u is not known to this node (it may be older than the client)", rq.type);
 	}
 }
@@ -438,7 +461,7 @@ static void look(struct core *c)
 	if (mono_before(c->now, c->look_at))
 		return;
 	c->restless = false;
-	struct mono next = mono_min(peers_help(c), mono_min(alarms_look(c), bodies_ask(c)));
+	struct mono next = mono_min(mono_min(peers_help(c), assist_look(c)), mono_min(alarms_look(c), mono_min(bodies_ask(c), grants_ask(c))));
 
 	c->look_at = mono_min(mono_add(c->now, LOOK_AT_MOST_US), next);
 	if (!mono_before(mono_add(c->now, LOOK_AT_LEAST_US), c->look_at))
@@ -509,7 +532,7 @@ static struct mono own_due(struct core *c)
 	if (c->started) {
 		if (c->restless)
 			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
-		at = c->look_at;
+		at = mono_min(c->look_at, c->takeover.at);
 		if (!c->clock_unsure && deliver_next_expiry(c) != INT64_MAX)
 			at = mono_min(at, mono_of_wall(c, c->expires_us));
 	}
@@ -546,6 +569,8 @@ static void own_look(struct core *c)
 		return;
 	c->restless = c->restless || (c->n_leases && !mono_before(c->now, c->leases[0].at));
 	look(c);
+	takeover_look(c);
+	redo_step(c);
 	deliver_leases(c);
 	deliver_expire(c);
 	deliver_serve(c);
@@ -562,6 +587,7 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 		peers_look(c);
 		own_look(c);
 		reports_finish(c);
+		takeover_finish(c);
 		own_finish(c);
 		replicate_pump(c);
 		streams_cool(c);

@@ -104,9 +104,12 @@ struct peer {
 	int64_t skew_us;
 	uint32_t roster_serial;
 	struct hash state; bool state_met; /* of its state objects, as last heard */
+	struct { struct hash ours, theirs; struct mono made, at; int64_t wait_us; } offer;  /* our last one: state.c */
+	struct { struct hash ours, theirs; struct state_name upto; bool clean, all; } offered; /* its last one */
 	bool digest_since_order;     /* digest_heard, and since the last change of custodians */
 	struct mono last_ack, last_heard, probe_at, probe_sent, tell_at;
 	bool probe_out, tell_due;
+	int64_t lent;                /* messages lent to it by policy, in this run */
 	struct wall last_ack_wall;
 	uint64_t bad_frames, dropped, refused;
 	size_t given;                /* bytes of bodies for it in this batch */
@@ -120,7 +123,9 @@ struct queue {
 	struct queue_row row, committed; /* committed.local is 0 until it is */
 	bool dirty, touched, changed; /* touched: stored in this batch; changed: something may be handed out */
 	uint64_t arrivals;           /* how often something came to wait in it, in this run */
-	bool served;                 /* handed out here */
+	bool served;                 /* handed out here, some of it at least */
+	struct place mine_from[2];   /* [exercise] nothing before it is this site's to hand out, when mine_known */
+	bool mine_known[2];
 	int takers;
 	struct mono unattended_since;/* MONO_NEVER when attended or nothing FLASH waits */
 };
@@ -136,6 +141,7 @@ struct take {
 	bool going;                  /* it passed over other exercises, up to `from`, and goes on in the next batch */
 	struct place from;
 	uint64_t arrivals;           /* of the queue when this pass began */
+	bool front;                  /* everything before `from` is another site's to hand out */
 	bool committed;              /* the request was: else it goes with its batch when that fails */
 };
 struct lease_due { struct mono at; uint64_t arrival; struct wall since; };
@@ -192,6 +198,7 @@ struct flash_use {
 struct pending_report {
 	uint16_t target; uint8_t precedence, exercise;
 	uint8_t event; uint16_t addressee;
+	struct hash order;           /* under which it is served here; zeros at home */
 	char by[LIMIT_USER_BYTES + 1];
 	char why[LIMIT_REASON_BYTES + 1];
 	struct buf ids;
@@ -208,6 +215,7 @@ struct tally {
 struct counters {
 	struct tally of[2];          /* operational, exercise: never mixed */
 	uint64_t unknown_kinds, duplicates;
+	uint64_t elsewhere[2];       /* of this site's messages: read or refused by other sites, operational and exercise */
 };
 
 struct core {
@@ -284,6 +292,7 @@ struct core {
 	uint32_t set_aside;                             /* streams whose row could not be mended */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 	struct takeover takeover;                       /* part of the mirror */
+	struct exchange exchange;
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */
@@ -309,9 +318,10 @@ void streams_cool(struct core *c);                  /* at the end of a batch: th
 struct queue *queue_find(struct core *c, uint16_t site, struct view name);
 struct queue *queue_get(struct core *c, uint16_t site, struct view name); /* made when new */
 struct queue *queue_by_local(struct core *c, uint32_t local);
+uint16_t queue_site(struct core *c, uint32_t local); /* whose queue it is; self when it is not known */
 const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME_BYTES + 1]);
 /* Is site a custodian of streams to addressee? */
-bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee);
+bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee, bool exercise);
 /* Does a stream concern a site: custodian or originator? */
 bool concerns(const struct core *c, uint16_t site, const struct stream_name *n);
 struct client *client_find(struct core *c, uint64_t id);
@@ -426,7 +436,10 @@ void deliver_leases(struct core *c);                                         /* 
 void deliver_expire(struct core *c);
 int64_t deliver_next_expiry(struct core *c);                                 /* by the wall clock; INT64_MAX: none */
 void deliver_remove(struct core *c, struct msg_row *row);                    /* out of its queue, wherever it stands */
+void deliver_before(struct core *c, const struct place *p);                  /* something stands there now, before what was passed over */
+void deliver_again(struct core *c, const struct msg_row *row);               /* it waits here, and may be handed out again */
 void take_request(struct core *c, struct client *cl, const struct request *rq);
+struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m); /* one that this site's desks may take from */
 void take_stop(struct core *c, struct client *cl, const struct request *rq);
 void ack_request(struct core *c, struct client *cl, const struct request *rq);  /* ACK, REFUSE, RETURN, EXTEND */
 void read_request(struct core *c, struct client *cl, const struct request *rq);
@@ -439,7 +452,7 @@ void leases_keep(struct core *c, struct lease_due *old, size_t n);
 void damage_found(struct core *c, uint64_t arrival, const char *what);
 /* Appends the plain body of a message of one chunk to out. */
 MUST_USE enum err open_body(struct core *c, const struct entry_row *row, const struct envelope *env, struct buf *out);
-/* The message row of an id that this site's desks may handle: the addressee is served here. */
+/* The message row of an id that this site's desks may handle: what is out at a desk here, else what is or was served here. */
 MUST_USE enum err msg_served(struct core *c, const struct msgid *id, struct msg_row *out);
 
 /* ---- reports.c ------------------------------------------------------------------------------------------------------------------------ */
@@ -448,15 +461,18 @@ bool events_next(struct view *rest, struct msg_event *out);
 /* The last event of that kind; false when none. */
 bool events_find(struct view events, uint8_t event, struct msg_event *out);
 /* True when events contain an end that counts for a message of that originator and addressee; *which gets it. */
-bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, uint8_t *which);
+bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, bool exercise, uint8_t *which);
 /* Loads (id, addressee) into *row (a blank one when there is none) with its events copied into events. */
 MUST_USE enum err msg_load(struct core *c, const struct msgid *id, uint16_t addressee, struct msg_row *row, struct buf *events);
 void events_add(struct buf *events, const struct msg_event *e); /* unless it is there; of an end one a site, the earliest */
 /* The originator is known now: what others claimed before the message came is dropped where it was not theirs to say. */
-void events_believed(struct buf *events, uint16_t originator, uint16_t addressee);
+void events_believed(const struct core *c, struct buf *events, uint16_t originator, uint16_t addressee, bool exercise);
 /* Something happened here: recorded in the row (events already loaded), and reported to whom it concerns. */
 void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const char *by, const char *why);
 void report_apply(struct core *c, struct stream *s, const struct envelope *env);
+/* One report entry to the target at a precedence: records, or a closing. */
+void report_entry(struct core *c, uint16_t target, uint8_t precedence, bool exercise, struct view records, struct view closing);
+void reports_order(struct core *c, const struct hash *order); /* an order is known now */
 void reports_finish(struct core *c);
 void reports_drop(struct core *c);
 
@@ -476,6 +492,7 @@ void alarms_load(struct core *c);
 bool alarm_known(struct core *c, const char *id);
 MUST_USE enum err alarm_acknowledge(struct core *c, const char *id, const char *by);
 unsigned alarms_active(struct core *c);
+void alarms_unserved(struct core *c, struct queue *q); /* those of a queue that is not handed out here any more */
 struct mono alarms_look(struct core *c); /* deadlines, unattended queues, space, recovery; when to look again */
 /* When the wall clock will show that time, as things stand. */
 struct mono mono_of_wall(const struct core *c, int64_t wall_us);

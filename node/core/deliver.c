@@ -34,6 +34,38 @@ static void count(struct core *c, const struct place *p, int waiting, int leased
 	}
 }
 
+void deliver_again(struct core *c, const struct msg_row *row)
+{
+	struct queue *q = queue_by_local(c, row->place.queue);
+
+	if (!q)
+		return;
+	q->changed = true;
+	q->arrivals++;
+	deliver_before(c, &row->place);
+}
+
+/* In the order of a queue. */
+static bool place_before(const struct place *a, const struct place *b)
+{
+	if (a->precedence != b->precedence)
+		return a->precedence < b->precedence;
+	if (a->fresh != b->fresh)
+		return a->fresh < b->fresh;
+	if (a->handle_by_us != b->handle_by_us)
+		return a->handle_by_us < b->handle_by_us;
+	return a->arrival < b->arrival;
+}
+
+/* What nobody here may have was passed over from the front of the queue; this one stands before that. */
+void deliver_before(struct core *c, const struct place *p)
+{
+	struct queue *q = queue_by_local(c, p->queue);
+
+	if (q && q->mine_known[p->exercise] && place_before(p, &q->mine_from[p->exercise]))
+		q->mine_from[p->exercise] = *p;
+}
+
 static void place_put(struct core *c, struct msg_row *row, const struct place *p)
 {
 	store_place_put(c->t, p, &row->id);
@@ -41,6 +73,7 @@ static void place_put(struct core *c, struct msg_row *row, const struct place *p
 	row->place_arrival = p->arrival;
 	row->state = LOC_WAITING;
 	count(c, p, 1, 0);
+	deliver_before(c, p);
 }
 
 void deliver_remove(struct core *c, struct msg_row *row)
@@ -74,11 +107,12 @@ static void place_message(struct core *c, struct msg_row *row, struct buf *event
 	place_put(c, row, &p);
 }
 
-static void delivered(struct core *c, struct msg_row *row, struct buf *events, const struct header *h)
+/* mine: this site serves it, as its addressee or as its successor. */
+static void delivered(struct core *c, struct msg_row *row, struct buf *events, const struct header *h, bool mine)
 {
 	struct msg_event before;
 
-	if (row->addressee != c->self) {
+	if (!mine) {
 		row->events = buf_view(events);
 		store_msg_put(c->t, row);
 		return;
@@ -158,7 +192,7 @@ static void message_open(struct core *c, struct stream *s, const struct entry_ro
 		return;
 	}
 	place_message(c, row, events, h, env.queue);
-	delivered(c, row, events, h);
+	delivered(c, row, events, h, owner_of(c, row->addressee, (h->flags & HEADER_EXERCISE) != 0, env.queue, h->area, &row->id) == c->self);
 }
 
 static bool is_whole(const struct entry_row *row)
@@ -225,16 +259,16 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	row.originator = h->originator;
 	row.precedence = h->precedence;
 	row.flags = h->flags;
-	events_believed(&events, h->originator, addressee);
+	events_believed(c, &events, h->originator, addressee, (h->flags & HEADER_EXERCISE) != 0);
 	if (h->expires.us && (addressee == c->self || h->originator == c->self) && !(h->flags & HEADER_CLOCK_UNSURE)) {
 		store_expiry_put(c->t, h->expires, arrival);
 		c->expires_known = false;
 	}
 	if (h->originator == c->self && !s->own)
 		own_again(c, s, entry);
-	bool ended = events_ended(c, buf_view(&events), h->originator, addressee, &which);
+	bool ended = events_ended(c, buf_view(&events), h->originator, addressee, (h->flags & HEADER_EXERCISE) != 0, &which);
 
-	if (again || ended || !is_custodian(c, c->self, addressee) || !is_whole(entry)) {
+	if (again || ended || !is_custodian(c, c->self, addressee, s->row.name.exercise) || !is_whole(entry)) {
 		row.events = buf_view(&events);
 		store_msg_put(c->t, &row);
 	} else {
@@ -320,7 +354,7 @@ static void expire_one(struct core *c, uint64_t arrival)
 		goto out;
 	struct stream *s = stream_by_local(c, entry.stream);
 
-	if (!s || !h.expires.us || h.expires.us > c->wall.us || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, &which))
+	if (!s || !h.expires.us || h.expires.us > c->wall.us || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, s->row.name.exercise, &which))
 		goto out;
 	tally_of(c, h.flags)->expired++;
 	report_here(c, &row, &events, EVENT_EXPIRED, "", "");

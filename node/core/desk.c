@@ -162,7 +162,7 @@ static void give_back(struct core *c, const struct lease_row *l, bool seen)
 {
 	struct buf events = BUF_EMPTY;
 	struct msg_row row;
-	enum err e = msg_load(c, &l->id, c->self, &row, &events);
+	enum err e = msg_load(c, &l->id, queue_site(c, l->place.queue), &row, &events);
 
 	store_lease_del(c->t, l->place.arrival);
 	if (e == ERR_DAMAGED)
@@ -182,6 +182,7 @@ static void give_back(struct core *c, const struct lease_row *l, bool seen)
 		row.place.fresh = 0;
 	row.state = LOC_WAITING;
 	store_place_put(c->t, &row.place, &row.id);
+	deliver_before(c, &row.place);
 	tally_of(c, row.flags)->returned++;
 	report_here(c, &row, &events, EVENT_RETURNED, l->by, "");
 out:
@@ -202,7 +203,7 @@ void deliver_leases(struct core *c)
 
 		if (e == ERR_DAMAGED)
 			lease_mend(c, d.arrival);
-		else if (!e && l.since.us == d.since.us)
+		else if (!e && l.since.us == d.since.us && !assist_goes_on(c, &l))
 			give_back(c, &l, true);
 	}
 	leases_compact(c);
@@ -231,7 +232,7 @@ static void taken_fields(struct core *c, struct request_writer *w, const struct 
 
 	request_id(w, id);
 	request_str(w, F_FROM, site_name(c, h->originator, name));
-	snprintf(text, sizeof text, "%s/%s", c->me->id, q ? q->row.name : "");
+	snprintf(text, sizeof text, "%s/%s", site_name(c, q ? q->row.site : c->self, name), q ? q->row.name : "");
 	request_str(w, F_QUEUE, text);
 	request_field(w, F_TO, env->to);
 	request_u8(w, F_PRECEDENCE, h->precedence);
@@ -277,7 +278,7 @@ static void set_aside(struct core *c, const struct place *p, const struct msgid 
 
 	store_place_del(c->t, p);
 	count_move(c, p, -1, 0);
-	if (msg_load(c, id, c->self, &row, &events) == ERR_OK) {
+	if (msg_load(c, id, queue_site(c, p->queue), &row, &events) == ERR_OK) {
 		row.state = LOC_NONE;
 		row.place_arrival = 0;
 		row.events = buf_view(&events);
@@ -287,10 +288,10 @@ static void set_aside(struct core *c, const struct place *p, const struct msgid 
 	buf_release(&events);
 }
 
-enum handed { HANDED, SKIPPED, REMOVED };
+enum handed { HANDED, SKIPPED, ANOTHERS, REMOVED };
 
 /* Hands one message to a desk. The reply is written only when all of it could be read. */
-static enum handed hand_out(struct core *c, struct take *t, const struct place *p, const struct msgid *id)
+static enum handed hand_out(struct core *c, struct take *t, const struct queue *q, const struct place *p, const struct msgid *id)
 {
 	struct buf events = BUF_EMPTY, body = BUF_EMPTY;
 	struct entry_row entry;
@@ -299,12 +300,20 @@ static enum handed hand_out(struct core *c, struct take *t, const struct place *
 	struct header h;
 	struct request_writer w;
 	enum handed result = REMOVED;
-	enum err e = msg_load(c, id, c->self, &row, &events);
+	enum err e = msg_load(c, id, q->row.site, &row, &events);
 
 	if (e == ERR_DAMAGED)
 		e = msg_mend(c, p, LOC_WAITING, &row);
 	if (!e)
 		e = store_entry_get(c->t, p->arrival, &entry);
+	if (!e)
+		e = header_decode(entry.e.header, &h);
+	enum may may = e ? MAY : takeover_may(c, q, t->exercise, h.area, id, buf_view(&events));
+
+	if (may != MAY) {
+		result = may == NOT_MINE ? ANOTHERS : SKIPPED;
+		goto out;
+	}
 	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);
 
 	if (!e)
@@ -356,9 +365,10 @@ static void place_mend(struct core *c, const struct place *p)
 	damage_found(c, p->arrival, "its place in a queue and the entry cannot be read");
 }
 
-static struct place queue_begin(const struct take *t)
+static struct place queue_begin(struct take *t, const struct queue *q)
 {
-	return (struct place){.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN};
+	t->front = true;
+	return q->mine_known[t->exercise] ? q->mine_from[t->exercise] : (struct place){.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN};
 }
 
 /* At the end of a queue. True when the pass began in an earlier batch and something has come since, perhaps before it. */
@@ -367,7 +377,7 @@ static bool serve_again(struct take *t, const struct queue *q, bool resumed)
 	t->going = false;
 	if (!resumed || t->arrivals == q->arrivals)
 		return false;
-	t->from = queue_begin(t);
+	t->from = queue_begin(t, q);
 	t->arrivals = q->arrivals;
 	return true;
 }
@@ -380,7 +390,7 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 	struct msgid id;
 
 	if (!resumed) {
-		t->from = queue_begin(t);
+		t->from = queue_begin(t, q);
 		t->arrivals = q->arrivals;
 	}
 	for (size_t looked = 0; t->left; looked++) {
@@ -404,15 +414,20 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
 			return true;
 		}
-		enum handed h = hand_out(c, t, &p, &id);
+		enum handed h = hand_out(c, t, q, &p, &id);
 
-		*served += h != SKIPPED;
+		*served += h == HANDED || h == REMOVED;
 		if (h == HANDED) {
 			t->left--;
 			looked = 0;
 		} else {
 			t->from = p;
 			t->from.arrival++;
+			t->front = t->front && h != SKIPPED;
+			if (t->front && h == ANOTHERS) {
+				q->mine_from[t->exercise] = t->from;
+				q->mine_known[t->exercise] = true;
+			}
 		}
 	}
 	return true;
@@ -429,7 +444,7 @@ void deliver_serve(struct core *c)
 		struct take *t = &c->takes[i];
 		struct queue *q = queue_by_local(c, t->queue);
 
-		if (t->done || !q || !q->served || !q->changed)
+		if (t->done || !q || !q->changed)
 			continue;
 		all = serve(c, t, q, &served, bytes_from);
 		if (t->left == 0) {
@@ -455,7 +470,7 @@ void deliver_serve(struct core *c)
 /* ---- requests --------------------------------------------------------------------------------------------------------------- */
 
 /* "cic-luik/dispatch", "eupen/dispatch" or, at home, "dispatch". */
-static struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m)
+struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m)
 {
 	struct address *a = malloc(sizeof *a);
 	struct queue *q = NULL;
@@ -475,10 +490,10 @@ static struct queue *queue_of_request(struct core *c, struct view text, struct e
 
 		if (a->n_sites != 1 || a->group)
 			err_set(m, ERR_REFUSED, "queue %s: a group has no queue (take from a queue of this site)", full);
-		else if (a->sites[0] != c->self)
+		else if (!is_custodian(c, c->self, a->sites[0], false) && !is_custodian(c, c->self, a->sites[0], true))
 			err_set(m, ERR_REFUSED, "queue %s: it is served by %s, not here (take it there)", full, site_name(c, a->sites[0], other));
 		else
-			q = queue_get(c, c->self, view_str(a->queue));
+			q = queue_get(c, a->sites[0], view_str(a->queue)); /* a standby's desk waits for the order */
 	}
 	free(a);
 	return q;
@@ -562,13 +577,61 @@ void deliver_forget_client(struct core *c, uint64_t client)
 			c->takes[i].done = true;
 }
 
+/* How much a message is ours to handle: out at a desk here; served here; or handled here once, at its addressee or for it. */
+static int here(struct core *c, const struct msg_row *row)
+{
+	const struct queue *q = row->place_arrival ? queue_by_local(c, row->place.queue) : NULL;
+	struct view events = row->events;
+	struct msg_event e;
+
+	if (row->state == LOC_LEASED)
+		return row->addressee == c->self ? 5 : 4;
+	if (row->addressee == c->self)
+		return 3;
+	if (q && q->served)
+		return 2;
+	while (events_next(&events, &e))
+		if (e.source == c->self && e.event == EVENT_HANDED_OUT)
+			return 1;
+	return 0;
+}
+
 enum err msg_served(struct core *c, const struct msgid *id, struct msg_row *out)
 {
-	enum err e = store_msg_get(c->t, id, c->self, out);
+	struct msg_row row;
+	uint16_t from = 0;
+	int best = 0;
+	enum err e, found = ERR_NOT_FOUND;
 
-	if (!e && !out->arrival)
-		return ERR_NOT_FOUND;
-	return e;
+	for (; (e = store_msg_from(c->t, id, from, &row)) == ERR_OK && msgid_equal(&row.id, id); from = (uint16_t)(row.addressee + 1)) {
+		int rank = row.arrival ? here(c, &row) : 0;
+
+		if (rank > best) {
+			*out = row;
+			best = rank;
+			found = ERR_OK;
+		}
+		if (row.addressee == UINT16_MAX)
+			break;
+	}
+	return e == ERR_DAMAGED && found ? e : found;
+}
+
+/* Another site's desk ended it while ours had it: ours says so too, and both are told that it was handled twice. */
+static bool handled_too(const struct core *c, const struct msg_row *row, uint8_t which)
+{
+	struct view events = row->events;
+	struct msg_event e;
+	bool had = false;
+
+	if (which != EVENT_READ && which != EVENT_REFUSED)
+		return false;
+	while (events_next(&events, &e)) {
+		if (e.source == c->self && (e.event == EVENT_READ || e.event == EVENT_REFUSED))
+			return false;
+		had = had || (e.source == c->self && e.event == EVENT_HANDED_OUT);
+	}
+	return had;
 }
 
 struct handling {
@@ -583,14 +646,14 @@ static enum err handle_check(struct core *c, const struct msgid *id, uint8_t typ
 	struct msg_row row;
 	char text[MSGID_TEXT_BYTES];
 	uint8_t which = 0;
-	enum err e = store_msg_get(c->t, id, c->self, &row);
+	enum err e = msg_served(c, id, &row);
 
 	msgid_format(id, text);
-	if (!e && !row.arrival)
-		e = ERR_NOT_FOUND;
 	if (e) {
 		err_set(m, e, "%s: %s", text, e == ERR_NOT_FOUND ? "no such message in a queue of this site" : err_text(e));
-	} else if (events_ended(c, row.events, row.originator, c->self, &which)) {
+	} else if (events_ended(c, row.events, row.originator, row.addressee, (row.flags & HEADER_EXERCISE) != 0, &which)) {
+		if ((type == REQ_ACK || type == REQ_REFUSE) && handled_too(c, &row, which))
+			return ERR_OK;
 		e = which == EVENT_READ && (type == REQ_ACK || type == REQ_RETURN) ? ERR_EXISTS
 			: err_set(m, ERR_CONFLICT, "%s: it has ended already: %s (see `estafette trace %s`)", text, report_event_name(which), text);
 	} else if ((type == REQ_RETURN || type == REQ_EXTEND) && row.state != LOC_LEASED) {
@@ -627,17 +690,23 @@ static void handle_one(struct core *c, const struct msgid *id, const struct hand
 {
 	struct buf events = BUF_EMPTY;
 	struct msg_row row;
+	uint8_t which = 0;
+
+	if (msg_served(c, id, &row))
+		return;
+	bool ended = events_ended(c, row.events, row.originator, row.addressee, (row.flags & HEADER_EXERCISE) != 0, &which);
+	bool too = ended && handled_too(c, &row, which);
 
 	/* Where it stands nowhere it has ended, before or by an earlier id of this request: nothing is left to do. */
-	if (msg_load(c, id, c->self, &row, &events) || row.state == LOC_NONE)
+	if (msg_load(c, id, row.addressee, &row, &events) || (row.state == LOC_NONE && !too))
 		goto out;
 	switch (how->type) {
 	case REQ_ACK:
-		tally_of(c, row.flags)->read++;
+		tally_of(c, row.flags)->read += !too;
 		report_here(c, &row, &events, EVENT_READ, how->by, "");
 		break;
 	case REQ_REFUSE:
-		tally_of(c, row.flags)->refused++;
+		tally_of(c, row.flags)->refused += !too;
 		report_here(c, &row, &events, EVENT_REFUSED, how->by, how->why);
 		break;
 	default: handle_lease(c, &row, how);
@@ -702,9 +771,10 @@ static enum err ack_field(struct core *c, const struct request *rq, const struct
 	if (round == 0) {
 		enum err e = handle_check(c, &id, rq->type, m);
 
-		return e == ERR_EXISTS ? ERR_OK : e;
+		return e == ERR_EXISTS || (rq->type == REQ_ACK && conflict_known(c, &id)) ? ERR_OK : e;
 	}
-	handle_one(c, &id, how);
+	if (rq->type != REQ_ACK || handle_check(c, &id, rq->type, m) == ERR_OK || conflict_sign_off(c, &id, how->by))
+		handle_one(c, &id, how);
 	++*n;
 	return ERR_OK;
 }

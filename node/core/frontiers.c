@@ -239,12 +239,20 @@ enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struc
 	return ERR_OK;
 }
 
+/* A successor that does not serve yet wants to know of every stream to the site whose queues it was given. */
+static bool catching_up(const struct core *c, const struct stream_name *n)
+{
+	const struct chain *ch = c->takeover.n_chains ? chain_find(c, n->addressee, n->exercise) : NULL;
+
+	return ch && !ch->ready && ch->now && order_names(&ch->now->order, c->self);
+}
+
 static void heard_frontier(struct core *c, struct peer *p, const struct frontier *fr, bool complete)
 {
 	struct stream *s = stream_by_name(c, &fr->stream);
 
 	/* After a loss, what peers show of streams unknown here is what has to come back first. */
-	if (!s && complete && c->recovering && fr->number && concerns(c, c->self, &fr->stream) && roster_site(c->roster, fr->stream.originator))
+	if (!s && complete && (c->recovering || catching_up(c, &fr->stream)) && fr->number && concerns(c, c->self, &fr->stream) && roster_site(c->roster, fr->stream.originator))
 		s = stream_new(c, &fr->stream);
 	struct flow *f = s ? flow_of(s, p) : NULL;
 	struct hash chain;
@@ -392,6 +400,8 @@ static void answer_heard(struct core *c, struct peer *p, const struct digest_lin
 	if (lists_whole(c, p, theirs, n)) {
 		heard_absent(c, p);
 		p->digest_heard = true;
+		p->digest_since_order = p->state_met && hash_equal(&p->state, &c->takeover.state);
+		c->takeover.at = c->takeover.n_chains ? c->now : c->takeover.at;
 		p->digest_out = false;
 	}
 	lists_drop(c, p);
@@ -437,10 +447,13 @@ bool recovery_done(struct core *c, uint16_t *waits_for)
 	for (size_t i = 0; i < c->n_peers; i++) {
 		struct peer *p = c->peers[i];
 
-		if (p->gone || (!peer_reachable(p) && !is_custodian(c, p->site, c->self)))
+		if (p->gone || (!peer_reachable(p) && !is_custodian(c, p->site, c->self, false)))
 			continue;
 		*waits_for = p->site;
 		if (!p->digest_heard)
+			return false;
+		/* Orders given while the journal was lost say whose the queues are now. */
+		if (!p->state_met || !hash_equal(&p->state, &c->takeover.state))
 			return false;
 		for (size_t k = 0; k < c->n_streams; k++) {
 			struct flow *f = flow_of(c->streams[k], p);

@@ -213,13 +213,13 @@ void stream_flows_build(struct core *c, struct stream *s)
 	struct flow *old = s->flows;
 	size_t n_old = s->n_flows, n = 0;
 	uint16_t sites[LIMIT_CUSTODIANS + 1];
-	size_t n_sites = roster_custodians(c->roster, s->row.name.addressee, sites);
+	size_t n_sites = custodians(c, s->row.name.addressee, s->row.name.exercise, sites);
 	struct flow *flows = calloc(n_sites + 1, sizeof *flows);
 
 	sites[n_sites++] = s->row.name.originator;
 	for (size_t i = 0; flows && i < n_sites && concerns(c, c->self, &s->row.name); i++) {
 		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
-		bool twice = i + 1 == n_sites && is_custodian(c, sites[i], s->row.name.addressee);
+		bool twice = i + 1 == n_sites && is_custodian(c, sites[i], s->row.name.addressee, s->row.name.exercise);
 
 		if (!p || twice)
 			continue;
@@ -299,6 +299,13 @@ struct queue *queue_by_local(struct core *c, uint32_t local)
 		if (c->queues[i].row.local == local)
 			return &c->queues[i];
 	return NULL;
+}
+
+uint16_t queue_site(struct core *c, uint32_t local)
+{
+	const struct queue *q = queue_by_local(c, local);
+
+	return q ? q->row.site : c->self;
 }
 
 struct queue *queue_find(struct core *c, uint16_t site, struct view name)
@@ -430,6 +437,7 @@ void mirror_drop(struct core *c)
 	c->n_popped = 0;
 	bodies_drop(c);
 	reports_drop(c);
+	orders_drop(c);
 }
 
 enum err mirror_load(struct core *c)
@@ -441,7 +449,9 @@ enum err mirror_load(struct core *c)
 		return e;
 	c->t = t;
 	meta_load(c, t);
-	e = but_damage(c, store_stream_each(t, load_stream, c));
+	e = orders_load(c);
+	if (!e)
+		e = but_damage(c, store_stream_each(t, load_stream, c));
 	if (!e)
 		e = but_damage(c, store_queue_each(t, load_queue, c));
 	if (!e)
@@ -452,6 +462,7 @@ enum err mirror_load(struct core *c)
 		leases_load(c);
 		bodies_load(c);
 		alarms_load(c);
+		redo_load(c);
 	}
 	txn_abort(t);
 	c->t = NULL;

@@ -63,7 +63,7 @@ static void own_add(struct core *c, struct stream *s, struct entry_row *row)
 static size_t grant_recipients(struct core *c, const struct stream *s, struct grant_to to[LIMIT_CUSTODIANS + 1])
 {
 	uint16_t sites[LIMIT_CUSTODIANS];
-	size_t n_sites = roster_custodians(c->roster, s->row.name.addressee, sites), n = 0;
+	size_t n_sites = custodians(c, s->row.name.addressee, s->row.name.exercise, sites), n = 0;
 	bool self = false;
 
 	for (size_t i = 0; i < n_sites; i++) {

@@ -136,7 +136,8 @@ static void say_hello(struct core *c, struct peer *p, uint8_t lane, enum frame_t
 {
 	struct hello h = {
 		.site = c->self, .protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX, .lane = lane, .recovering = c->recovering,
-		.incarnation = c->incarnation, .now = c->wall, .roster_serial = c->roster->serial, .state = c->roster->hash, .bearer = view_str(bearer),
+		.incarnation = c->incarnation, .now = c->wall, .roster_serial = c->roster->serial,
+		.roster = c->roster->hash, .state = c->takeover.state, .bearer = view_str(bearer),
 	};
 
 	frame_hello(effect_begin(c->out), t, &h);
@@ -178,6 +179,8 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 	l->dialled = l->up = false;
 	if (lane == LANE_URGENT)
 		p->probe_out = false;
+	if (was && lane == LANE_URGENT)
+		takeover_peer(c, site);
 	if (was)
 		effect_log(c->out, 5, "link to %s (%s) is down", site_name(c, site, name), lane_name(lane));
 }
@@ -208,7 +211,7 @@ static void heard_roster(struct core *c, struct peer *p, const struct hello *h)
 
 	p->roster_serial = h->roster_serial;
 	site_name(c, p->site, name);
-	if (h->roster_serial == c->roster->serial && !hash_equal(&h->state, &c->roster->hash))
+	if (h->roster_serial == c->roster->serial && !hash_equal(&h->roster, &c->roster->hash))
 		alarm_raise(c, "roster-conflict", name, "compare with `estafette roster diff`; do not reload either before it is settled",
 			    "%s has another roster with the same serial %u", name, h->roster_serial);
 	else
@@ -249,6 +252,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	if (!welcome) {
 		l->accepted = true;
 		say_hello(c, p, lane, FRAME_WELCOME, "");
+		if (lane == LANE_URGENT)
+			state_hello(c, p, &h->state);
 		return;
 	}
 	if (!l->up)
@@ -260,6 +265,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	p->last_ack_wall = c->wall;
 	if (!p->rtt_us)
 		p->rtt_us = c->now.us - l->hello_at.us;
+	if (lane == LANE_URGENT)
+		state_hello(c, p, &h->state);
 }
 
 /* ---- probes -------------------------------------------------------------------------------------------------------------- */
@@ -267,24 +274,30 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 static void probe(struct core *c, struct peer *p)
 {
 	/* The token is our wall clock, so that the other side learns it too. */
-	frame_probe(effect_begin(c->out), FRAME_PROBE, (uint64_t)c->wall.us);
+	struct probe say = {.token = (uint64_t)c->wall.us, .state = c->takeover.state};
+
+	frame_probe(effect_begin(c->out), FRAME_PROBE, &say);
 	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
 	p->probe_out = true;
 	p->probe_sent = c->now;
 }
 
-static void heard_probe(struct core *c, struct peer *p, uint8_t lane, uint64_t token, bool reply)
+static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const struct probe *said, bool reply)
 {
-	if (!reply && token > LIMIT_WALL_US) {
+	if (!reply && said->token > LIMIT_WALL_US) {
 		peer_bad(c, p, "a time that is none");
 		return;
 	}
 	if (!reply) {
-		heard_clock(c, p, (struct wall){(int64_t)token}, p->rtt_us / 2);
-		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, token);
+		struct probe say = {.token = said->token, .state = c->takeover.state};
+
+		heard_clock(c, p, (struct wall){(int64_t)said->token}, p->rtt_us / 2);
+		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, &say);
 		effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
+		state_heard(c, p, &said->state);
 		return;
 	}
+	state_heard(c, p, &said->state);
 	if (!p->probe_out)
 		return;
 	p->probe_out = false;
@@ -338,8 +351,10 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 			break;
 		case FRAME_WANT: bodies_want(c, p, &f->u.part); break;
 		case FRAME_PART: bodies_part(c, p, &f->u.part); break;
-		case FRAME_PROBE: heard_probe(c, p, lane, f->u.token, false); break;
-		case FRAME_PROBE_REPLY: heard_probe(c, p, lane, f->u.token, true); break;
+		case FRAME_PROBE: heard_probe(c, p, lane, &f->u.probe, false); break;
+		case FRAME_PROBE_REPLY: heard_probe(c, p, lane, &f->u.probe, true); break;
+		case FRAME_STATE: state_frame(c, p, &f->u.state); break;
+		case FRAME_KEYS: grants_frame(c, p, &f->u.keys); break;
 		default: p->dropped++;
 		}
 	}

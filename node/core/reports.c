@@ -45,26 +45,58 @@ bool events_find(struct view events, uint8_t event, struct msg_event *out)
 	return found;
 }
 
-/* Who may say so: the queue's site; for expired also the originator; for cancelled only the originator. */
-static bool event_counts(const struct msg_event *e, uint16_t originator, uint16_t addressee)
+/* May that site say what a desk did with the message: the queue's site, one that serves or served it by an order, one that it was lent to? */
+static bool is_served_by(const struct core *c, uint16_t site, uint16_t addressee, bool exercise, struct view events)
+{
+	return site == addressee || may_serve(c, site, addressee, exercise) || lent_to(c, events, addressee, site);
+}
+
+/* Who may say so: who serves the queue; for expired also the originator; for cancelled only the originator. */
+static bool event_counts(const struct core *c, const struct msg_event *e, uint16_t originator, uint16_t addressee, bool exercise, struct view events)
 {
 	switch (e->event) {
 	case EVENT_CANCELLED: return e->source == originator;
-	case EVENT_EXPIRED: return e->source == originator || e->source == addressee;
-	default: return e->source == addressee;
+	case EVENT_EXPIRED: return e->source == originator || is_served_by(c, e->source, addressee, exercise, events);
+	case EVENT_LENT: return e->source == addressee;
+	default: return is_served_by(c, e->source, addressee, exercise, events);
 	}
 }
 
-bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, uint8_t *which)
+/* Lent is an event of the addressee, by: the borrower's name; it ends with what the addressee says next. */
+bool lent_to(const struct core *c, struct view events, uint16_t addressee, uint16_t site)
 {
+	char name[LIMIT_NAME_BYTES + 1];
+	struct view who = view_str(site_name(c, site, name));
+	struct msg_event e;
+
+	while (events_next(&events, &e))
+		if (e.event == EVENT_LENT && e.source == addressee && view_equal(e.by, who))
+			return true;
+	return false;
+}
+
+bool lent_here(const struct core *c, struct view events, uint16_t addressee)
+{
+	struct msg_event e, last = {0};
+
+	while (events_next(&events, &e))
+		if (e.source == addressee && (e.event == EVENT_LENT || e.event == EVENT_RETURNED || e.event == EVENT_HANDED_OUT) &&
+		    (e.when.us > last.when.us || (e.when.us == last.when.us && e.event == EVENT_LENT)))
+			last = e;
+	return last.event == EVENT_LENT && view_equal(last.by, view_str(c->me->id));
+}
+
+bool events_ended(const struct core *c, struct view events, uint16_t originator, uint16_t addressee, bool exercise, uint8_t *which)
+{
+	struct view all = events;
+
 	static const uint8_t order[] = {EVENT_READ, EVENT_REFUSED, EVENT_CANCELLED, EVENT_EXPIRED};
 	size_t best = sizeof order;
 	struct msg_event e;
 
-	(void)c;
 	while (events_next(&events, &e))
 		for (size_t i = 0; i < best; i++)
-			if (e.event == order[i] && event_counts(&e, originator, addressee))
+			if (e.event == order[i] && event_counts(c, &e, originator, addressee, exercise, all))
 				best = i;
 	if (best == sizeof order)
 		return false;
@@ -126,7 +158,7 @@ static void events_claim(struct buf *events, const struct msg_event *e, uint16_t
 		events_add(events, &bare);
 }
 
-void events_believed(struct buf *events, uint16_t originator, uint16_t addressee)
+void events_believed(const struct core *c, struct buf *events, uint16_t originator, uint16_t addressee, bool exercise)
 {
 	struct view rest = buf_view(events), from = rest;
 	struct msg_event e;
@@ -134,7 +166,8 @@ void events_believed(struct buf *events, uint16_t originator, uint16_t addressee
 	while (events_next(&rest, &e)) {
 		size_t left = rest.len;
 
-		if (!event_counts(&e, originator, addressee))
+		/* What a site says under an order that is not here yet, or of what was lent to it, may still turn out to be its to say. */
+		if (!event_counts(c, &e, originator, addressee, exercise, buf_view(events)) && (e.event == EVENT_CANCELLED || e.event == EVENT_EXPIRED))
 			event_cut(events, from, rest);
 		from = rest = view_of(events->ptr + events->len - left, left);
 	}
@@ -164,7 +197,7 @@ static struct pending_report *pending_find(struct core *c, const struct pending_
 		struct pending_report *p = &c->pending[i];
 
 		if (p->target == want->target && p->precedence == want->precedence && p->exercise == want->exercise && p->event == want->event &&
-		    p->addressee == want->addressee && strcmp(p->by, want->by) == 0 && strcmp(p->why, want->why) == 0)
+		    p->addressee == want->addressee && hash_equal(&p->order, &want->order) && strcmp(p->by, want->by) == 0 && strcmp(p->why, want->why) == 0)
 			return p;
 	}
 	return NULL;
@@ -172,8 +205,11 @@ static struct pending_report *pending_find(struct core *c, const struct pending_
 
 static void pend(struct core *c, uint16_t target, const struct msg_row *row, uint8_t event, const char *by, const char *why)
 {
-	struct pending_report want = {.target = target, .precedence = row->precedence, .exercise = (row->flags & HEADER_EXERCISE) != 0,
-				      .event = event, .addressee = row->addressee};
+	bool exercise = (row->flags & HEADER_EXERCISE) != 0;
+	bool own = row->addressee == c->self || event == EVENT_CANCELLED || (event == EVENT_EXPIRED && row->originator == c->self);
+	const struct order_known *o = own ? NULL : order_served_by(c, row->addressee, exercise);
+	struct pending_report want = {.target = target, .precedence = row->precedence, .exercise = exercise, .event = event, .addressee = row->addressee,
+				      .order = own ? (struct hash){{0}} : o ? o->id : REPORT_LENT};
 
 	view_to_str(view_str(by), want.by, sizeof want.by);
 	view_to_str(view_str(why), want.why, sizeof want.why);
@@ -192,11 +228,15 @@ static void pend(struct core *c, uint16_t target, const struct msg_row *row, uin
 
 static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, const char *by, const char *why)
 {
-	/* The queue's site tells itself, so that its standbys know; and the originator what it waits for. */
-	if (row->addressee == c->self) {
+	bool by_desk = event != EVENT_CANCELLED && (event != EVENT_EXPIRED || row->originator != c->self);
+
+	/* Who serves the queue tells the queue's site (itself, at home), so that all who hold its messages know; and the originator what
+	 * it waits for. */
+	if (row->addressee == c->self || by_desk) {
 		if (event != EVENT_DELIVERED)
-			pend(c, c->self, row, event, by, why);
-		if (row->originator != c->self && event != EVENT_HANDED_OUT && event != EVENT_RETURNED)
+			pend(c, row->addressee, row, event, by, why);
+		if (row->originator != c->self && (row->originator != row->addressee || event == EVENT_DELIVERED) && event != EVENT_HANDED_OUT &&
+		    event != EVENT_RETURNED)
 			pend(c, row->originator, row, event, by, why);
 	} else if (row->originator == c->self) {
 		pend(c, row->addressee, row, event, by, why);
@@ -215,14 +255,15 @@ void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_
 	pend_all(c, row, event, by, why);
 	if (row->originator == c->self)
 		waits_check(c, &row->id);
+	if (event == EVENT_READ || event == EVENT_REFUSED)
+		conflict_look(c, &row->id, row->addressee, (row->flags & HEADER_EXERCISE) != 0, buf_view(events));
 }
 
-/* One report entry with the records in plain, to the target at a precedence. */
-static void report_write(struct core *c, uint16_t target, uint8_t precedence, bool exercise, struct view records)
+void report_entry(struct core *c, uint16_t target, uint8_t precedence, bool exercise, struct view records, struct view closing)
 {
 	uint8_t plain[LIMIT_ENVELOPE_BYTES];
 	size_t len;
-	struct envelope env = {.records = records};
+	struct envelope env = {.records = records, .closing = closing};
 	struct stream *s = own_stream(c, target, precedence, exercise);
 	enum err e = s ? own_epoch(c, s) : ERR_NOMEM;
 
@@ -243,14 +284,14 @@ static void report_write(struct core *c, uint16_t target, uint8_t precedence, bo
 /* Appends the records of one pending report; entries that are full are written on the way. */
 static void report_collect(struct core *c, struct pending_report *p, struct buf *records)
 {
-	struct report_record r = {.event = p->event, .addressee = p->addressee, .when = c->wall, .by = view_str(p->by), .why = view_str(p->why)};
+	struct report_record r = {.event = p->event, .addressee = p->addressee, .when = c->wall, .by = view_str(p->by), .why = view_str(p->why), .order = p->order};
 	size_t at = 0;
 
 	while (at < p->ids.len) {
 		size_t head = report_bytes(&r), room = RECORDS_MAX - records->len;
 
 		if (records->len && room < head + MSGID_BYTES) {
-			report_write(c, p->target, p->precedence, p->exercise, buf_view(records));
+			report_entry(c, p->target, p->precedence, p->exercise, buf_view(records), view_of(NULL, 0));
 			buf_clear(records);
 			continue;
 		}
@@ -278,7 +319,7 @@ void reports_finish(struct core *c)
 			struct pending_report *p = &c->pending[k];
 
 			if (p->target != first->target || p->precedence != first->precedence || p->exercise != first->exercise)
-				continue;
+				continue; /* the order travels with each record */
 			if (!buf_ok(&p->ids))
 				txn_fail(c->t, ERR_NOMEM);
 			report_collect(c, p, &records);
@@ -286,7 +327,7 @@ void reports_finish(struct core *c)
 				buf_clear(&p->ids);
 		}
 		if (records.len)
-			report_write(c, first->target, first->precedence, first->exercise, buf_view(&records));
+			report_entry(c, first->target, first->precedence, first->exercise, buf_view(&records), view_of(NULL, 0));
 	}
 	buf_release(&records);
 	reports_drop(c);
@@ -316,52 +357,117 @@ static void seen_by_a_desk(struct core *c, struct msg_row *row)
 	store_place_del(c->t, &row->place);
 	row->place.fresh = 0;
 	store_place_put(c->t, &row->place, &row->id);
+	deliver_before(c, &row->place);
+}
+
+/* What is made of a record. */
+enum belief { BELIEVED, WAITS, NOT_ITS };
+
+static enum belief record_belief(const struct core *c, const struct msg_event *e, const struct report_record *r, const struct msg_row *row, bool exercise, struct view events)
+{
+	static const struct hash none;
+	const struct order_known *o;
+
+	if (!row->arrival && (r->event == EVENT_CANCELLED || r->event == EVENT_EXPIRED))
+		return e->source == r->addressee ? BELIEVED : WAITS; /* only the message says who its originator is */
+	if (event_counts(c, e, row->arrival ? row->originator : 0, r->addressee, exercise, events))
+		return BELIEVED;
+	if (r->event == EVENT_CANCELLED || r->event == EVENT_LENT)
+		return NOT_ITS;
+	if (hash_equal(&r->order, &none))
+		return NOT_ITS;
+	if (hash_equal(&r->order, &REPORT_LENT)) /* the record of the lending may still be on its way */
+		return is_custodian(c, e->source, r->addressee, exercise) ? WAITS : NOT_ITS;
+	o = order_find(c, &r->order);
+	return !o || (o->state == ORDER_PENDING && order_names(&o->order, e->source) && o->order.site == r->addressee) ? WAITS : NOT_ITS;
+}
+
+static void report_refused(struct core *c, const struct report_record *r, uint16_t source)
+{
+	char a[LIMIT_NAME_BYTES + 1], b[LIMIT_NAME_BYTES + 1];
+
+	alarm_raise(c, "report", site_name(c, source, a), "ask that site; its report was not believed",
+		    "%s reported \"%s\" about a message for %s, which is not its to say", a, report_event_name(r->event), site_name(c, r->addressee, b));
+}
+
+/* What follows from the events of a message that have just changed. */
+static void events_changed(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, bool exercise)
+{
+	uint8_t which;
+
+	if (row->arrival && events_ended(c, buf_view(events), row->originator, row->addressee, exercise, &which))
+		deliver_remove(c, row);
+	else if (event == EVENT_HANDED_OUT)
+		seen_by_a_desk(c, row);
+	if (row->state == LOC_WAITING && (event == EVENT_RETURNED || event == EVENT_LENT))
+		deliver_again(c, row);
+	row->events = buf_view(events);
+	store_msg_put(c->t, row);
+	if (event == EVENT_READ || event == EVENT_REFUSED)
+		conflict_look(c, &row->id, row->addressee, exercise, buf_view(events));
 }
 
 static void apply_one(struct core *c, const struct stream *s, const struct report_record *r, const struct msgid *id)
 {
-	struct buf events = BUF_EMPTY;
+	struct buf events = BUF_EMPTY, before = BUF_EMPTY;
+	bool exercise = s->row.name.exercise;
 	struct msg_row row;
 	struct msg_event e = {.event = r->event, .source = s->row.name.originator, .when = r->when, .by = r->by, .why = r->why};
+	static const struct hash none;
 	uint8_t which;
 
 	if (msg_load(c, id, r->addressee, &row, &events))
 		goto out;
-	uint16_t originator = row.arrival ? row.originator : 0;
-	bool unknown = originator == 0 && (r->event == EVENT_CANCELLED || r->event == EVENT_EXPIRED);
+	enum belief belief = record_belief(c, &e, r, &row, exercise, buf_view(&events));
 
-	if (!unknown && !event_counts(&e, originator, r->addressee)) {
-		char a[LIMIT_NAME_BYTES + 1], b[LIMIT_NAME_BYTES + 1];
-
-		alarm_raise(c, "report", site_name(c, e.source, a), "ask that site; its report was not believed",
-			    "%s reported \"%s\" about a message for %s, which is not its to say", a, report_event_name(r->event), site_name(c, r->addressee, b));
+	if (belief == NOT_ITS) {
+		report_refused(c, r, e.source);
 		goto out;
 	}
-	struct buf before = BUF_EMPTY;
+	bool had_ended = row.arrival && events_ended(c, buf_view(&events), row.originator, r->addressee, exercise, &which);
 
 	buf_add(&before, buf_view(&events));
-	if (unknown && e.source != r->addressee)
+	if (belief == WAITS)
 		events_claim(&events, &e, r->addressee);
 	else
 		events_add(&events, &e);
-	bool same = buf_ok(&before) && view_equal(buf_view(&before), buf_view(&events));
-
-	buf_release(&before);
-	if (same)
+	if (belief == WAITS && !hash_equal(&r->order, &none) && !hash_equal(&r->order, &REPORT_LENT))
+		store_order_wait_put(c->t, &r->order, id, r->addressee);
+	if (buf_ok(&before) && view_equal(buf_view(&before), buf_view(&events)))
 		goto out;
-	if (originator && events_ended(c, buf_view(&events), originator, r->addressee, &which))
-		deliver_remove(c, &row);
-	else if (r->event == EVENT_HANDED_OUT)
-		seen_by_a_desk(c, &row);
-	row.events = buf_view(&events);
-	store_msg_put(c->t, &row);
-	if (originator == c->self) {
+	events_changed(c, &row, &events, r->event, exercise);
+	if (row.addressee == c->self && e.source != c->self && !had_ended && (r->event == EVENT_READ || r->event == EVENT_REFUSED)) {
+		c->counters.elsewhere[exercise]++;
+		c->counters_dirty = true;
+	}
+	if (row.arrival && row.originator == c->self) {
 		if (e.source != c->self)
 			receipt_count(tally_of(c, row.flags), r->event);
 		waits_check(c, id);
 	}
 out:
 	buf_release(&events);
+	buf_release(&before);
+}
+
+/* An order has come that reports waited for: what they say counts now, or never. */
+void reports_order(struct core *c, const struct hash *order)
+{
+	struct msgid id = {{0}};
+	uint16_t addressee = 0;
+
+	while (store_order_wait_from(c->t, order, &id, &addressee) == ERR_OK) {
+		struct buf events = BUF_EMPTY;
+		struct msg_row row;
+
+		store_order_wait_del(c->t, order, &id, addressee);
+		if (msg_load(c, &id, addressee, &row, &events) == ERR_OK) {
+			events_changed(c, &row, &events, EVENT_READ, (row.flags & HEADER_EXERCISE) != 0);
+			if (row.arrival && row.originator == c->self)
+				waits_check(c, &id);
+		}
+		buf_release(&events);
+	}
 }
 
 void report_apply(struct core *c, struct stream *s, const struct envelope *env)
@@ -369,9 +475,16 @@ void report_apply(struct core *c, struct stream *s, const struct envelope *env)
 	/* apply_one opens other envelopes into c->plain, where env lies. */
 	struct buf copy = BUF_EMPTY;
 	struct report_record r;
+	size_t closing_len = env->closing.len;
 
+	buf_add(&copy, env->closing);
 	buf_add(&copy, env->records);
-	struct view rest = buf_view(&copy);
+	struct view rest = view_of(copy.ptr + closing_len, copy.len - closing_len);
+
+	if (!buf_ok(&copy))
+		txn_fail(c->t, ERR_NOMEM);
+	else if (closing_len)
+		takeover_closing(c, s->row.name.originator, view_of(copy.ptr, closing_len));
 
 	while (rest.len) {
 		if (report_next(&rest, &r)) {

@@ -97,6 +97,7 @@ static void show_status(struct rows *r)
 	row_number(r, "exercise_read", (int64_t)x->read);
 	row_number(r, "journal_bytes", space.used_bytes);
 	row_number(r, "journal_quota", space.quota_bytes);
+	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
 	row_flag(r, "recovering", c->recovering);
 	row_flag(r, "clock_unsure", c->clock_unsure);
 	row_end(r);
@@ -105,7 +106,7 @@ static void show_status(struct rows *r)
 static void queue_line(struct rows *r, const struct queue *q, uint8_t exercise, uint8_t precedence)
 {
 	struct core *c = r->c;
-	char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
+	char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1], owners[LIMIT_SUCCESSORS * (LIMIT_NAME_BYTES + 2)];
 	int64_t oldest = INT64_MAX, due = INT64_MAX;
 
 	for (uint8_t fresh = 0; fresh < 2; fresh++) {
@@ -134,7 +135,8 @@ static void queue_line(struct rows *r, const struct queue *q, uint8_t exercise, 
 		row_null(r, "next_deadline_s");
 	else
 		row_number(r, "next_deadline_s", (due - c->wall.us) / US_PER_S);
-	row_text(r, "served_by", site_name(c, q->row.site, site));
+	owners_text(c, q, exercise, owners, sizeof owners);
+	row_text(r, "served_by", owners);
 	row_flag(r, "exercise", exercise);
 	row_end(r);
 }

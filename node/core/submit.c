@@ -632,7 +632,7 @@ static uint32_t cancel_one(struct core *c, const struct client *cl, const struct
 			continue;
 		uint8_t which;
 		struct buf events = BUF_EMPTY;
-		bool open = !msg_load(c, id, at, &row, &events) && !events_ended(c, buf_view(&events), c->self, at, &which);
+		bool open = !msg_load(c, id, at, &row, &events) && !events_ended(c, buf_view(&events), c->self, at, (row.flags & HEADER_EXERCISE) != 0, &which);
 
 		if (open && cl)
 			report_here(c, &row, &events, EVENT_CANCELLED, cl->rights.name, "");

@@ -27,6 +27,8 @@ struct queue;
 struct stream;
 struct request;
 struct client;
+struct state_frame;
+struct keys_frame;
 
 /* ---- orders.c ------------------------------------------------------------------------------------------------ */
 
@@ -56,7 +58,11 @@ struct takeover {
 	struct endorsement_known **endorsements; size_t n_endorsements;
 	struct chain *chains; size_t n_chains;
 	bool *revoked; size_t n_revoked;     /* by site number: a revocation of it is in force */
-	bool dirty;                          /* something about gates is to be looked at again before the commit */
+	bool dirty;                          /* orders or who serves changed: queues are looked at again before the commit */
+	bool moved;                          /* who is a custodian changed: flows are built anew before the commit */
+	bool touched;                        /* state was stored in this batch: read anew when it fails */
+	struct mono at;                      /* when gates are looked at again at the latest; MONO_NEVER: when something happens */
+	struct hash *due; size_t n_due;      /* orders whose closings are to be written in this batch */
 	struct hash state;                   /* over all state objects held: in hello and probes */
 	struct redo { uint32_t stream; uint64_t next, upto; } *redo; size_t n_redo;
 };
@@ -83,6 +89,8 @@ enum serving queue_serving(const struct core *c, const struct queue *q, bool exe
 void owners_text(const struct core *c, const struct queue *q, bool exercise, char *out, size_t size);
 /* Addressee (unless revoked or removed), its standbys, its successors by the order in force. Returns how many. */
 size_t custodians(const struct core *c, uint16_t addressee, bool exercise, uint16_t out[LIMIT_CUSTODIANS]);
+/* The same if that order were in force (NULL: none). */
+size_t custodians_under(const struct core *c, uint16_t addressee, const struct order *o, uint16_t out[LIMIT_CUSTODIANS]);
 /* May site's reports about messages of addressee count: by any valid order known here, in force or superseded? */
 bool may_serve(const struct core *c, uint16_t site, uint16_t addressee, bool exercise);
 /* The order under which self serves addressee's queues: in force and naming self, else the latest that named it. NULL: none. */
@@ -94,25 +102,53 @@ bool site_revoked(const struct core *c, uint16_t site);
 /* HELLO, WELCOME and probes carry the hash of the sender's state: where it differs, one offers what it has, the other gives what
  * the first lacks and offers back. What is new is given on to all peers at once. */
 void state_changed(struct core *c);                                    /* computes takeover.state anew */
-void state_heard(struct core *c, struct peer *p, const struct hash *state); /* the peer's, from hello or probe */
-void state_frame(struct core *c, struct peer *p, struct view raw);     /* FRAME_STATE */
+void state_hello(struct core *c, struct peer *p, const struct hash *state); /* the peer's, from a hello */
+void state_heard(struct core *c, struct peer *p, const struct hash *state); /* and from a probe */
+/* Is all of the peer's state here, but for what was refused? */
+bool state_complete(const struct core *c, const struct peer *p);
+void state_frame(struct core *c, struct peer *p, const struct state_frame *f);
 void state_give_all(struct core *c, enum state_kind kind, const struct hash *id, uint16_t but); /* to every reachable peer but one */
 /* Has that site shown that it has this order (its state equals ours, or it offered or gave it)? */
 bool state_acknowledged(const struct core *c, const struct hash *id, uint16_t site);
+void exchange_free(struct core *c);
+
+/* What was heard of state and keys, and asked: never stored, and true also when the batch fails. */
+struct exchange {
+	/* state.c */
+	struct state_holders *holders; size_t n_holders; /* who has which order, by id */
+	struct state_refused *refused; size_t n_refused; /* what came and was refused, and from whom: not asked for again */
+	size_t refused_at;                               /* the one that goes next when they are too many */
+	uint32_t refused_under;                          /* the roster's serial */
+	/* grants.c */
+	struct key_wanted *wanted; size_t n_wanted, cap_wanted; /* by stream and grant */
+	bool look_all, clear;                            /* grants are looked at; alarms may be over */
+	size_t look_stream; uint64_t look_number;        /* how far */
+};
 
 /* ---- takeover.c ---------------------------------------------------------------------------------------------------- */
 
 /* The order in force of a chain changed from before to ch->now (either may be NULL). */
 void takeover_changed(struct core *c, struct chain *ch, struct order_known *before);
-/* Once a batch, before messages are handed out: gates that may open, closings that are due. */
+/* Once a batch, before messages are handed out: who serves what, gates that may open, flows to new custodians. */
 void takeover_look(struct core *c);
+/* Once a batch, after the reports: closings that are due. */
+void takeover_finish(struct core *c);
 /* May this message of queue q be handed out here now? row's events say whether another site has it leased. */
-enum may { MAY_NOT, MAY, MAY_MARKED };
+enum may {
+	NOT_MINE,  /* another site has it, until an order says otherwise */
+	MAY_NOT,   /* not now: a gate is closed, or another site has it out at a desk */
+	MAY,
+};
 enum may takeover_may(struct core *c, const struct queue *q, bool exercise, uint16_t area, const struct msgid *id, struct view events);
+/* The other site that has the message out at a desk, as far as its events say; 0 for none. */
+uint16_t leased_at(const struct core *c, struct view events);
 /* A closing came in with a report entry of giver. */
 void takeover_closing(struct core *c, uint16_t giver, struct view closing);
-/* Something moved at a peer (its link, what it showed): leases of others and gates are looked at again. */
+/* A peer's link came or went: leases of others and gates are looked at again. */
 void takeover_peer(struct core *c, uint16_t site);
+/* Has addressee lent this message to us, and not taken it back? Was it ever lent to that site? */
+bool lent_here(const struct core *c, struct view events, uint16_t addressee);
+bool lent_to(const struct core *c, struct view events, uint16_t addressee, uint16_t site);
 /* A person waives a successor that is gone (`release SITE`): true when something waited for it. */
 bool takeover_waive(struct core *c, uint16_t giver, const char *by);
 /* What a chain waits for, as text for people; false when it waits for nothing. */
@@ -128,10 +164,11 @@ void redo_load(struct core *c);
 
 /* ---- grants.c ------------------------------------------------------------------------------------------------------------- */
 
-/* An entry of s cannot be opened here (no grant names us): its key is asked for. */
+/* An entry of s cannot be opened here (no grant names us): its key is asked for, and an alarm says from whom it can come. */
 void grants_want(struct core *c, struct stream *s, uint64_t number);
-void grants_frame(struct core *c, struct peer *p, struct view raw);  /* FRAME_KEYS */
+void grants_frame(struct core *c, struct peer *p, const struct keys_frame *f);
 struct mono grants_ask(struct core *c);  /* asks for what is due; when to look again */
+void grants_again(struct core *c);       /* all grants are looked at again, in small steps: keys may be wanted or there */
 /* The handed key for the entries of s after the grant `from`. ERR_KEY. */
 MUST_USE enum err grants_key(struct core *c, struct stream *s, uint64_t from, struct sym_key *out);
 
@@ -139,6 +176,7 @@ MUST_USE enum err grants_key(struct core *c, struct stream *s, uint64_t from, st
 
 /* Looks at a message's events after a read or refusal came: two sites that handled it are a conflict, recorded and alarmed. */
 void conflict_look(struct core *c, const struct msgid *id, uint16_t addressee, bool exercise, struct view events);
+bool conflict_known(struct core *c, const struct msgid *id); /* one that nobody signed off yet */
 /* A person signs it off. ERR_NOT_FOUND. */
 MUST_USE enum err conflict_sign_off(struct core *c, const struct msgid *id, const char *by);
 
@@ -151,5 +189,8 @@ void endorse_request(struct core *c, struct client *cl, const struct request *rq
 
 void assist_request(struct core *c, struct client *cl, const struct request *rq);  /* REQ_ASSIST */
 struct mono assist_look(struct core *c); /* the policy; when to look again */
+/* A lease that ends: true when it is of something lent that a desk there still has; it was made longer then. */
+struct lease_row;
+bool assist_goes_on(struct core *c, struct lease_row *l);
 
 #endif

@@ -179,6 +179,7 @@ static void queues_again(struct core *c)
 		q->row = q->committed;
 		q->dirty = q->touched = false;
 		q->changed = true; /* what was handed out was not */
+		q->mine_known[0] = q->mine_known[1] = false;
 		c->queues[n++] = *q;
 	}
 	c->n_queues = n;
@@ -263,14 +264,14 @@ void undo_forget(struct core *c)
 			c->queues[i].committed = c->queues[i].row;
 			c->queues[i].touched = false;
 		}
-	c->fetches_touched = c->mended = false;
+	c->fetches_touched = c->mended = c->takeover.touched = false;
 	memcpy(c->alarms_committed, c->alarms, sizeof c->alarms);
 	c->batch++;
 }
 
 enum err core_reload(struct core *c)
 {
-	enum err e = c->mended ? ERR_DAMAGED : touched_again(c);
+	enum err e = c->mended || c->takeover.touched ? ERR_DAMAGED : touched_again(c);
 
 	if (e == ERR_DAMAGED)
 		e = everything_again(c);

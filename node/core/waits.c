@@ -11,13 +11,21 @@ static bool flow_has(const struct flow *f, uint64_t number)
 	return true;
 }
 
+/* A successor by the order in force. With several the one that has this message is meant, but any holds it for all. */
+static bool serves_now(const struct core *c, const struct msg_row *row, uint16_t site)
+{
+	const struct chain *ch = chain_find(c, row->addressee, (row->flags & HEADER_EXERCISE) != 0);
+
+	return ch && ch->now && order_names(&ch->now->order, site);
+}
+
 /* Held: by the addressee's site. Held by a standby alone is said apart. */
 static enum wait_state held_state(struct core *c, const struct msg_row *row)
 {
 	struct entry_row entry;
 	enum wait_state state = STATE_ACCEPTED;
 
-	if (row->addressee == c->self)
+	if (row->addressee == c->self || serves_now(c, row, c->self))
 		return STATE_HELD;
 	if (!row->arrival || store_entry_get(c->t, row->arrival, &entry))
 		return STATE_ACCEPTED;
@@ -28,7 +36,7 @@ static enum wait_state held_state(struct core *c, const struct msg_row *row)
 
 		if (!f->known || f->peer->site == s->row.name.originator || !flow_has(f, entry.number))
 			continue;
-		if (f->peer->site == row->addressee)
+		if (f->peer->site == row->addressee || serves_now(c, row, f->peer->site))
 			return STATE_HELD;
 		state = STATE_HELD_BY_STANDBY;
 	}
@@ -43,7 +51,7 @@ enum wait_state message_state(struct core *c, const struct msgid *id, uint16_t a
 
 	if (store_msg_get(c->t, id, addressee, &row))
 		return STATE_ACCEPTED;
-	if (events_ended(c, row.events, c->self, addressee, &which))
+	if (events_ended(c, row.events, c->self, addressee, (row.flags & HEADER_EXERCISE) != 0, &which))
 		return which == EVENT_READ ? STATE_READ : which == EVENT_REFUSED ? STATE_REFUSED : which == EVENT_CANCELLED ? STATE_CANCELLED : STATE_EXPIRED;
 	if (events_find(row.events, EVENT_DELIVERED, &e))
 		return STATE_DELIVERED;

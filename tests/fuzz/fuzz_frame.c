@@ -51,6 +51,11 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	struct digest_line lines[2] = {{13, {{1}}}, {14, {{2}}}};
 	struct part want = {.kind = PART_CHUNK, .index = 3, .count = 8};
 	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .bytes = view_str("a part")};
+	struct probe probe = {42, {1}};
+	struct state_name first = {0}, last = STATE_NAME_LAST;
+	struct state_item items[2] = {{{1, {{5}}}, false}, {{2, {{4}}}, true}};
+	struct key_name names[2] = {{{.originator = 13, .addressee = 15}, 7}, {{.originator = 12, .addressee = 15, .exercise = 1}, 8}};
+	uint8_t grant[GRANT_BYTES_FOR_ONE] = {1};
 
 	switch (n) {
 	case 0: seed_hello(out, FRAME_HELLO); break;
@@ -60,8 +65,13 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 4: seed_segment(out); break;
 	case 5: frame_want(out, &want); break;
 	case 6: frame_part(out, &part); break;
-	case 7: frame_probe(out, FRAME_PROBE, 42); break;
+	case 7: frame_probe(out, FRAME_PROBE, &probe); break;
 	case 8: frame_begin(out, FRAME_VECTOR); break;
+	case 9: frame_state_offer(out, &last.id, true, &first, &last, items, 2); break;
+	case 10: frame_state_give(out, &first.id, 1, view_str("an order")); break;
+	case 11: frame_state_tell(out, &first.id); break;
+	case 12: frame_keys_want(out, names, 2); break;
+	case 13: frame_keys_give(out, names, view_of(grant, sizeof grant)); break;
 	default: return false;
 	}
 	return true;
@@ -131,6 +141,42 @@ static void write_segment(struct segment *s, struct buf *out)
 	segment_end(&w, tail, s->tail, &s->head);
 }
 
+static void write_state(const struct state_frame *f, struct buf *out)
+{
+	static struct state_item items[LIMIT_STATE_ITEMS];
+	struct view rest = f->items;
+	size_t n = 0;
+
+	if (f->what == STATE_GIVE) {
+		frame_state_give(out, &f->state, f->kind, f->blob);
+		return;
+	}
+	if (f->what == STATE_TELL) {
+		frame_state_tell(out, &f->state);
+		return;
+	}
+	for (; rest.len > 0; n++)
+		fuzz_assert(state_item_next(&rest, &items[n]) == ERR_OK);
+	fuzz_assert(n == f->n);
+	frame_state_offer(out, &f->state, f->answer, &f->after, &f->until, items, n);
+}
+
+static void write_keys(const struct keys_frame *f, struct buf *out)
+{
+	struct key_name names[LIMIT_KEYS_WANTED];
+	struct view rest = f->names;
+	size_t n = 0;
+
+	if (f->what == KEYS_GIVE) {
+		frame_keys_give(out, &f->name, f->grant);
+		return;
+	}
+	for (; rest.len > 0; n++)
+		fuzz_assert(key_name_next(&rest, &names[n]) == ERR_OK);
+	fuzz_assert(n == f->n);
+	frame_keys_want(out, names, n);
+}
+
 static void write_again(struct frame *f, struct buf *out)
 {
 	switch (f->type) {
@@ -155,7 +201,13 @@ static void write_again(struct frame *f, struct buf *out)
 		break;
 	case FRAME_PROBE:
 	case FRAME_PROBE_REPLY:
-		frame_probe(out, f->type, f->u.token);
+		frame_probe(out, f->type, &f->u.probe);
+		break;
+	case FRAME_STATE:
+		write_state(&f->u.state, out);
+		break;
+	case FRAME_KEYS:
+		write_keys(&f->u.keys, out);
 		break;
 	default:
 		frame_begin(out, f->type);

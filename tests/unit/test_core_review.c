@@ -616,7 +616,7 @@ static void a_probe_of_any_time(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		struct buf b = BUF_EMPTY;
 
-		frame_probe(&b, FRAME_PROBE, tokens[i]);
+		frame_probe(&b, FRAME_PROBE, &(struct probe){.token = tokens[i]});
 		struct event ev = frame_event(&w, NAMEN, LANE_URGENT, SIDE_ACCEPTED, &b);
 
 		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/frame.h"
+#include "proto/order.h"
 #include "tests/lib/codec.h"
 
 static enum err decode(void *arg, struct view v)
@@ -42,6 +43,7 @@ static struct hello sample_hello(void)
 			  .incarnation = {1626300000000000, {1, 2, 3, 4, 5, 6, 7, 8}}, .now = {1626300300000000}, .roster_serial = 7,
 			  .bearer = view_str("satellite")};
 
+	memset(h.roster.b, 0x33, HASH_BYTES);
 	memset(h.state.b, 0x44, HASH_BYTES);
 	return h;
 }
@@ -55,6 +57,7 @@ static void hello(void **state)
 
 	frame_hello(&b, FRAME_WELCOME, &h);
 	assert_hex(buf_view(&b), "01 02 000d 01 01 01 01 0005c71c79cc5800 0102030405060708 0005c71c8badfb00 00000007"
+				 " 3333333333333333333333333333333333333333333333333333333333333333"
 				 " 4444444444444444444444444444444444444444444444444444444444444444 09 736174656c6c697465");
 	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
 	assert_int_equal(f.type, FRAME_WELCOME);
@@ -64,6 +67,7 @@ static void hello(void **state)
 	assert_true(incarnation_equal(&f.u.hello.incarnation, &h.incarnation));
 	assert_int_equal(f.u.hello.now.us, h.now.us);
 	assert_int_equal(f.u.hello.roster_serial, 7);
+	assert_true(hash_equal(&f.u.hello.roster, &h.roster));
 	assert_true(hash_equal(&f.u.hello.state, &h.state));
 	assert_true(view_equal(f.u.hello.bearer, h.bearer));
 	refuses_cuts_and_tails(&b);
@@ -244,14 +248,140 @@ static void largest_part_travels_in_one_frame(void **state)
 static void probe(void **state)
 {
 	(void)state;
+	struct probe p = {0x0102030405060708, sample_hello().state};
 	struct buf b = BUF_EMPTY;
 	struct frame f;
 
-	frame_probe(&b, FRAME_PROBE_REPLY, 0x0102030405060708);
-	assert_hex(buf_view(&b), "01 09 0102030405060708");
+	frame_probe(&b, FRAME_PROBE_REPLY, &p);
+	assert_hex(buf_view(&b), "01 09 0102030405060708 4444444444444444444444444444444444444444444444444444444444444444");
 	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
 	assert_int_equal(f.type, FRAME_PROBE_REPLY);
-	assert_int_equal(f.u.token, 0x0102030405060708);
+	assert_int_equal(f.u.probe.token, 0x0102030405060708);
+	assert_true(hash_equal(&f.u.probe.state, &p.state));
+	refuses_cuts_and_tails(&b);
+	buf_release(&b);
+}
+
+static void state_offer(void **state)
+{
+	(void)state;
+	struct hash hash = sample_hello().state;
+	struct state_name first = {0}, until = STATE_NAME_LAST;
+	struct state_item items[2] = {{{1, {{0x51}}}, false}, {{2, {{0x41}}}, true}}, back;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+	struct view rest;
+
+	frame_state_offer(&b, &hash, true, &first, &until, items, 2);
+	assert_hex(buf_view(&b), "01 0a 01 4444444444444444444444444444444444444444444444444444444444444444"
+				 " 01 000000000000000000000000000000000000000000000000000000000000000000"
+				 " ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff 0002"
+				 " 01 5100000000000000000000000000000000000000000000000000000000000000 00"
+				 " 02 4100000000000000000000000000000000000000000000000000000000000000 01");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.u.state.what, STATE_OFFER);
+	assert_true(hash_equal(&f.u.state.state, &hash));
+	assert_true(f.u.state.answer);
+	assert_int_equal(f.u.state.n, 2);
+	assert_int_equal(state_name_compare(&f.u.state.after, &first), 0);
+	assert_int_equal(state_name_compare(&f.u.state.until, &until), 0);
+	rest = f.u.state.items;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(state_item_next(&rest, &back), ERR_OK);
+		assert_int_equal(state_name_compare(&back.name, &items[i].name), 0);
+		assert_int_equal(back.declined, items[i].declined);
+	}
+	assert_int_equal(rest.len, 0);
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 2, 4), ERR_FORMAT);   /* none of the three */
+	assert_int_equal(with(&b, 35, 2), ERR_FORMAT);  /* a flag that is none */
+	assert_int_equal(with(&b, 36, 2), ERR_FORMAT);  /* a name before the range */
+	assert_int_equal(with(&b, 69, 1), ERR_FORMAT);  /* and one behind it */
+	assert_int_equal(with(&b, 102, 5), ERR_TOO_LARGE);
+	assert_int_equal(with(&b, 104, 0), ERR_FORMAT); /* no kind */
+	assert_int_equal(with(&b, 104, 3), ERR_FORMAT); /* names that fall */
+	assert_int_equal(with(&b, 137, 2), ERR_FORMAT); /* declined, perhaps */
+	buf_clear(&b);
+	frame_state_offer(&b, &hash, false, &first, &until, NULL, 0);
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_false(f.u.state.answer);
+	b.ptr[36] = 255; /* a range that ends before it begins */
+	memset(b.ptr + 37, 255, HASH_BYTES);
+	b.ptr[69] = 1;
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_FORMAT);
+	buf_release(&b);
+}
+
+static void state_give(void **state)
+{
+	(void)state;
+	static uint8_t blob[LIMIT_STATE_BYTES];
+	struct hash hash = sample_hello().state;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	frame_state_give(&b, &hash, STATE_KIND_ORDER, view_str("signed"));
+	assert_hex(buf_view(&b), "01 0a 02 4444444444444444444444444444444444444444444444444444444444444444 01 00000006 7369676e6564");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.u.state.what, STATE_GIVE);
+	assert_true(hash_equal(&f.u.state.state, &hash));
+	assert_int_equal(f.u.state.kind, STATE_KIND_ORDER);
+	assert_true(view_equal(f.u.state.blob, view_str("signed")));
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 35, 0), ERR_FORMAT);
+	b.ptr[39] = 0;
+	assert_int_equal(decode(NULL, view_of(b.ptr, 40)), ERR_FORMAT); /* nothing given */
+	buf_clear(&b);
+	frame_state_give(&b, &hash, 255, view_of(blob, sizeof blob)); /* the largest, of a kind from a newer version */
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
+	assert_int_equal(with(&b, 37, 1), ERR_TOO_LARGE);
+	buf_clear(&b);
+	frame_state_tell(&b, &hash);
+	assert_hex(buf_view(&b), "01 0a 03 4444444444444444444444444444444444444444444444444444444444444444");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.u.state.what, STATE_TELL);
+	assert_true(hash_equal(&f.u.state.state, &hash));
+	refuses_cuts_and_tails(&b);
+	buf_release(&b);
+}
+
+static void keys(void **state)
+{
+	(void)state;
+	struct key_name names[2] = {{{.originator = 13, .incarnation = {1626300000000000, {1}}, .addressee = 15, .precedence = PREC_ROUTINE}, 7},
+				    {{.originator = 12, .incarnation = {1626300000000000, {2}}, .addressee = 15, .exercise = 1}, 8}}, back;
+	uint8_t grant[GRANT_BYTES_FOR_ONE] = {1};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+	struct view rest;
+
+	frame_keys_want(&b, names, 2);
+	assert_hex(buf_view(&b), "01 0d 01 0002 000d 0005c71c79cc5800 0100000000000000 000f 03 00 0000000000000007"
+				 " 000c 0005c71c79cc5800 0200000000000000 000f 00 01 0000000000000008");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.u.keys.what, KEYS_WANT);
+	assert_int_equal(f.u.keys.n, 2);
+	rest = f.u.keys.names;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(key_name_next(&rest, &back), ERR_OK);
+		assert_true(stream_name_equal(&back.stream, &names[i].stream));
+		assert_int_equal(back.number, names[i].number);
+	}
+	assert_int_equal(rest.len, 0);
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 2, 3), ERR_FORMAT);
+	assert_int_equal(with(&b, 3, 1), ERR_TOO_LARGE);
+	assert_int_equal(with(&b, 6, 0), ERR_FORMAT);          /* no site has number 0 */
+	assert_int_equal(with(&b, b.len - 1, 0), ERR_FORMAT);  /* nor an entry */
+	b.ptr[4] = 0;
+	assert_int_equal(decode(NULL, view_of(b.ptr, 5)), ERR_FORMAT); /* nothing asked for */
+	buf_clear(&b);
+	frame_keys_give(&b, &names[0], view_of(grant, sizeof grant));
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.u.keys.what, KEYS_GIVE);
+	assert_true(stream_name_equal(&f.u.keys.name.stream, &names[0].stream));
+	assert_int_equal(f.u.keys.name.number, 7);
+	assert_true(view_equal(f.u.keys.grant, view_of(grant, sizeof grant)));
 	refuses_cuts_and_tails(&b);
 	buf_release(&b);
 }
@@ -259,11 +389,11 @@ static void probe(void **state)
 static void raw(void **state)
 {
 	(void)state;
-	static const enum frame_type types[] = {FRAME_STATE, FRAME_VECTOR, FRAME_HEADS};
+	static const enum frame_type types[] = {FRAME_VECTOR, FRAME_HEADS};
 	struct buf b = BUF_EMPTY;
 	struct frame f;
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 2; i++) {
 		buf_clear(&b);
 		frame_begin(&b, types[i]);
 		buf_add(&b, view_str("signed apart"));
@@ -302,6 +432,9 @@ int main(void)
 		cmocka_unit_test(part),
 		cmocka_unit_test(largest_part_travels_in_one_frame),
 		cmocka_unit_test(probe),
+		cmocka_unit_test(state_offer),
+		cmocka_unit_test(state_give),
+		cmocka_unit_test(keys),
 		cmocka_unit_test(raw),
 		cmocka_unit_test(versions_types_and_size),
 	};

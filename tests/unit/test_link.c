@@ -136,7 +136,7 @@ static void say_probe(void *s, uint64_t token)
 {
 	struct buf b = BUF_EMPTY;
 
-	frame_probe(&b, FRAME_PROBE, token);
+	frame_probe(&b, FRAME_PROBE, &(struct probe){.token = token});
 	send_bytes(s, buf_view(&b), 0);
 	buf_release(&b);
 }
