@@ -212,6 +212,7 @@ static enum err touched_again(struct core *c)
 		bodies_drop(c);
 		bodies_load(c);
 	}
+	redo_load(c);
 	memcpy(c->alarms, c->alarms_committed, sizeof c->alarms);
 	reports_drop(c);
 	txn_abort(t);
