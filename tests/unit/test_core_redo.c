@@ -171,8 +171,8 @@ static void what_was_not_open_is_placed_once(void **state)
 
 	(void)state;
 	prepare(&w);
-	ask_again(&w, LUIK, PREC_PRIORITY, 1, UINT64_MAX);
 	ask_again(&w, LUIK, PREC_FLASH, 1, UINT64_MAX);
+	ask_again(&w, LUIK, PREC_PRIORITY, 1, UINT64_MAX);
 	step(&w, LUIK);
 	const struct core *c = w.node[LUIK].core;
 	uint64_t first = waiting(&w, LUIK);
@@ -205,8 +205,9 @@ static void jobs_of_one_stream_become_one(void **state)
 	const struct takeover *t = &w.node[LUIK].core->takeover;
 
 	ask_again(&w, LUIK, PREC_PRIORITY, 20, 30);
-	ask_again(&w, LUIK, PREC_PRIORITY, 25, 50);
 	ask_again(&w, LUIK, PREC_PRIORITY, 10, 12);
+	ask_again(&w, LUIK, PREC_PRIORITY, 25, 50);
+	ask_again(&w, LUIK, PREC_PRIORITY, 30, 40);
 	ask_again(&w, LUIK, PREC_PRIORITY, 9, 8); /* nothing */
 	assert_int_equal(t->n_redo, 1);
 	assert_true(t->redo[0].next == 10 && t->redo[0].upto == 50);
@@ -229,9 +230,17 @@ static void a_crash_does_not_end_the_work(void **state)
 	ask_again(&w, LUIK, PREC_PRIORITY, 1, UINT64_MAX);
 	ask_again(&w, LUIK, PREC_FLASH, 1, UINT64_MAX);
 	step(&w, LUIK);
+	struct redo_row row;
+	struct txn *t;
+
+	assert_int_equal(txn_begin(w.node[LUIK].store, false, &t), ERR_OK);
+	assert_int_equal(store_redo_from(t, 0, &row), ERR_OK);
+	assert_true(row.next > MESSAGES / 2 && row.next < MESSAGES); /* it goes on there */
+	txn_abort(t);
 	world_crash(&w, LUIK);
 	world_start(&w, LUIK);
 	world_run(&w, 5 * US_PER_S); /* nobody has to ask */
+	assert_int_equal(w.node[LUIK].core->takeover.n_redo, 0);
 	finish(&w, LUIK);
 	assert_int_equal(waiting(&w, LUIK), MESSAGES + 3);
 	world_release(&w);
