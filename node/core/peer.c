@@ -179,6 +179,8 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 	l->dialled = l->up = false;
 	if (lane == LANE_URGENT)
 		p->probe_out = false;
+	if (was && lane == LANE_URGENT)
+		takeover_peer(c, site);
 	if (was)
 		effect_log(c->out, 5, "link to %s (%s) is down", site_name(c, site, name), lane_name(lane));
 }
@@ -250,6 +252,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	if (!welcome) {
 		l->accepted = true;
 		say_hello(c, p, lane, FRAME_WELCOME, "");
+		if (lane == LANE_URGENT)
+			state_hello(c, p, &h->state);
 		return;
 	}
 	if (!l->up)
@@ -261,6 +265,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	p->last_ack_wall = c->wall;
 	if (!p->rtt_us)
 		p->rtt_us = c->now.us - l->hello_at.us;
+	if (lane == LANE_URGENT)
+		state_hello(c, p, &h->state);
 }
 
 /* ---- probes -------------------------------------------------------------------------------------------------------------- */
@@ -288,8 +294,10 @@ static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const stru
 		heard_clock(c, p, (struct wall){(int64_t)said->token}, p->rtt_us / 2);
 		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, &say);
 		effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
+		state_heard(c, p, &said->state);
 		return;
 	}
+	state_heard(c, p, &said->state);
 	if (!p->probe_out)
 		return;
 	p->probe_out = false;
@@ -345,6 +353,8 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 		case FRAME_PART: bodies_part(c, p, &f->u.part); break;
 		case FRAME_PROBE: heard_probe(c, p, lane, &f->u.probe, false); break;
 		case FRAME_PROBE_REPLY: heard_probe(c, p, lane, &f->u.probe, true); break;
+		case FRAME_STATE: state_frame(c, p, &f->u.state); break;
+		case FRAME_KEYS: grants_frame(c, p, &f->u.keys); break;
 		default: p->dropped++;
 		}
 	}
