@@ -199,6 +199,7 @@ void core_free(struct core *c)
 	if (!c)
 		return;
 	mirror_drop(c);
+	exchange_free(c);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		free(c->peers[i]->digest);
 		for (int lane = 0; lane < LANE_COUNT; lane++)
@@ -268,6 +269,7 @@ static void start(struct core *c)
 	submit_start(c);
 	c->n_leases = 0;
 	leases_load(c);
+	grants_again(c);
 	c->started = c->last_id_dirty = c->restless = true;
 	c->look_at = c->now;
 	hex_format(c->incarnation.random, 8, text);
