@@ -11,6 +11,8 @@
 
 /* After a node is up, or a connection broke, people try again so soon; after "no room" they wait longer. */
 #define AGAIN_US (1 * US_PER_S)
+/* People see first what has become of what was not answered. */
+#define RESEND_US (8 * US_PER_S)
 #define NO_ROOM_US (60 * US_PER_S)
 /* A site hands over so many messages before it waits for an answer. */
 #define UNANSWERED 32

@@ -223,7 +223,7 @@ static void on_gone(struct play *p, size_t site)
 	for (size_t i = s->n_out; i-- > 0;)
 		keep(s, s->out[i], true);
 	s->n_out = 0;
-	sender_again(p, site, AGAIN_US);
+	sender_again(p, site, RESEND_US);
 }
 
 static void pump(struct play *p, size_t site);
@@ -307,7 +307,7 @@ void send_site_up(struct play *p, size_t site)
 {
 	p->senders[site].wait_until_us = 0;
 	if (has_kept(&p->senders[site]))
-		sender_again(p, site, AGAIN_US);
+		sender_again(p, site, RESEND_US);
 }
 
 void send_cancel(struct play *p, const char *label)

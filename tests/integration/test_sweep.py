@@ -16,8 +16,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # What a hundred seeds must bring about. The rest turns up now and then, and is shown.
 FAULTS = """crash power-cut pause stop link-down cut link-reset link-stall degrade bearer-change partition clock-step
 clock-drift disk-full disk-slow commit-fail sync-fail flip-bit lose-disk restore roster desk-crash desk-refuses client-retry""".split()
-BRANCHES = """group chunked-body perhaps-seen lease-returned refused expired cancelled resent-entry via-another-site
-recovered no-room flash-overtook""".split()
+BRANCHES = """group chunked-body duplicate-key perhaps-seen lease-returned refused expired cancelled resent-entry via-another-site
+recovered unanswered-kept no-room flash-overtook held-by-standby-only""".split()
 
 
 def shard(binary, drill, first, last):
