@@ -242,6 +242,8 @@ static void clock_look(struct core *c)
 
 	if (c->clock_seen && llabs(diff - c->wall_minus_mono) > CLOCK_JUMP_US) {
 		c->clock_unsure = true;
+		for (size_t i = 0; i < c->n_peers; i++)
+			c->peers[i]->skew_known = false; /* it was told by the clock that jumped */
 		alarm_raise(c, "clock", "jumped", "check the clock of this machine and its time servers",
 			    "this node's clock jumped by %lld s", (long long)((diff - c->wall_minus_mono) / US_PER_S));
 	}

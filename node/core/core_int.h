@@ -102,6 +102,9 @@ struct peer {
 	struct hasher *list_hasher;  /* over the frontiers of the last of them, whose hash follows when it ends */
 	int64_t rtt_us, rate_bps;
 	int64_t skew_us;
+	bool skew_known, skew_agrees; /* since our clock last jumped */
+	int64_t delay_most_us;       /* round trips of late: the slowest, fading */
+	uint64_t probe_token;
 	uint32_t roster_serial;
 	struct hash state; bool state_met; /* of its state objects, as last heard */
 	struct { struct hash ours, theirs; struct mono made, at; int64_t wait_us; } offer;  /* our last one: state.c */

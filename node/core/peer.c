@@ -9,6 +9,8 @@
 /* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
 #define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
 #define ACK_TIMEOUTS_BEFORE_RESET 3
+/* A probe that was not answered for so long is not waited for. */
+#define PROBE_LOST_US (60 * US_PER_S)
 /* Co-custodians hear of our progress so often, and wait so long before they help where an originator seems not to reach. */
 #define TELL_US US_PER_S
 #define HELP_AFTER_US (6 * US_PER_S)
@@ -185,24 +187,60 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 		effect_log(c->out, 5, "link to %s (%s) is down", site_name(c, site, name), lane_name(lane));
 }
 
+/* More of the peers whose clocks are known agree with ours than not, and they are most of those that are linked: our clock
+ * is right after all. With one peer, it decides. */
+static void clock_settle(struct core *c)
+{
+	size_t live = 0, agree = 0;
+
+	for (size_t i = 0; i < c->n_peers; i++) {
+		const struct peer *p = c->peers[i];
+
+		if (p->gone || !p->lane[LANE_URGENT].up)
+			continue;
+		live++;
+		agree += p->skew_known && p->skew_agrees;
+	}
+	if (!c->clock_unsure || 2 * agree <= live)
+		return;
+	c->clock_unsure = false;
+	alarm_clear(c, "clock", "jumped");
+	alarm_clear(c, "clock", "behind");
+}
+
+/* Their clock showed `theirs` when they sent; we read it between 0 and late_us later. Where that leaves it open whether the
+ * clocks differ, as on a slow link, nothing is said. */
 static void heard_clock(struct core *c, struct peer *p, struct wall theirs, int64_t late_us)
 {
 	char name[LIMIT_NAME_BYTES + 1];
+	int64_t least = theirs.us - c->wall.us, most = least + late_us, limit = c->config.clock_skew_us;
 
 	site_name(c, p->site, name);
-	p->skew_us = theirs.us + late_us - c->wall.us;
-	if (llabs(p->skew_us) > c->config.clock_skew_us) {
+	p->skew_us = least + late_us / 2;
+	p->skew_known = true;
+	p->skew_agrees = llabs(p->skew_us) <= limit;
+	if (least > limit || most < -limit)
 		alarm_raise(c, "clock-skew", name, "check the clocks and time servers of both sites", "the clocks of %s and this node differ by %.1f s",
 			    name, (double)p->skew_us / US_PER_S);
-		return;
-	}
-	alarm_clear(c, "clock-skew", name);
-	if (c->clock_unsure) {
-		/* Another site agrees with our clock: it is right after all. */
-		c->clock_unsure = false;
-		alarm_clear(c, "clock", "jumped");
-		alarm_clear(c, "clock", "behind");
-	}
+	else if (p->skew_agrees)
+		alarm_clear(c, "clock-skew", name);
+	clock_settle(c);
+}
+
+/* How long what comes from the peer may have been on its way: as long as a whole round trip of late, or as the probe that is
+ * out has been already. */
+static int64_t delay_most(const struct core *c, const struct peer *p)
+{
+	int64_t out = p->probe_out ? c->now.us - p->probe_sent.us : 0;
+
+	return out > p->delay_most_us ? out : p->delay_most_us;
+}
+
+static void delay_heard(struct peer *p, int64_t rtt_us)
+{
+	int64_t fading = p->delay_most_us - p->delay_most_us / 8;
+
+	p->delay_most_us = rtt_us > fading ? rtt_us : fading;
 }
 
 static void heard_roster(struct core *c, struct peer *p, const struct hello *h)
@@ -247,7 +285,6 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	}
 	p->incarnation = h->incarnation;
 	p->met = true;
-	heard_clock(c, p, h->now, 0);
 	heard_roster(c, p, h);
 	if (!welcome) {
 		l->accepted = true;
@@ -267,6 +304,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 		p->rtt_us = c->now.us - l->hello_at.us;
 	if (lane == LANE_URGENT)
 		state_hello(c, p, &h->state);
+	delay_heard(p, c->now.us - l->hello_at.us);
+	heard_clock(c, p, h->now, delay_most(c, p));
 }
 
 /* ---- probes -------------------------------------------------------------------------------------------------------------- */
@@ -278,8 +317,12 @@ static void probe(struct core *c, struct peer *p)
 
 	frame_probe(effect_begin(c->out), FRAME_PROBE, &say);
 	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
+	/* On a slow link the next ones go before the answer comes: the first is the one that is timed. */
+	if (p->probe_out && c->now.us - p->probe_sent.us < PROBE_LOST_US)
+		return;
 	p->probe_out = true;
 	p->probe_sent = c->now;
+	p->probe_token = (uint64_t)c->wall.us;
 }
 
 static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const struct probe *said, bool reply)
@@ -291,17 +334,19 @@ static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const stru
 	if (!reply) {
 		struct probe say = {.token = said->token, .state = c->takeover.state};
 
-		heard_clock(c, p, (struct wall){(int64_t)said->token}, p->rtt_us / 2);
+		if (p->delay_most_us || p->probe_out)
+			heard_clock(c, p, (struct wall){(int64_t)said->token}, delay_most(c, p));
 		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, &say);
 		effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
 		state_heard(c, p, &said->state);
 		return;
 	}
 	state_heard(c, p, &said->state);
-	if (!p->probe_out)
-		return;
-	p->probe_out = false;
-	p->rtt_us = c->now.us - p->probe_sent.us;
+	if (p->probe_out && said->token == p->probe_token) {
+		p->probe_out = false;
+		p->rtt_us = c->now.us - p->probe_sent.us;
+		delay_heard(p, p->rtt_us);
+	}
 	/* While something is due only its acknowledgement says that the link is good. */
 	if (p->lane[LANE_URGENT].ring_n || p->lane[LANE_BULK].ring_n)
 		return;

@@ -94,6 +94,64 @@ static void expiry_comes_by_itself(void **state)
 	world_release(&w);
 }
 
+/* Delay is no skew: a slow link raises no alarm, whichever way the delay lies; real skew on a slow link does, at both ends. */
+static void a_slow_link_is_no_wrong_clock(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 2, 25);
+	for (int64_t delay = 1; delay <= 13; delay += 3) {
+		w.delay_us = delay * US_PER_S;
+		for (int i = 0; i < 30; i++) {
+			world_run(&w, 2 * US_PER_S);
+			assert_false(world_alarm(&w, LUIK, "clock-skew"));
+			assert_false(world_alarm(&w, NAMEN, "clock-skew"));
+		}
+	}
+	w.delay_us = 1 * US_PER_S; /* and fast again */
+	w.jitter_us = 9 * US_PER_S;
+	world_run(&w, 300 * US_PER_S);
+	assert_false(world_alarm(&w, LUIK, "clock-skew"));
+	assert_false(world_alarm(&w, NAMEN, "clock-skew"));
+	w.jitter_us = 0;
+	w.node[LUIK].clock_offset_us = 20 * US_PER_S;
+	world_run(&w, 300 * US_PER_S);
+	assert_true(world_alarm(&w, LUIK, "clock-skew"));
+	assert_true(world_alarm(&w, NAMEN, "clock-skew"));
+	w.node[LUIK].clock_offset_us = 0;
+	world_run(&w, 60 * US_PER_S);
+	assert_false(world_alarm(&w, LUIK, "clock-skew"));
+	assert_false(world_alarm(&w, NAMEN, "clock-skew"));
+	world_release(&w);
+}
+
+/* A clock that jumped is right again when most peers that are linked say so, not when one does. */
+static void most_peers_settle_a_clock(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 4, 26);
+	world_run(&w, 10 * US_PER_S);
+	/* Luik and Namen jump together: of Luik's three peers one agrees. */
+	w.node[LUIK].clock_offset_us = w.node[NAMEN].clock_offset_us = 3600 * US_PER_S;
+	world_run(&w, 60 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "clock_unsure"), 1);
+	assert_int_equal(world_status(&w, NAMEN, "clock_unsure"), 1);
+	assert_int_equal(world_status(&w, LEUVEN, "clock_unsure"), 0);
+	world_link(&w, LUIK, LEUVEN, false);
+	world_run(&w, 60 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "clock_unsure"), 1); /* one against one */
+	world_link(&w, LUIK, BRUSSEL, false);
+	world_run(&w, 60 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "clock_unsure"), 0); /* the only one there is */
+	w.node[NAMEN].clock_offset_us = 0;
+	world_run(&w, 60 * US_PER_S);
+	assert_int_equal(world_status(&w, NAMEN, "clock_unsure"), 0); /* two of three */
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +159,8 @@ int main(void)
 		cmocka_unit_test(idle_nodes_sleep),
 		cmocka_unit_test(alarms_come_by_themselves),
 		cmocka_unit_test(expiry_comes_by_itself),
+		cmocka_unit_test(a_slow_link_is_no_wrong_clock),
+		cmocka_unit_test(most_peers_settle_a_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
