@@ -24,7 +24,5 @@ uint64_t entries_to_come(const struct core *c, uint16_t site);
 bool give_behind(struct core *c, const struct order *o, char *note, size_t size);
 /* The rows of a dry run. */
 void give_dry(struct rows *r, const struct order *o);
-/* All orders known here, site by site. */
-void show_orders(struct rows *r);
 
 #endif

@@ -133,6 +133,16 @@ static uint32_t percent(struct view v)
 	return x <= SHARES ? x : 0;
 }
 
+/* Said here, where there is a name for it; order_check looks at the whole. */
+static enum err check_once(const struct order *o, uint8_t what, const char *queue, uint16_t area, struct view name, struct errmsg *m)
+{
+	for (size_t i = 0; i < o->n_assign; i++)
+		if (o->assign[i].what == what && (what == ASSIGN_QUEUE ? strcmp(o->assign[i].queue, queue) == 0 : o->assign[i].area == area))
+			return err_set(m, ERR_REFUSED, "%s %.*s: it is given twice (each goes to one site)", what == ASSIGN_QUEUE ? "queue" : "area", shown(name),
+				       (const char *)name.ptr);
+	return ERR_OK;
+}
+
 static struct assignment *assignment_add(struct order *o, uint16_t to, uint8_t what, struct errmsg *m)
 {
 	if (o->n_assign == LIMIT_ASSIGNMENTS) {
@@ -174,6 +184,10 @@ static enum err add_queues(struct core *c, struct order *o, uint16_t to, struct 
 
 		if (!q)
 			return fail_queue(s, name, m);
+		enum err e = check_once(o, ASSIGN_QUEUE, q->name, 0, name, m);
+
+		if (e)
+			return e;
 		struct assignment *a = assignment_add(o, to, ASSIGN_QUEUE, m);
 
 		if (!a)
@@ -213,8 +227,18 @@ static enum err add_assignment(struct core *c, struct order *o, struct view text
 		return add_share(o, to, rest, shares, m);
 	if (!cut(what, "area=", &rest))
 		return add_queues(c, o, to, what, m);
+	uint16_t area = 0;
+
+	e = area_named(c, o->site, rest, &area, m);
+	if (!e)
+		e = check_once(o, ASSIGN_AREA, "", area, rest, m);
+	if (e)
+		return e;
 	a = assignment_add(o, to, ASSIGN_AREA, m);
-	return a ? area_named(c, o->site, rest, &a->area, m) : ERR_TOO_LARGE;
+	if (!a)
+		return ERR_TOO_LARGE;
+	a->area = area;
+	return ERR_OK;
 }
 
 static enum err check_shares(const struct core *c, const struct order *o, uint32_t shares, struct errmsg *m)

@@ -539,7 +539,11 @@ void show_request(struct core *c, struct client *cl, const struct request *rq)
 		show_trace(&r, &id);
 	else if (view_equal(what, view_str("check")))
 		show_check(&r);
-	else if (!view_equal(what, view_str("orders")) && !view_equal(what, view_str("conflicts"))) {
+	else if (view_equal(what, view_str("orders")))
+		show_orders(&r);
+	else if (view_equal(what, view_str("conflicts")))
+		show_conflicts(&r);
+	else {
 		reply_error(c, cl->id, rq->tag, ERR_UNSUPPORTED, "show: this node does not know \"%.*s\"", (int)what.len, (const char *)what.ptr);
 		return;
 	}

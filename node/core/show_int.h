@@ -20,6 +20,7 @@ void row_null(struct rows *r, const char *name);
 void row_list(struct rows *r, const char *name, const struct buf *items); /* a line each */
 
 /* What `show` answers, where it does not stand in show.c. */
+void show_orders(struct rows *r);
 void show_conflicts(struct rows *r);
 
 #endif

@@ -649,7 +649,7 @@ enum err config_read_whole(const char *path, size_t max, struct buf *out, struct
 	return e;
 }
 
-static enum err load_authority(const struct config *c, struct minisign_public *out, struct errmsg *m)
+enum err config_load_authority(const struct config *c, struct minisign_public *out, struct errmsg *m)
 {
 	struct buf text = BUF_EMPTY;
 	enum err e = config_read_whole(c->authority, SMALL_FILE_BYTES, &text, m);
@@ -669,7 +669,7 @@ enum err config_load_roster(const struct config *c, struct roster **out, struct 
 
 	*out = NULL;
 	snprintf(path, sizeof path, "%s.minisig", c->roster);
-	e = load_authority(c, &authority, m);
+	e = config_load_authority(c, &authority, m);
 	if (!e)
 		e = config_read_whole(c->roster, LIMIT_ROSTER_BYTES, &text, m);
 	if (!e)

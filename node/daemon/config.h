@@ -54,6 +54,9 @@ struct config {
 /* Reads and checks the whole file. ERR_NOT_FOUND, ERR_IO, ERR_TOO_LARGE, ERR_FORMAT, ERR_RANGE; m filled. */
 MUST_USE enum err config_load(const char *path, struct config *out, struct errmsg *m);
 
+/* The public key that signs rosters. ERR_FORMAT and those of config_read_whole; m filled. */
+MUST_USE enum err config_load_authority(const struct config *c, struct minisign_public *out, struct errmsg *m);
+
 /* The roster it names, its signature by the authority verified first. *out is freed with roster_free. m filled. */
 MUST_USE enum err config_load_roster(const struct config *c, struct roster **out, struct errmsg *m);
 

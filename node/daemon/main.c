@@ -125,10 +125,15 @@ static enum err open_core(const struct start *s, struct store *store, struct cor
 		.clock_skew_us = c->clock_skew_us,
 		.max_clients = (int)c->max_clients,
 	};
+	struct minisign_public authority;
 	struct roster *roster;
-	enum err e = load_second_roster(s, &roster, m);
+	enum err e = config_load_authority(c, &authority, m);
 
+	if (!e)
+		e = load_second_roster(s, &roster, m);
 	if (!e) {
+		k.has_authority = true;
+		k.authority = authority.key;
 		crypt_system_seed(k.seed);
 		e = core_new(&k, roster, store, out, m);
 	}
