@@ -276,9 +276,10 @@ static void space_look(struct core *c)
 static void recovery_look(struct core *c)
 {
 	uint16_t waits_for = 0;
-	uint8_t no = 0;
 	char name[LIMIT_NAME_BYTES + 1];
 
+	if (c->recovery_waived && recovery_done(c, &waits_for))
+		recovery_put(c, RECOVERED);
 	if (!c->recovering)
 		return;
 	if (!recovery_done(c, &waits_for)) {
@@ -286,11 +287,7 @@ static void recovery_look(struct core *c)
 			    "this node's journal was lost: it hands out nothing until %s has shown what was read", site_name(c, waits_for, name));
 		return;
 	}
-	c->recovering = false;
-	store_meta_put(c->t, META_RECOVERING, view_of(&no, 1));
-	alarm_clear(c, "recovering", NULL);
-	for (size_t i = 0; i < c->n_queues; i++)
-		c->queues[i].changed = true;
+	recovery_put(c, RECOVERED);
 	effect_log(c->out, 5, "recovery: what standbys hold of this site is here again; queues are open");
 }
 

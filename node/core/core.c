@@ -255,7 +255,10 @@ static void start(struct core *c)
 {
 	char text[17];
 
-	c->incarnation.born_us = c->wall.us;
+	for (size_t i = 0; i < c->n_streams; i++)
+		if (c->streams[i]->row.name.originator == c->self && c->streams[i]->row.name.incarnation.born_us > c->born_after)
+			c->born_after = c->streams[i]->row.name.incarnation.born_us;
+	c->incarnation.born_us = c->wall.us > c->born_after ? c->wall.us : c->born_after + 1;
 	rng_bytes(&c->rng, c->incarnation.random, sizeof c->incarnation.random);
 	if (c->wall.us < c->last_wall.us) {
 		c->clock_unsure = true;
@@ -318,6 +321,7 @@ static void roster_taken(struct core *c, struct roster *r)
 	for (size_t i = 0; i < c->n_peers; i++)
 		if (!c->peers[i]->gone && c->peers[i]->lane[LANE_URGENT].up)
 			replicate_offer(c, c->peers[i]);
+	grants_again(c);
 	effect_log(c->out, 5, "roster: serial %u is in force", r->serial);
 }
 
@@ -380,13 +384,7 @@ static void release_request(struct core *c, struct client *cl, const struct requ
 		reply_error(c, cl->id, rq->tag, ERR_NOT_FOUND, "release: nothing waits for a release");
 		return;
 	}
-	c->recovering = false;
-	uint8_t no = 0;
-
-	store_meta_put(c->t, META_RECOVERING, view_of(&no, 1));
-	alarm_clear(c, "recovering", NULL);
-	for (size_t i = 0; i < c->n_queues; i++)
-		c->queues[i].changed = true;
+	recovery_put(c, RECOVERY_WAIVED);
 	effect_log(c->out, 4, "recovery: waived by %s", cl->rights.name);
 	reply_done(c, cl->id, rq->tag, 1);
 }
@@ -445,12 +443,14 @@ static void stop(struct core *c)
  * messages go into the streams of another incarnation; the standbys give what they hold of the old ones. */
 static void rebirth(struct core *c)
 {
-	c->incarnation.born_us = c->wall.us > c->incarnation.born_us ? c->wall.us : c->incarnation.born_us + 1;
+	if (c->incarnation.born_us > c->born_after)
+		c->born_after = c->incarnation.born_us;
+	c->incarnation.born_us = c->wall.us > c->born_after ? c->wall.us : c->born_after + 1;
 	rng_bytes(&c->rng, c->incarnation.random, sizeof c->incarnation.random);
 	for (size_t i = 0; i < c->n_streams; i++)
 		c->streams[i]->own = false;
 	c->rebirth = false;
-	effect_log(c->out, 4, "a damaged entry stands in this node's own streams: another incarnation begins");
+	effect_log(c->out, 4, "this node's own streams are damaged, or another copy of this site ran: another incarnation begins");
 }
 
 struct mono mono_of_wall(const struct core *c, int64_t wall_us)

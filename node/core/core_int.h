@@ -39,6 +39,7 @@ struct flow {
 	bool behind;                 /* in the peer's list of streams to send */
 	bool named;                  /* in the peer's complete lists, until the digest that ends them */
 	bool tell;                   /* our progress is to be told to this peer (co-custodians, lazily) */
+	bool forked;                 /* the peer holds other entries under these numbers: nothing goes there */
 	bool helping;                /* we are not the originator, and the peer waited long enough */
 	struct mono stalled_since;   /* acked < held without progress since then */
 	int64_t next_due_us;         /* handle-by of entry sent+1; INT64_MIN when not looked up */
@@ -90,8 +91,10 @@ struct peer {
 	bool gone;                   /* not in the roster any more */
 	bool active;                 /* in core.active: it has timers, or something to be sent */
 	struct lane_state lane[LANE_COUNT];
-	struct incarnation incarnation;
+	struct incarnation incarnation, incarnation_before;
 	bool met;                    /* incarnation is valid */
+	unsigned flips; struct mono flipped_at; /* hellos of two runs in turn */
+	int64_t latest_born;         /* of its runs that are known here */
 	bool digest_heard;           /* since our start */
 	bool digest_out;             /* our digest was sent and not answered */
 	struct mono digest_at;
@@ -249,6 +252,7 @@ struct core {
 	struct msgid last_id; bool last_id_dirty;
 	struct wall last_wall;
 	bool recovering;
+	bool recovery_waived;                           /* somebody still shows more, and a person said go on */
 	struct lease_due *leases; size_t n_leases, cap_leases; /* heap by time */
 	struct fetch *fetches; size_t n_fetches;
 
@@ -293,6 +297,8 @@ struct core {
 	uint64_t fresh_from;                            /* the first entry of this batch; 0 for none */
 	bool mend;                                      /* damaged rows were met: mended at the next step */
 	uint32_t set_aside;                             /* streams whose row could not be mended */
+	bool reborn;                                    /* because of another copy of this site, in this run */
+	int64_t born_after;                             /* the latest birth of a run of this site that is known */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 	struct takeover takeover;                       /* part of the mirror */
 	struct exchange exchange;
@@ -407,12 +413,22 @@ void flow_update(struct core *c, struct flow *f);       /* (un)lists it after he
 void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
 struct flow *flow_of(struct stream *s, const struct peer *p);
 void stream_ack(struct core *c, struct stream *s);      /* our frontier goes to all whom it concerns with this commit */
+/* ---- copies.c ---- */
+enum recovery { RECOVERED = 0, RECOVERING = 1, RECOVERY_WAIVED = 2 }; /* as stored */
+void recovery_put(struct core *c, enum recovery r);
+/* A peer shows more of a stream of ours than is here. */
+void copies_own(struct core *c, const struct peer *p, const struct stream_name *n);
+void copies_hello(struct core *c, struct peer *p, const struct incarnation *now); /* before it is taken as the peer's */
+void copies_entry(struct core *c, const struct stream_name *n, struct wall sent);  /* a new entry came */
+/* A signed segment that says something else than what is held under its numbers. */
+void branch_keep(struct core *c, struct stream *s, uint64_t first, struct view segment);
 /* ---- frontiers.c ---- */
 /* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
 void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, uint16_t complete, struct stream *const *list, size_t n);
 /* Our chain hash at a number, for comparison with what a peer says. ERR_NOT_FOUND below the floor or beyond what we hold. */
 MUST_USE enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struct hash *out);
-void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s);
+/* raw: the frame's bytes after its type, which s was decoded from. */
+void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s, struct view raw);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
 void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines);
 void replicate_offer(struct core *c, struct peer *p);   /* our digest, after HELLO */

@@ -145,14 +145,11 @@ static void dead_letter(struct core *c, struct msg_row *row, struct buf *events,
 }
 
 /* The key is not here: held, said so, asked for later. */
-static void sealed(struct core *c, struct msg_row *row, struct buf *events, const struct header *h)
+static void sealed(struct core *c, struct stream *s, uint64_t number, struct msg_row *row, struct buf *events, const struct header *h)
 {
-	char from[LIMIT_NAME_BYTES + 1];
 	struct msg_event before;
 
-	site_name(c, h->originator, from);
-	alarm_raise(c, "sealed", from, "the site that sent it must grant its key again; see `estafette streams`",
-		    "messages from %s are held, but no key here opens them", from);
+	grants_want(c, s, number);
 	tally_of(c, h->flags)->sealed++;
 	if (row->addressee == c->self && !events_find(buf_view(events), EVENT_SEALED, &before)) {
 		report_here(c, row, events, EVENT_SEALED, "", "");
@@ -178,7 +175,7 @@ static void message_open(struct core *c, struct stream *s, const struct entry_ro
 	enum err e = open_envelope(c, s, entry, &again, &env);
 
 	if (e == ERR_KEY) {
-		sealed(c, row, events, h);
+		sealed(c, s, entry->number, row, events, h);
 		return;
 	}
 	if (e) {
@@ -289,8 +286,12 @@ static void report_arrived(struct core *c, struct stream *s, const struct entry_
 		report_apply(c, s, &env);
 		return;
 	}
+	if (e == ERR_KEY) {
+		grants_want(c, s, entry->number);
+		return;
+	}
 	site_name(c, s->row.name.originator, from);
-	alarm_raise(c, e == ERR_KEY ? "sealed" : "report", from, "see `estafette streams`; that site must grant its key again",
+	alarm_raise(c, "report", from, "see `estafette streams`; ask that site what its node runs",
 		    "a report from %s cannot be opened: %s", from, err_text(e));
 }
 

@@ -198,7 +198,7 @@ static void ring_acked(struct core *c, struct peer *p)
 		while (l->ring_n) {
 			struct in_flight *i = &l->ring[l->ring_at];
 
-			if (i->flow->acked < i->upto)
+			if (i->flow->acked < i->upto && !i->flow->forked)
 				break;
 			l->flying -= i->bytes;
 			p->acked_bytes += i->bytes;
@@ -251,6 +251,8 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 {
 	struct stream *s = stream_by_name(c, &fr->stream);
 
+	if (fr->stream.originator == c->self && fr->number > (s ? s->row.held : 0))
+		copies_own(c, p, &fr->stream);
 	/* After a loss, what peers show of streams unknown here is what has to come back first. */
 	if (!s && complete && (c->recovering || catching_up(c, &fr->stream)) && fr->number && concerns(c, c->self, &fr->stream) && roster_site(c->roster, fr->stream.originator))
 		s = stream_new(c, &fr->stream);
@@ -274,6 +276,8 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 	if (chain_at(c, s, fr->number, &chain))
 		return;
 	if (!hash_equal(&chain, &fr->chain)) {
+		f->forked = true;
+		flow_update(c, f);
 		alarm_raise(c, "fork", name, "two copies of one site may have run; keep both journals for examination",
 			    "%s holds other entries under numbers that this node holds too", name);
 		return;
@@ -400,7 +404,7 @@ static void answer_heard(struct core *c, struct peer *p, const struct digest_lin
 	if (lists_whole(c, p, theirs, n)) {
 		heard_absent(c, p);
 		p->digest_heard = true;
-		p->digest_since_order = p->state_met && hash_equal(&p->state, &c->takeover.state);
+		p->digest_since_order = state_complete(c, p);
 		c->takeover.at = c->takeover.n_chains ? c->now : c->takeover.at;
 		p->digest_out = false;
 	}
@@ -453,7 +457,7 @@ bool recovery_done(struct core *c, uint16_t *waits_for)
 		if (!p->digest_heard)
 			return false;
 		/* Orders given while the journal was lost say whose the queues are now. */
-		if (!p->state_met || !hash_equal(&p->state, &c->takeover.state))
+		if (!state_complete(c, p))
 			return false;
 		for (size_t k = 0; k < c->n_streams; k++) {
 			struct flow *f = flow_of(c->streams[k], p);

@@ -405,9 +405,10 @@ void meta_load(struct core *c, struct txn *t)
 		c->last_wall.us = rd_i64(&r);
 	}
 	if (store_meta_get(t, META_RECOVERING, &v) == ERR_OK)
-		c->recovering = v.len == 1 && v.ptr[0];
+		c->recovering = v.len == 1 && v.ptr[0] == RECOVERING;
 	else
 		c->recovering = store_birth(c->store)->how == BIRTH_LOST;
+	c->recovery_waived = !c->recovering && store_meta_get(t, META_RECOVERING, &v) == ERR_OK && v.len == 1 && v.ptr[0] == RECOVERY_WAIVED;
 }
 
 void mirror_drop(struct core *c)

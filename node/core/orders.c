@@ -133,18 +133,11 @@ static struct order_known *settled(struct core *c, const struct order_case *case
 		o->rank = cases[i].rank;
 		o->votes = cases[i].votes;
 		o->on_chain = cases[i].on_chain;
+		o->revoked = cases[i].revoked;
 		memcpy(o->why, cases[i].why, sizeof o->why);
 		o->before = o->on_chain ? order_find(c, &o->order.before) : NULL;
 	}
 	return in_force ? order_find(c, &in_force->id) : NULL;
-}
-
-static bool chain_revokes(const struct chain *ch)
-{
-	for (const struct order_known *o = ch->now; o && o->order.kind != ORDER_HANDBACK; o = o->before)
-		if (o->order.kind == ORDER_REVOKE)
-			return true;
-	return false;
 }
 
 static size_t sites_room(const struct core *c)
@@ -163,7 +156,7 @@ static void revoked_find(struct core *c)
 	for (size_t i = 0; i < c->takeover.n_chains; i++) {
 		const struct chain *ch = &c->takeover.chains[i];
 
-		if (!ch->exercise && ch->site < c->takeover.n_revoked && chain_revokes(ch))
+		if (!ch->exercise && ch->site < c->takeover.n_revoked && ch->now && ch->now->revoked)
 			c->takeover.revoked[ch->site] = true;
 	}
 }
@@ -260,7 +253,9 @@ static enum err order_accept(struct core *c, struct view blob, const struct orde
 		return err_set(m, ERR_BUSY, "order: it was given under roster %u, this node has %u (install the newer roster)", o->roster, c->roster->serial);
 	if (e)
 		return err_set(m, e, "order: it is not signed by %s: %s", site_name(c, o->issuer, name), err_text(e));
-	if (o->roster <= c->roster->serial && (e = order_check(c->roster, o, m)))
+	/* What an older roster knew may be gone since; the order stays what it was. */
+	e = o->roster <= c->roster->serial ? order_check(c->roster, o, m) : ERR_OK;
+	if (e == ERR_REFUSED || (e && o->roster == c->roster->serial))
 		return e;
 	if (o->issuer != o->site && site_revoked(c, o->issuer))
 		return err_set(m, ERR_REFUSED, "order: the keys of %s, which signed it, are revoked", site_name(c, o->issuer, name));

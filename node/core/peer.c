@@ -277,6 +277,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 			    h->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
 		return;
 	}
+	copies_hello(c, p, &h->incarnation);
 	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation)) {
 		p->digest_heard = false;
 		for (size_t i = 0; i < c->n_streams; i++) /* it may need its own older streams now */
@@ -390,7 +391,7 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 		case FRAME_FRONTIERS: replicate_frontiers(c, p, f->u.frontiers.complete, f->u.frontiers.rest); break;
 		case FRAME_SEGMENT:
 			if (side == SIDE_ACCEPTED)
-				replicate_segment(c, p, lane, &f->u.segment);
+				replicate_segment(c, p, lane, &f->u.segment, view_of(bytes.ptr + 2, bytes.len - 2));
 			else
 				peer_bad(c, p, "data on the wrong connection");
 			break;

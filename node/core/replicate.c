@@ -49,7 +49,7 @@ static void flow_unlist(struct flow *f)
 /* We send what we originated in this run at once; older or foreign streams once we help. */
 void flow_update(struct core *c, struct flow *f)
 {
-	bool want = f->known && (f->stream->own || f->helping) && f->sent < f->stream->row.held;
+	bool want = f->known && !f->forked && (f->stream->own || f->helping) && f->sent < f->stream->row.held;
 
 	f->next_due_us = INT64_MIN;
 	stream_heat(c, f->stream);
@@ -113,6 +113,14 @@ static bool left_out(const struct entry *e)
 }
 
 /* Appends one verified entry. False when it has to stop here. */
+static void heard_sent(struct core *c, const struct stream *s, const struct entry *e)
+{
+	struct header h;
+
+	if (header_decode(e->header, &h) == ERR_OK)
+		copies_entry(c, &s->row.name, h.sent);
+}
+
 static bool take_entry(struct core *c, struct peer *p, struct stream *s, const struct entry *e, const struct hash *chain)
 {
 	struct entry_row row = {
@@ -145,6 +153,7 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 		store_missing_put(c->t, s->row.local, row.number, &e->body_hash);
 		bodies_fetch(c, s, row.number, &e->body_hash);
 	}
+	heard_sent(c, s, e);
 	/* The store wrote: the views of row still lie in the frame, so they stay good. */
 	deliver_entry(c, s, &row);
 	return true;
@@ -166,9 +175,18 @@ static bool is_message(const struct entry *e)
 	return header_decode(e->header, &h) || h.kind == KIND_MESSAGE;
 }
 
+/* Does it say something else under a number that is held here? */
+static bool another_branch(struct core *c, const struct stream *s, const struct segment *seg, const struct hash *after)
+{
+	uint64_t last = seg->first + seg->entries - 1, at = last < s->row.held ? last : s->row.held;
+	struct hash ours;
+
+	return seg->first <= at && chain_at(c, s, at, &ours) == ERR_OK && !hash_equal(&ours, &after[at - seg->first]);
+}
+
 /* When room is short the peer keeps its messages and sends them again; reports and grants are taken while there is any.
  * s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
-static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before)
+static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before, struct view raw)
 {
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
@@ -181,6 +199,10 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 	}
 	if (segment_verify(c->config.suite, &o->identity, stream, before, seg, after, e)) {
 		peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
+		goto out;
+	}
+	if (s && another_branch(c, s, seg, after)) {
+		branch_keep(c, s, seg->first, raw);
 		goto out;
 	}
 	if (!s && !(s = stream_new(c, &seg->name))) {
@@ -200,7 +222,7 @@ out:
 	free(e);
 }
 
-void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg)
+void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, struct view raw)
 {
 	struct lane_state *l = &p->lane[lane];
 	struct hash hash, before;
@@ -221,15 +243,15 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 	l->ack_due = true;
 	hash = s ? s->hash : stream_hash(&c->roster->network_hash, &seg->name);
 	if (!s) {
-		take_segment(c, p, NULL, &hash, seg, &hash);
+		take_segment(c, p, NULL, &hash, seg, &hash, raw);
 		return;
 	}
 	flow_ack(c, s, p);
-	if (seg->first > s->row.held + 1 || seg->first + seg->entries - 1 <= s->row.held)
-		return; /* a gap, or nothing new: the frontier that goes back says where we are */
+	if (seg->first > s->row.held + 1)
+		return; /* a gap: the frontier that goes back says where we are */
 	if (chain_at(c, s, seg->first - 1, &before))
 		return;
-	take_segment(c, p, s, &hash, seg, &before);
+	take_segment(c, p, s, &hash, seg, &before, raw);
 }
 
 /* ---- segments out ------------------------------------------------------------------------------------------------------------------- */

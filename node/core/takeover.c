@@ -276,7 +276,7 @@ static bool caught_up(struct core *c, const struct chain *ch, uint16_t *behind)
 			continue;
 		*behind = sites[i];
 		if (standby ? !p->digest_heard : !p->digest_since_order) {
-			bool same = p->state_met && hash_equal(&p->state, &c->takeover.state);
+			bool same = state_complete(c, p);
 
 			if (!standby && same && !p->digest_out && p->lane[LANE_URGENT].up)
 				replicate_offer(c, p);

@@ -39,7 +39,7 @@ struct order_known {
 	enum order_state state;       /* as order_settle says, for its whole chain */
 	uint8_t rank;
 	unsigned votes;
-	bool on_chain;
+	bool on_chain, revoked;       /* revoked: under it the site's keys do not count */
 	char why[160];
 	struct order_known *before;   /* its predecessor when on_chain */
 };
