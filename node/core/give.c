@@ -95,17 +95,41 @@ uint64_t entries_to_come(const struct core *c, uint16_t site)
 	return sum;
 }
 
+/* A successor in force that is waited for and has not shown, since this node runs, what it holds: 0 for none. */
+static uint16_t not_heard(struct core *c, const struct order *o)
+{
+	const struct chain *ch = chain_find(c, o->site, o->exercise[0] != '\0');
+	uint16_t sites[LIMIT_ASSIGNMENTS];
+	size_t n = ch && ch->now ? successors(&ch->now->order, sites) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct peer *p = peer_find(c, sites[i]);
+		bool waived = !p || p->gone;
+
+		for (size_t k = 0; k < o->n_without; k++)
+			waived |= o->without[k] == sites[i];
+		if (!waived && !p->digest_heard)
+			return sites[i];
+	}
+	return 0;
+}
+
 bool give_behind(struct core *c, const struct order *o, char *note, size_t size)
 {
 	uint64_t n = entries_to_come(c, c->self);
 	char name[LIMIT_NAME_BYTES + 1];
-	uint16_t waits_for = 0;
+	uint16_t waits_for;
 
-	if (o->kind != ORDER_HANDBACK || o->site != c->self || (!n && !c->recovering))
+	if (o->kind != ORDER_HANDBACK || o->site != c->self)
+		return false;
+	waits_for = not_heard(c, o);
+	if (!waits_for && c->recovering && recovery_done(c, &waits_for))
+		waits_for = 0;
+	if (!n && !waits_for && !c->recovering)
 		return false;
 	int used = snprintf(note, size, "it has not caught up yet: %llu entries to come", (unsigned long long)n);
 
-	if (c->recovering && !recovery_done(c, &waits_for) && used > 0 && (size_t)used < size)
+	if (waits_for && used > 0 && (size_t)used < size)
 		snprintf(note + used, size - (size_t)used, ", and %s has not shown what it holds", site_name(c, waits_for, name));
 	return true;
 }
@@ -187,7 +211,7 @@ static enum err judge(struct core *c, const struct asked *a, struct errmsg *m)
 	if (!e)
 		e = check_double(c, o, m);
 	if (!e && !a->dry && give_behind(c, o, note, sizeof note))
-		e = err_set(m, ERR_BUSY, "%s: %s (wait and try again; `estafette handback` does)", site_name(c, o->site, name), note);
+		e = err_set(m, ERR_BUSY, "%s: %s (wait, or name who is gone with --without)", site_name(c, o->site, name), note);
 	return e;
 }
 

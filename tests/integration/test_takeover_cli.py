@@ -98,6 +98,8 @@ def test_terminal(tap, net):
     tap.ok(code == 1 and "not confirmed" in err and "cic-luik/dispatch" in out and "in force at once" in out,
            "on a terminal it shows what it would do and asks for the site's name; another name orders nothing", f"{code}\n{out}\n{err}")
     tap.eq(orders(net, SPOC), [], "and nothing was ordered")
+    code, out, err = on_terminal(net, SPOC, LUIK + "\n", "relocate", LUIK, "--to", f"{NAMEN}:share=1%", "--to", f"{LUIK}:share=98%")
+    tap.ok(code == 1 and "1.00 % are missing" in err and "type the name" not in err, "what is wrong is said before it asks", f"{code}\n{out}\n{err}")
 
 
 def test_not_permitted(tap, net):
@@ -203,8 +205,9 @@ def test_handback(tap, net, first):
 
 
 def test_relocator(tap, net):
-    r = net.cli(SPOC, "relocate", LUIK, "--to", f"{NAMEN}:share=33.34%", "--to", f"{LEUVEN}:share=33.33%", "--to", f"{LUIK}:share=33.33%", "--yes")
-    tap.ok(r.code == 0 and "is in force" in r.out, "a relocator's order is in force at once; shares may be odd", r)
+    code, out, err = on_terminal(net, SPOC, LUIK + "\n", "relocate", LUIK, "--to", f"{NAMEN}:share=33.34%", "--to", f"{LEUVEN}:share=33.33%",
+                                 "--to", f"{LUIK}:share=33.33%")
+    tap.ok(code == 0 and "is in force" in out, "a relocator's order, confirmed, is in force at once; shares may be odd", f"{code}\n{out}\n{err}")
     row = [o for o in orders(net, SPOC) if o["state"] == "in_force"][0]
     tap.eq((row["issuer"], row["epoch"], row["needs"]), (SPOC, 3, 0), "it follows on the handback")
     everywhere(net, row["id"])
@@ -225,6 +228,54 @@ def test_exercise(tap, net):
     refused(tap, net, LUIK, ("handback", LUIK), "refused", "nothing to hand back")
     r = net.cli(LUIK, "handback", LUIK, "--exercise", "storm-2026", "--yes", "--timeout", f"{60 * lib.SLOW}s", timeout=90)
     tap.eq(r.code, 0, "its handback names it")
+
+
+def test_behind(tap, net):
+    """A site that comes back hands nothing out, and takes nothing back, before it has what came meanwhile."""
+    net.down(LUIK)
+    moved = give(net, SPOC, "relocate", LUIK, "--to", NAMEN, "--reason", "power")
+    everywhere(net, moved["id"], sites=(NAMEN, LEUVEN))
+    sent = [net.send(LEUVEN, f"{LUIK}/dispatch", b"meanwhile") for _ in range(20)]
+    done = [m["id"] for m in net.take(NAMEN, f"{LUIK}/dispatch", "--ack", "read", count=5, seconds=20)]
+    net.down(NAMEN)
+    net.up(LUIK)
+    until(lambda: order(net, LUIK, moved["id"]).get("state") == "in_force", 20, "Luik learns of the order from the others")
+    r = net.cli(LUIK, "handback", LUIK, "--yes", "--json", "--timeout", "2s")
+    tap.ok(r.code == 1 and r.error.get("code") == "timeout" and f"{NAMEN} has not shown what it holds" in r.error["message"],
+           "a handback waits for the successor to show what it holds, and says so when the time is over", r)
+    tap.eq(order(net, LUIK, moved["id"])["state"], "in_force", "and nothing was ordered meanwhile")
+    net.up(NAMEN)
+    r = net.cli(LUIK, "handback", LUIK, "--yes", "--timeout", f"{60 * lib.SLOW}s", timeout=90)
+    tap.ok(r.code == 0 and "has its queues back" in r.out, "with the successor back it is done", r)
+    rows = net.take(LUIK, "dispatch", "--ack", "read", count=15, seconds=20)
+    tap.eq({m["id"] for m in rows}, set(sent) - set(done), "what is left is handed out, and nothing that was read")
+
+
+def test_conflict(tap, net):
+    """Both handle one message while they cannot hear each other: it is listed until a person signs it off."""
+    sent = net.send(LEUVEN, f"{LUIK}/messages", b"handled twice", "--wait", "delivered")
+    net.down(LUIK)
+    moved = give(net, SPOC, "relocate", LUIK, "--to", NAMEN)
+    until(lambda: order(net, NAMEN, moved["id"]).get("state") == "in_force", 20, "Namen serves it")
+    tap.eq([m["id"] for m in net.take(NAMEN, f"{LUIK}/messages", "--ack", "read", seconds=20)], [sent], "the successor reads it")
+    others = [s for s in SITES if s != LUIK]
+    for site in others:
+        net.down(site)
+    net.up(LUIK)
+    tap.eq([m["id"] for m in net.take(LUIK, "messages", "--ack", "read", seconds=20)], [sent], "and so does the site, which knows of no order")
+    tap.eq(net.cli(LUIK, "conflicts").out.strip(), "no conflicts", "nobody can know yet")
+    net.up(*others)
+    net.linked()
+    row = until(lambda: next(iter(net.cli(LUIK, "conflicts", "--json").rows), None), 30, "Luik sees the conflict")
+    tap.eq((row["id"], row["queue"], sorted(row["handlers"]), len(row["times"]), row["signed_off"]), (sent, f"{LUIK}/messages", sorted((LUIK, NAMEN)), 2, False),
+           "conflicts has the members of the contract")
+    until(lambda: net.cli(NAMEN, "conflicts", "--json").rows, 30, "Namen sees it too")
+    tap.ok(sent in net.cli(NAMEN, "conflicts").out, "people get a table")
+    r = net.cli(LUIK, "ack", sent, "--by", "chief")
+    tap.eq(r.code, 0, "ack signs it off")
+    until(lambda: net.cli(LUIK, "conflicts", "--json").row["signed_off"], 10, "and it is shown as that")
+    r = net.cli(LUIK, "handback", LUIK, "--yes", "--timeout", f"{60 * lib.SLOW}s", timeout=90)
+    tap.eq(r.code, 0, "the queues go back")
 
 
 def test_revoke(tap, net):
@@ -257,7 +308,7 @@ def main():
         test_taken_there(tap, net)
     with tap.part("test_handback"):
         test_handback(tap, net, first)
-    for part in (test_relocator, test_exercise, test_revoke):
+    for part in (test_relocator, test_exercise, test_behind, test_conflict, test_revoke):
         with tap.part(part.__name__):
             part(tap, net)
     tap.done(net)
