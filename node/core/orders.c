@@ -337,6 +337,7 @@ enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uin
 		c->takeover.touched = true;
 		settle_all(c, false);
 		state_changed(c);
+		state_give_all(c, kind, id, from);
 		reports_order(c, kind == STATE_KIND_ORDER ? id : &d.order);
 		order_told(c, kind == STATE_KIND_ORDER ? id : &d.order);
 	} else if (e && from && e != ERR_BUSY && e != ERR_EXISTS && e != ERR_UNSUPPORTED) {

@@ -4,6 +4,10 @@
 
 #include "node/core/core_int.h"
 
+/* Streams that are not for us, sent for so long, with pauses no longer than that. */
+#define STRANGE_US (30 * US_PER_S)
+#define STRANGE_AGAIN_US (60 * US_PER_S)
+
 /* ---- flows: which streams have something to send to whom -------------------------------------------------------------- */
 
 static uint8_t lane_of(const struct stream *s)
@@ -222,6 +226,16 @@ out:
 	free(e);
 }
 
+/* Just after an order one of two sites knows of it first: only who goes on is wrong. */
+static void not_for_us(struct core *c, struct peer *p)
+{
+	if (c->now.us - p->strange_at.us > STRANGE_AGAIN_US)
+		p->strange_at = p->strange_from = c->now;
+	p->strange_at = c->now;
+	if (c->now.us - p->strange_from.us > STRANGE_US)
+		peer_bad(c, p, "a stream that is not for this site to hold");
+}
+
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, struct view raw)
 {
 	struct lane_state *l = &p->lane[lane];
@@ -229,7 +243,9 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 
 	if (!roster_site(c->roster, seg->name.originator) || !concerns(c, c->self, &seg->name)) {
 		p->refused++;
-		peer_bad(c, p, "a stream that is not for this site to hold");
+		/* By an order that has not come here yet it may be. */
+		if (state_complete(c, p))
+			peer_bad(c, p, "a stream that is not for this site to hold");
 		return;
 	}
 	if (seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation)) {

@@ -1,7 +1,7 @@
 /* state.c - orders and endorsements exchanged: each site ends with what any site it reaches has.
  *
  * Hello and probes carry the hash of all state held. Where two sites' differ, one offers the names of what it has; the other gives
- * what the first lacks, and offers back when it lacks something itself. What is new here is given on to all peers at once. Nothing
+ * what the first lacks, and offers back when it lacks something itself. What is new here is given to all peers at once. Nothing
  * is remembered that could be lost on the way: the next probe shows what still differs. */
 #include "node/core/core_int.h"
 
@@ -389,8 +389,6 @@ static void heard_object(struct core *c, struct peer *p, const struct state_fram
 		}
 	}
 	holder_set(c, &name, p->site, true);
-	if (is_new)
-		state_give_all(c, (enum state_kind)f->kind, &name.id, p->site);
 	(void)state_met(c, p, &f->state);
 	if (is_new) {
 		frame_state_tell(effect_begin(c->out), &c->takeover.state);

@@ -100,7 +100,7 @@ bool site_revoked(const struct core *c, uint16_t site);
 /* ---- state.c ---------------------------------------------------------------------------------------------------- */
 
 /* HELLO, WELCOME and probes carry the hash of the sender's state: where it differs, one offers what it has, the other gives what
- * the first lacks and offers back. What is new is given on to all peers at once. */
+ * the first lacks and offers back. What is new is given to all peers at once (orders_take). */
 void state_changed(struct core *c);                                    /* computes takeover.state anew */
 void state_hello(struct core *c, struct peer *p, const struct hash *state); /* the peer's, from a hello */
 void state_heard(struct core *c, struct peer *p, const struct hash *state); /* and from a probe */
