@@ -93,6 +93,7 @@ struct peer {
 	struct lane_state lane[LANE_COUNT];
 	struct incarnation incarnation, incarnation_before;
 	bool met;                    /* incarnation is valid */
+	struct mono strange_from, strange_at; /* it sends streams that are not for us */
 	unsigned flips; struct mono flipped_at; /* hellos of two runs in turn */
 	int64_t latest_born;         /* of its runs that are known here */
 	bool digest_heard;           /* since our start */

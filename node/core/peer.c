@@ -39,7 +39,7 @@ static struct peer *peer_new(struct core *c, uint16_t site)
 		return NULL;
 	}
 	p->site = site;
-	p->last_heard = p->last_ack = p->rate_from = (struct mono){INT64_MIN / 2};
+	p->last_heard = p->last_ack = p->rate_from = p->strange_at = (struct mono){INT64_MIN / 2};
 	p->probe_at = (struct mono){0};
 	p->lane[LANE_URGENT].window = c->config.window_urgent_bytes;
 	p->lane[LANE_BULK].window = c->config.window_bulk_bytes;

@@ -245,7 +245,7 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 		p->refused++;
 		/* By an order that has not come here yet it may be. */
 		if (state_complete(c, p))
-			peer_bad(c, p, "a stream that is not for this site to hold");
+			not_for_us(c, p);
 		return;
 	}
 	if (seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation)) {

@@ -223,8 +223,9 @@ static bool state_met(struct core *c, struct peer *p, const struct hash *state)
 	p->state_met = true;
 	for (size_t i = 0; same && !known && i < c->takeover.n_orders; i++)
 		holder_set(c, &(struct state_name){STATE_KIND_ORDER, c->takeover.orders[i]->id}, p->site, true);
+	c->restless = c->restless || !known; /* gates, and a recovery, wait for it */
 	if (!known && c->takeover.n_chains)
-		c->takeover.at = c->now; /* gates wait for it */
+		c->takeover.at = c->now;
 	return same;
 }
 

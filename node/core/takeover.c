@@ -272,7 +272,7 @@ static bool caught_up(struct core *c, const struct chain *ch, uint16_t *behind)
 	for (size_t i = 0; i < n; i++) {
 		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
 
-		if (!p || p->gone || !peer_reachable(p))
+		if (!p || !peer_up(c, p))
 			continue;
 		*behind = sites[i];
 		if (standby ? !p->digest_heard : !p->digest_since_order) {
