@@ -231,22 +231,29 @@ static bool alarms_over(struct core *c)
 
 struct asking { uint16_t site; struct key_name name; };
 
-/* The next site in turn that is reached; 0 when none is. */
-static uint16_t next_site(struct core *c, const struct stream *s, struct key_wanted *w)
+/* The next site in turn that is reached; 0 when none is. dialled: only where our own connection lives, which is known for sure. */
+static uint16_t next_reached(struct core *c, const uint16_t *sites, size_t n, bool dialled, unsigned *turn)
 {
-	uint16_t sites[SITES_ASKED];
-	size_t n = sites_for(c, &s->row.name, sites);
-
 	for (size_t i = 0; i < n; i++) {
-		size_t k = (w->turn + i) % n;
-		struct peer *p = peer_find(c, sites[k]);
+		size_t k = (*turn + i) % n;
+		const struct peer *p = peer_find(c, sites[k]);
 
-		if (!p || !peer_reachable(p))
+		if (!p || !(dialled ? !p->gone && p->lane[LANE_URGENT].up : peer_reachable(p)))
 			continue;
-		w->turn = (unsigned)(k + 1);
+		*turn = (unsigned)(k + 1);
 		return sites[k];
 	}
 	return 0;
+}
+
+static uint16_t next_site(struct core *c, const struct stream *s, struct key_wanted *w)
+{
+	uint16_t sites[SITES_ASKED], site = 0;
+	size_t n = sites_for(c, &s->row.name, sites);
+
+	if (w->asks % 4 != 3)
+		site = next_reached(c, sites, n, true, &w->turn);
+	return site ? site : next_reached(c, sites, n, false, &w->turn);
 }
 
 static int64_t ask_again_us(unsigned asks)
