@@ -56,19 +56,30 @@ static int judge_nothing(struct cli *cli, estafette *h, const struct show *s)
 	return EXIT_OK;
 }
 
-/* Orders have more members than a screen has columns: people get those that they act on. */
+static int64_t items(const char *list)
+{
+	int64_t n = list[0] != '\0';
+	for (; *list != '\0'; list++)
+		n += *list == '\n';
+	return n;
+}
+
+/* Orders have more members than a screen has columns: people get those that they act on, and how many sites have it. */
 static int order_row(void *arg, const struct estafette_member *m, size_t n)
 {
-	static const char *const columns[] = {"id", "kind", "site", "epoch", "state", "assignments", "issuer", "exercise", "reason", "why", "waits"};
+	static const char *const columns[] = {"id", "kind", "site", "epoch", "state", "assignments", "issuer", "exercise", "acknowledged_by", "reason", "why", "waits"};
 	struct estafette_member some[sizeof columns / sizeof columns[0]];
 	struct output *o = arg;
 	size_t k = 0;
 	if (o->cli->json)
 		return output_row(o, m, n);
 	for (size_t c = 0; c < sizeof columns / sizeof columns[0]; c++)
-		for (size_t i = 0; i < n; i++)
-			if (strcmp(m[i].name, columns[c]) == 0)
-				some[k++] = m[i];
+		for (size_t i = 0; i < n; i++) {
+			if (strcmp(m[i].name, columns[c]) != 0)
+				continue;
+			some[k++] = m[i].kind == ESTAFETTE_LIST && strcmp(m[i].name, "acknowledged_by") == 0 ? MEMBER_NUMBER("sites", items(m[i].text)) : m[i];
+			break;
+		}
 	return output_row(o, some, k);
 }
 

@@ -177,7 +177,9 @@ def test_quorum(tap, net):
            {"id": first, "kind": "relocate", "site": LUIK, "epoch": 1, "state": "in_force", "issuer": NAMEN, "reason": "flood", "exercise": None, "votes": 3, "needs": 3},
            "orders has the members of the contract")
     tap.ok(len(row["assignments"]) == 2 and any("dispatch" in a and LEUVEN in a for a in row["assignments"]), "and the assignments", row["assignments"])
-    tap.ok(first in net.cli(NAMEN, "orders").out, "people get a table")
+    table = net.cli(NAMEN, "orders").out.splitlines()
+    at = table[0].index("sites")
+    tap.ok(table[1].startswith(first) and table[1][at:at + 5].strip() == str(len(SITES)), "people get a table that says how many sites have it", "\n".join(table))
     refused(tap, net, SPOC, asked, "refused", "says the same already", first[:8])
     refused(tap, net, SPOC, ("relocate", LIMBURG, "--to", LUIK), "refused", f"relocated by order {first[:8]}", LEUVEN, NAMEN)
     return first
