@@ -77,7 +77,25 @@ static bool same_assignments(const struct order *a, const struct order *b)
 
 /* ---- what is refused ------------------------------------------------------------------------------------------------- */
 
-uint64_t entries_to_come(const struct core *c, uint16_t site)
+static bool is_waived(const struct order *o, uint16_t site)
+{
+	for (size_t i = 0; i < o->n_without; i++)
+		if (o->without[i] == site)
+			return true;
+	return false;
+}
+
+/* Does what that peer shows have to be here first? Of one that cannot be reached only if it served these queues. */
+static bool counts(const struct core *c, const struct order *o, const struct peer *p)
+{
+	const struct chain *ch = chain_find(c, o->site, o->exercise[0] != '\0');
+
+	if (p->gone || is_waived(o, p->site))
+		return false;
+	return peer_reachable(p) || (ch && ch->now && order_names(&ch->now->order, p->site));
+}
+
+uint64_t entries_to_come(const struct core *c, const struct order *o)
 {
 	uint64_t sum = 0;
 
@@ -85,12 +103,12 @@ uint64_t entries_to_come(const struct core *c, uint16_t site)
 		const struct stream *s = c->streams[i];
 		uint64_t ahead = s->row.held;
 
-		if (s->row.name.addressee != site)
+		if (s->row.name.addressee != o->site)
 			continue;
 		for (size_t k = 0; k < s->n_flows; k++)
-			if (s->flows[k].ahead > ahead)
+			if (s->flows[k].ahead > ahead && counts(c, o, s->flows[k].peer))
 				ahead = s->flows[k].ahead;
-		sum += ahead - s->row.held + s->n_missing;
+		sum += ahead - s->row.held;
 	}
 	return sum;
 }
@@ -104,11 +122,8 @@ static uint16_t not_heard(struct core *c, const struct order *o)
 
 	for (size_t i = 0; i < n; i++) {
 		const struct peer *p = peer_find(c, sites[i]);
-		bool waived = !p || p->gone;
 
-		for (size_t k = 0; k < o->n_without; k++)
-			waived |= o->without[k] == sites[i];
-		if (!waived && !p->digest_heard)
+		if (p && !p->gone && !p->digest_heard && !is_waived(o, sites[i]))
 			return sites[i];
 	}
 	return 0;
@@ -116,7 +131,7 @@ static uint16_t not_heard(struct core *c, const struct order *o)
 
 bool give_behind(struct core *c, const struct order *o, char *note, size_t size)
 {
-	uint64_t n = entries_to_come(c, c->self);
+	uint64_t n = entries_to_come(c, o);
 	char name[LIMIT_NAME_BYTES + 1];
 	uint16_t waits_for;
 

@@ -18,8 +18,8 @@ unsigned order_needs(const struct core *c, const struct order *o);
 /* Its successors (without the site itself, each once), as "cic-namen, cic-vlaams-brabant". */
 void successors_text(const struct core *c, const struct order *o, char *out, size_t size);
 size_t successors(const struct order *o, uint16_t out[LIMIT_ASSIGNMENTS]);
-/* How many entries of the streams to a site are shown by others and not here yet, or here and not whole. */
-uint64_t entries_to_come(const struct core *c, uint16_t site);
+/* How many entries of the streams to the order's site are shown by others, whom it does not waive, and are not here yet. */
+uint64_t entries_to_come(const struct core *c, const struct order *o);
 /* Is this site, which is handed back, still behind? note says what it waits for. */
 bool give_behind(struct core *c, const struct order *o, char *note, size_t size);
 /* The rows of a dry run. */

@@ -190,7 +190,7 @@ static void site_row(struct rows *r, const struct order *o, uint16_t site, const
 	row_flag(r, "can_open", now);
 	if (p && holds(c, c->self, o->site, is_exercise(o)))
 		b = backlog_of(c, p, o);
-	if (site == c->self && now && !entries_to_come(c, o->site))
+	if (site == c->self && now && !entries_to_come(c, o))
 		row_number(r, "estimate_s", 0);
 	else
 		estimate(r, p, &b);

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 
+import client
 import lib
 from lib import Net, Tap, until
 
@@ -78,6 +79,33 @@ def test_usage(tap, net):
     r = net.cli(SPOC, "relocate", LUIK, "--to", NAMEN)
     tap.ok(r.code == 2 and "--yes" in r.err, "without a terminal an order needs --yes", r)
     tap.eq(orders(net, SPOC), [], "and nothing was ordered")
+
+
+def test_requests(tap, net):
+    """What no command would send is refused by name, and the connection goes on."""
+    path = re.search(r'^\s*socket\s*=\s*"([^"]+)"', lib.read(net.conf(SPOC)).decode(), re.M).group(1)
+    raw = client.Client(path if os.path.isabs(path) else os.path.join(net.dir, SPOC, path))
+    client.F.update(assign=41, without=42, dry=43, blob=44, reason=18)
+    client.INTEGER[43] = ">B"
+    for kind, fields, code in (
+            (14, (), "bad_format"), (14, (("what", "relocate"),), "bad_format"), (14, (("to", LUIK),), "bad_format"),
+            (14, (("what", "abolish"), ("to", LUIK)), "unsupported"), (14, (("what", "relocate"), ("to", LUIK)), "refused"),
+            (14, (("what", "relocate"), ("to", LUIK), ("assign", "")), "bad_format"), (14, (("what", "relocate"), ("to", LUIK), ("assign", ":")), "unknown_site"),
+            (14, (("what", "relocate"), ("to", LUIK), ("assign", f"{NAMEN}:")), "unknown_queue"),
+            (14, (("what", "relocate"), ("to", LUIK), ("assign", f"{NAMEN}:share=%")), "out_of_range"),
+            (14, (("what", "relocate"), ("to", LUIK), ("assign", f"{NAMEN}:share=.5%")), "out_of_range"),
+            (14, (("what", "relocate"), ("to", LUIK), ("assign", NAMEN), ("reason", "x" * 257)), "bad_format"),
+            (14, (("what", "relocate"), ("to", LUIK), *[("assign", f"{NAMEN}:share=1%")] * 101), "too_large"),
+            (14, (("what", "relocate"), ("to", LUIK), ("assign", NAMEN), ("without", NAMEN)), "refused"),
+            (14, (("what", "handback"), ("to", LUIK), ("assign", NAMEN)), "refused"), (14, (("what", "relocate"), ("to", LUIK), ("body", b"x")), "bad_format"),
+            (15, (), "not_found"), (15, (("blob", b"junk"),), "truncated"), (15, (("blob", b"\x01" + bytes(200)),), "bad_format"),
+            (15, (("what", "abcd"), ("to", LUIK)), "bad_format")):
+        try:
+            tag = raw.ask(kind, *fields)
+            tap.ok(False, f"request {kind} {fields} is refused", raw.reply(tag))
+        except client.Refused as e:
+            tap.eq(e.args[0], code, f"request {kind} {' '.join(str(v) for _, v in fields)[:60]}: {code}")
+    tap.eq([r["site"] for r in raw.show("status")] + orders(net, SPOC), [SPOC], "the connection goes on, and nothing was ordered")
 
 
 def on_terminal(net, site, typed, *args):
@@ -212,6 +240,7 @@ def test_relocator(tap, net):
     tap.ok(code == 0 and "is in force" in out, "a relocator's order, confirmed, is in force at once; shares may be odd", f"{code}\n{out}\n{err}")
     row = [o for o in orders(net, SPOC) if o["state"] == "in_force"][0]
     tap.eq((row["issuer"], row["epoch"], row["needs"]), (SPOC, 3, 0), "it follows on the handback")
+    tap.eq(row["assignments"], [f"33.34 % -> {NAMEN}", f"33.33 % -> {LEUVEN}", f"33.33 % -> {LUIK}"], "the shares are those that were asked for")
     everywhere(net, row["id"])
     r = net.cli(SPOC, "handback", LUIK, "--yes", "--timeout", f"{60 * lib.SLOW}s", timeout=90)
     tap.ok(r.code == 0 and "has the order" in r.out, "a handback given elsewhere returns when the site has it", r)
@@ -246,6 +275,10 @@ def test_behind(tap, net):
     tap.ok(r.code == 1 and r.error.get("code") == "timeout" and f"{NAMEN} has not shown what it holds" in r.error["message"],
            "a handback waits for the successor to show what it holds, and says so when the time is over", r)
     tap.eq(order(net, LUIK, moved["id"])["state"], "in_force", "and nothing was ordered meanwhile")
+    rows = net.cli(LUIK, "handback", LUIK, "--dry-run", "--json", check=True).rows
+    tap.ok("has not caught up yet" in rows[-1]["note"], "a dry run says so too, and is not refused", rows[-1])
+    rows = net.cli(LUIK, "handback", LUIK, "--without", NAMEN, "--dry-run", "--json", check=True).rows
+    tap.ok([r["waited_for"] for r in rows if r["part"] == "giver"] == [False] and NAMEN not in rows[-1]["note"], "nobody waits for one that is waived", rows)
     net.up(NAMEN)
     r = net.cli(LUIK, "handback", LUIK, "--yes", "--timeout", f"{60 * lib.SLOW}s", timeout=90)
     tap.ok(r.code == 0 and "has its queues back" in r.out, "with the successor back it is done", r)
@@ -300,7 +333,7 @@ def main():
     lib.start(__doc__)
     tap, net = Tap(), Net(*SITES)
     net.linked()
-    for part in (test_refusals, test_usage, test_terminal, test_not_permitted, test_dry_run):
+    for part in (test_refusals, test_usage, test_requests, test_terminal, test_not_permitted, test_dry_run):
         with tap.part(part.__name__):
             part(tap, net)
     first = ""
