@@ -202,6 +202,14 @@ static const struct site *standby_free(struct core *c)
 	return best;
 }
 
+void assist_policy(struct core *c, int waiting, int64_t oldest_us, int stop)
+{
+	c->config.assist_waiting = waiting;
+	c->config.assist_oldest_us = oldest_us;
+	c->config.assist_stop = stop;
+	c->look_at = c->now;
+}
+
 struct mono assist_look(struct core *c)
 {
 	const struct core_config *k = &c->config;

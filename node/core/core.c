@@ -494,6 +494,7 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 	case EVENT_CLIENT_CLOSED: client_closed(c, ev->u.client.client); break;
 	case EVENT_REQUEST: request(c, ev->u.request.client, ev->u.request.bytes); break;
 	case EVENT_STOP: stop(c); break;
+	case EVENT_ASSIST: assist_policy(c, ev->u.assist.waiting, ev->u.assist.oldest_us, ev->u.assist.stop); break;
 	}
 	c->out = NULL;
 	c->t = NULL;

@@ -24,6 +24,7 @@ enum event_type {
 	EVENT_REQUEST,       /* one whole request message of a client */
 	EVENT_CLIENT_CLOSED, /* it is gone */
 	EVENT_STOP,          /* the node is about to stop in good order: clients are told, nothing new is taken */
+	EVENT_ASSIST,        /* another policy of lending was configured */
 };
 
 /* What the peer credentials of a client's socket allow it, by the daemon's configuration. */
@@ -44,6 +45,7 @@ struct event {
 		struct { uint16_t peer; uint8_t lane; uint8_t side; struct view bytes; } frame;
 		struct { uint64_t client; struct client_rights rights; } client; /* OPEN, CLOSED (rights unused) */
 		struct { uint64_t client; struct view bytes; } request;
+		struct { int waiting, stop; int64_t oldest_us; } assist; /* as in struct core_config */
 	} u;
 };
 

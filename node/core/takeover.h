@@ -189,6 +189,7 @@ void endorse_request(struct core *c, struct client *cl, const struct request *rq
 
 void assist_request(struct core *c, struct client *cl, const struct request *rq);  /* REQ_ASSIST */
 struct mono assist_look(struct core *c); /* the policy; when to look again */
+void assist_policy(struct core *c, int waiting, int64_t oldest_us, int stop); /* another one, as in struct core_config */
 /* A lease that ends: true when it is of something lent that a desk there still has; it was made longer then. */
 struct lease_row;
 bool assist_goes_on(struct core *c, struct lease_row *l);

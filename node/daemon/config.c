@@ -25,13 +25,13 @@
 
 /* ---- the table -------------------------------------------------------------------------------------- */
 
-enum kind { KIND_NAME, KIND_PATH, KIND_SIZE, KIND_DURATION, KIND_COUNT, KIND_BOOL, KIND_LEVEL, KIND_BIND, KIND_CLIENTS };
+enum kind { KIND_NAME, KIND_PATH, KIND_SIZE, KIND_DURATION, KIND_COUNT, KIND_BOOL, KIND_LEVEL, KIND_BIND, KIND_CLIENTS, KIND_ASSIST };
 
 struct setting {
 	const char *name;
 	enum kind kind;
 	size_t offset;       /* in struct config */
-	const char *fallback; /* NULL: required (lists: empty) */
+	const char *fallback; /* NULL: required (lists: empty; assist: its members have theirs) */
 	int64_t min, max;
 };
 
@@ -57,6 +57,7 @@ static const struct setting settings[] = {
 	S("lease", KIND_DURATION, lease_us, "5min", SEC, LIMIT_LEASE_US),
 	S("probe", KIND_DURATION, probe_us, "5s", 100 * US_PER_MS, 600 * SEC),
 	S("unattended", KIND_DURATION, unattended_us, "30s", SEC, US_PER_DAY),
+	S("assist", KIND_ASSIST, assist_waiting, NULL, 0, 0),
 	S("clock_skew", KIND_DURATION, clock_skew_us, "5s", 100 * US_PER_MS, US_PER_DAY),
 	S("window_urgent", KIND_SIZE, window_urgent_bytes, "256KiB", 1 * KIB, 1 * GIB),
 	S("window_bulk", KIND_SIZE, window_bulk_bytes, "4MiB", 1 * KIB, 1 * GIB),
@@ -74,6 +75,14 @@ static const struct setting settings[] = {
 	S("link_self_test", KIND_BOOL, link_self_test, "true", 0, 0),
 };
 #define N_SETTINGS (sizeof settings / sizeof settings[0])
+
+/* Members of the group assist. */
+static const struct setting assist_settings[] = {
+	S("waiting", KIND_COUNT, assist_waiting, "0", 0, 1000000),
+	S("oldest", KIND_DURATION, assist_oldest_us, "0", 0, US_PER_DAY),
+	S("stop", KIND_COUNT, assist_stop, "0", 0, 1000000),
+};
+#define N_ASSIST_SETTINGS (sizeof assist_settings / sizeof assist_settings[0])
 
 /* What the readers below share: where we are and where the complaint goes. */
 struct reading {
@@ -408,6 +417,8 @@ static enum err complain_range(const struct reading *r, const config_setting_t *
 	return complain(r, s, ERR_RANGE, why);
 }
 
+static enum err read_assist(const struct reading *r, const config_setting_t *s);
+
 static enum err read_setting(const struct reading *r, const config_setting_t *s, const struct setting *d)
 {
 	const char *text = config_setting_get_string(s);
@@ -420,6 +431,8 @@ static enum err read_setting(const struct reading *r, const config_setting_t *s,
 		return read_bind(r, s);
 	case KIND_CLIENTS:
 		return read_clients(r, s);
+	case KIND_ASSIST:
+		return read_assist(r, s);
 	case KIND_BOOL:
 		if (config_setting_type(s) != CONFIG_TYPE_BOOL)
 			return complain(r, s, ERR_FORMAT, wanted(d->kind));
@@ -441,12 +454,32 @@ static enum err read_setting(const struct reading *r, const config_setting_t *s,
 	}
 }
 
-static const struct setting *setting_find(const char *name)
+static const struct setting *setting_find(const struct setting *of, size_t n, const char *name)
 {
-	for (size_t i = 0; i < N_SETTINGS; i++)
-		if (strcmp(settings[i].name, name) == 0)
-			return &settings[i];
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(of[i].name, name) == 0)
+			return &of[i];
 	return NULL;
+}
+
+/* When this site lends a part of an overrun queue to its standbys by itself. */
+static enum err read_assist(const struct reading *r, const config_setting_t *s)
+{
+	const struct config *c = r->config;
+
+	if (!config_setting_is_group(s))
+		return complain(r, s, ERR_FORMAT, "not a group (write { waiting = 40; oldest = \"10min\"; stop = 20; })");
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const config_setting_t *item = config_setting_get_elem(s, (unsigned)i);
+		const struct setting *d = setting_find(assist_settings, N_ASSIST_SETTINGS, config_setting_name(item));
+		enum err e = d ? read_setting(r, item, d) : complain(r, item, ERR_FORMAT, "unknown setting of assist (there are waiting, oldest, stop)");
+
+		if (e)
+			return e;
+	}
+	if (c->assist_waiting && c->assist_stop >= c->assist_waiting)
+		return complain(r, s, ERR_RANGE, "stop is not below waiting, so that nothing would ever be lent (lower stop)");
+	return ERR_OK;
 }
 
 /* ---- the file --------------------------------------------------------------------------------------- */
@@ -502,7 +535,7 @@ static enum err check_whole(const struct reading *r, const config_t *cfg)
 
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *d = &settings[i];
-		bool optional = d->fallback || d->kind == KIND_BIND || d->kind == KIND_CLIENTS;
+		bool optional = d->fallback || d->kind == KIND_BIND || d->kind == KIND_CLIENTS || d->kind == KIND_ASSIST;
 
 		if (!optional && !config_setting_get_member(root, d->name))
 			return err_set(r->m, ERR_FORMAT, "%s: %s: it is required and missing (add %s = \"...\";)", c->file, d->name, d->name);
@@ -525,9 +558,11 @@ static enum err read_settings(struct reading *r, const config_t *cfg)
 
 	for (size_t i = 0; i < N_SETTINGS; i++)
 		set_fallback(r, &settings[i]);
+	for (size_t i = 0; i < N_ASSIST_SETTINGS; i++)
+		set_fallback(r, &assist_settings[i]);
 	for (int i = 0; i < config_setting_length(root); i++) {
 		const config_setting_t *s = config_setting_get_elem(root, (unsigned)i);
-		const struct setting *d = setting_find(config_setting_name(s));
+		const struct setting *d = setting_find(settings, N_SETTINGS, config_setting_name(s));
 		enum err e = d ? read_setting(r, s, d)
 		               : complain(r, s, ERR_FORMAT, "unknown setting (see conf/node.conf for all there are)");
 

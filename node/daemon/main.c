@@ -124,6 +124,9 @@ static enum err open_core(const struct start *s, struct store *store, struct cor
 		.unattended_us = c->unattended_us,
 		.clock_skew_us = c->clock_skew_us,
 		.max_clients = (int)c->max_clients,
+		.assist_waiting = (int)c->assist_waiting,
+		.assist_oldest_us = c->assist_oldest_us,
+		.assist_stop = (int)c->assist_stop,
 	};
 	struct minisign_public authority;
 	struct roster *roster;

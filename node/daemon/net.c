@@ -161,6 +161,23 @@ static enum err take_roster(struct net *n, struct roster **ours, struct roster *
 	return ERR_OK;
 }
 
+static enum err take_assist(struct net *n, const struct config *old, struct errmsg *m)
+{
+	const struct config *c = &n->config;
+	struct event ev = {.type = EVENT_ASSIST, .u.assist = {(int)c->assist_waiting, (int)c->assist_stop, c->assist_oldest_us}};
+
+	if (c->assist_waiting == old->assist_waiting && c->assist_oldest_us == old->assist_oldest_us && c->assist_stop == old->assist_stop)
+		return ERR_OK;
+	if (!inbox_add(n->inbox, &ev))
+		return err_set(m, ERR_NOMEM, "out of memory");
+	if (c->assist_waiting || c->assist_oldest_us)
+		log_line(LEVEL_NOTICE, "reload: a part of a queue is lent when over %lld messages wait or one waits over %lld s, down to %lld (0: not for that reason)",
+		         (long long)c->assist_waiting, (long long)(c->assist_oldest_us / US_PER_S), (long long)c->assist_stop);
+	else
+		log_line(LEVEL_NOTICE, "reload: nothing is lent by itself");
+	return ERR_OK;
+}
+
 static void reload(struct net *n)
 {
 	struct roster *ours = NULL, *cores = NULL;
@@ -178,10 +195,15 @@ static void reload(struct net *n)
 	if (!e)
 		e = load_rosters(n, c, &ours, &cores, &m);
 	if (!e || e == ERR_EXISTS) {
-		say_fixed(&n->config, c);
+		struct config old = n->config;
+		enum err same = e;
+
+		say_fixed(&old, c);
 		n->config = *c; /* in place: clients and links look at it through their pointer */
 		log_set_level(n->config.log_level);
-		e = e ? ERR_OK : take_roster(n, &ours, &cores, &m);
+		e = take_assist(n, &old, &m);
+		if (!e && !same)
+			e = take_roster(n, &ours, &cores, &m);
 	}
 	if (e)
 		log_line(LEVEL_ERROR, "reload: %s; nothing was changed", m.text);

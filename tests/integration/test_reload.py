@@ -81,11 +81,28 @@ def client_rights(tap, net):
     until(lambda: send("flash").code == 0, 10, "all is as it was")
 
 
+def assist(tap, net):
+    """The policy of lending is taken over: more wait than it allows, and a part goes to the standby of the same language."""
+    good = open(net.conf(LUIK)).read()
+    for i in range(4):
+        net.send(LEUVEN, f"{LUIK}/dispatch", b"call %d" % i, "--wait", "delivered")
+    early = net.cli(NAMEN, "take", f"{LUIK}/dispatch", "--timeout", "1s", "--json")
+    tap.eq(early.code, 1, "without a policy nothing is lent")
+    write(net.conf(LUIK), good + '\nassist = { waiting = 3; oldest = "1h"; stop = 2; };\n')
+    net.hup(LUIK)
+    lent = net.take(NAMEN, f"{LUIK}/dispatch", "--count", "2", "--ack", "read", "--timeout", "30s")
+    tap.eq([m["body"] for m in lent], [b"call 0", b"call 1"], "after SIGHUP the oldest are lent")
+    left = net.take(LUIK, "dispatch", "--count", "2", "--ack", "read", "--timeout", "30s")
+    tap.eq([m["body"] for m in left], [b"call 2", b"call 3"], "and no more than that")
+    write(net.conf(LUIK), good)
+    net.hup(LUIK)
+
+
 def main():
     lib.start(__doc__)
     tap, net = Tap(), Net(LUIK, NAMEN, LEUVEN)
     net.linked()
-    for part in (new_roster, bad_settings, client_rights):
+    for part in (new_roster, bad_settings, client_rights, assist):
         with tap.part(part.__name__):
             part(tap, net)
     tap.done(net)

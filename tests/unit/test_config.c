@@ -108,7 +108,7 @@ static void each_required_setting_is_required(void **state)
 		char text[1024] = REQUIRED, *line;
 		size_t n;
 
-		if (settings[i].fallback || settings[i].kind == KIND_BIND || settings[i].kind == KIND_CLIENTS)
+		if (settings[i].fallback || settings[i].kind == KIND_BIND || settings[i].kind == KIND_CLIENTS || settings[i].kind == KIND_ASSIST)
 			continue;
 		line = strstr(text, settings[i].name);
 		n = strcspn(line, "\n");
@@ -141,6 +141,13 @@ static const struct {
 	{"max_clients = 1.5;", ERR_FORMAT, ":7: max_clients: not a whole number"},
 	{"max_clients = 4294967297;", ERR_RANGE, ":7: a number of ten digits"},
 	{"/* a\nb */ max_clients = 0x100000001;", ERR_RANGE, ":8: a number of ten digits"},
+	{"assist = 40;", ERR_FORMAT, ":7: assist: not a group"},
+	{"assist = { waiting = \"40\"; };", ERR_FORMAT, ":7: waiting: not a whole number"},
+	{"assist = { waiting = -1; };", ERR_RANGE, ":7: waiting: outside 0 to 1000000"},
+	{"assist = {\noldest = 10; };", ERR_FORMAT, ":8: oldest: not a duration"},
+	{"assist = { oldest = \"2d\"; };", ERR_RANGE, ":7: oldest: outside 0 to 1d"},
+	{"assist = { waiting = 40; stop = 40; };", ERR_RANGE, ":7: assist: stop is not below waiting"},
+	{"assist = { until = 20; };", ERR_FORMAT, ":7: until: unknown setting of assist"},
 	{"link_self_test = 1;", ERR_FORMAT, ":7: link_self_test: neither true nor false"},
 	{"log_level = \"loud\";", ERR_FORMAT, ":7: log_level: not a level"},
 	{"bind = \"tcp://127.0.0.1:1\";", ERR_FORMAT, ":7: bind: not a list"},
@@ -234,6 +241,21 @@ static void odd_files(void **state)
 	assert_int_equal(config_load(conf, &c, &m), ERR_TOO_LARGE);
 	put(conf, "", 0, 0600);
 	assert_int_equal(config_load(conf, &c, &m), ERR_FORMAT);
+}
+
+static void assist_in_full(void **state)
+{
+	(void)state;
+	assert_int_equal(load_with("assist = { waiting = 40; oldest = \"10min\"; stop = 20; };"), ERR_OK);
+	assert_int_equal(c.assist_waiting, 40);
+	assert_int_equal(c.assist_oldest_us, 600 * US_PER_S);
+	assert_int_equal(c.assist_stop, 20);
+	assert_int_equal(load_with("assist = { oldest = \"10min\"; stop = 20; };"), ERR_OK);
+	assert_int_equal(c.assist_waiting, 0);
+	assert_int_equal(load_with(""), ERR_OK);
+	assert_int_equal(c.assist_waiting, 0);
+	assert_int_equal(c.assist_oldest_us, 0);
+	assert_int_equal(c.assist_stop, 0);
 }
 
 static void clients_in_full(void **state)
@@ -429,6 +451,7 @@ int main(void)
 		cmocka_unit_test(bad_site_and_paths),
 		cmocka_unit_test(a_socket_path_has_its_length),
 		cmocka_unit_test(odd_files),
+		cmocka_unit_test(assist_in_full),
 		cmocka_unit_test(clients_in_full),
 		cmocka_unit_test(too_many_clients),
 		cmocka_unit_test(endpoints),
