@@ -7,6 +7,8 @@
 #define DEFAULT_WINDOW_URGENT (1024 * 1024)
 #define DEFAULT_WINDOW_BULK (4 * 1024 * 1024)
 #define DEFAULT_PROBE_US (5 * US_PER_S)
+/* After a start: so long at most a queue waits for word of orders that were given meanwhile. */
+#define START_GRACE_US (3 * US_PER_S)
 #define DEFAULT_UNATTENDED_US (30 * US_PER_S)
 #define DEFAULT_SKEW_US (5 * US_PER_S)
 #define HOLD_US US_PER_S
@@ -271,6 +273,10 @@ static void start(struct core *c)
 	if (c->recovering)
 		alarm_raise(c, "recovering", NULL, "wait until the standbys are reached, or waive one that is gone with `estafette release`",
 			    "this node's journal was lost: it hands out nothing until its standbys have shown what was read");
+	c->grace_until = mono_add(c->now, START_GRACE_US);
+	for (size_t i = 0; i < c->takeover.n_chains; i++)
+		c->takeover.chains[i].since = c->now;
+	c->takeover.at = c->now;
 	submit_start(c);
 	c->n_leases = 0;
 	leases_load(c);
@@ -538,6 +544,8 @@ static struct mono own_due(struct core *c)
 		if (c->restless)
 			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
 		at = mono_min(c->look_at, c->takeover.at);
+		if (mono_before(c->now, c->grace_until))
+			at = mono_min(at, c->grace_until);
 		if (!c->clock_unsure && deliver_next_expiry(c) != INT64_MAX)
 			at = mono_min(at, mono_of_wall(c, c->expires_us));
 	}

@@ -252,6 +252,7 @@ struct core {
 	struct counters counters; bool counters_dirty;
 	struct msgid last_id; bool last_id_dirty;
 	struct wall last_wall;
+	struct mono grace_until;                        /* after a start: who serves what may have changed meanwhile */
 	bool recovering;
 	bool recovery_waived;                           /* somebody still shows more, and a person said go on */
 	struct lease_due *leases; size_t n_leases, cap_leases; /* heap by time */

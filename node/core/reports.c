@@ -125,6 +125,19 @@ static void event_cut(struct buf *events, struct view from, struct view rest)
 	events->len = at + rest.len;
 }
 
+/* Of a message that goes to and fro for long the latest times count: they say who has it now. */
+static void oldest_cut(struct buf *events, uint16_t source)
+{
+	struct view rest = buf_view(events), from = rest;
+	struct msg_event e;
+
+	for (; events_next(&rest, &e); from = rest)
+		if (e.source == source && (e.event == EVENT_HANDED_OUT || e.event == EVENT_RETURNED)) {
+			event_cut(events, from, rest);
+			return;
+		}
+}
+
 void events_add(struct buf *events, const struct msg_event *e)
 {
 	struct view rest = buf_view(events), from = rest;
@@ -140,6 +153,8 @@ void events_add(struct buf *events, const struct msg_event *e)
 			break;
 		}
 	}
+	if (events->len > EVENTS_SOFT_BYTES && e->event != EVENT_DELIVERED && !report_event_ends(e->event))
+		oldest_cut(events, e->source);
 	if (events->len > EVENTS_BYTES - EVENT_BYTES || (events->len > EVENTS_SOFT_BYTES && !report_event_ends(e->event)))
 		return;
 	event_write(events, e);

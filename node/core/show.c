@@ -154,6 +154,8 @@ static void show_queues(struct rows *r, struct view only)
 			char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
 
 			snprintf(text, sizeof text, "%s/%s", site_name(c, q->row.site, site), q->row.name);
+			if (!own && !is_custodian(c, c->self, q->row.site, false) && !is_custodian(c, c->self, q->row.site, true))
+				continue; /* held once, by an order that is over */
 			if ((q->row.site == c->self) != own || (only.len && !view_equal(only, view_str(text)) && !(own && view_equal(only, view_str(q->row.name)))))
 				continue;
 			for (uint8_t x = 0; x < 2; x++)

@@ -313,6 +313,23 @@ static void gate_alarm(struct core *c, const struct chain *ch, bool still)
 		alarm_clear(c, "takeover", site);
 }
 
+bool takeover_grace(struct core *c, uint16_t site, bool exercise)
+{
+	uint16_t sites[LIMIT_CUSTODIANS];
+	size_t n = custodians(c, site, exercise, sites), others = 0;
+
+	if (!mono_before(c->now, c->grace_until))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
+
+		others += p != NULL;
+		if (p && peer_reachable(p) && state_complete(c, p))
+			return false;
+	}
+	return others > 0;
+}
+
 static void gate_look(struct core *c, struct chain *ch)
 {
 	char name[LIMIT_NAME_BYTES + 1];
@@ -320,6 +337,10 @@ static void gate_look(struct core *c, struct chain *ch)
 	struct mono late = mono_add(ch->since, CATCH_UP_US), tell = mono_add(ch->since, WAIT_ALARM_US);
 	uint16_t behind = 0;
 
+	if (takeover_grace(c, ch->site, ch->exercise)) {
+		c->takeover.at = mono_min(c->takeover.at, c->grace_until);
+		return;
+	}
 	if (home)
 		go = !closings_missing(c, ch, NULL, NULL);
 	else
@@ -445,7 +466,7 @@ static void served_look(struct core *c)
 
 void takeover_look(struct core *c)
 {
-	bool due = c->takeover.n_chains && !mono_before(c->now, c->takeover.at);
+	bool due = !mono_before(c->now, c->takeover.at);
 
 	if (c->takeover.moved)
 		moved(c);

@@ -144,6 +144,8 @@ enum may takeover_may(struct core *c, const struct queue *q, bool exercise, uint
 uint16_t leased_at(const struct core *c, struct view events);
 /* A closing came in with a report entry of giver. */
 void takeover_closing(struct core *c, uint16_t giver, struct view closing);
+/* Just started, and no custodian of that site's streams was heard yet who would know of orders given meanwhile. */
+bool takeover_grace(struct core *c, uint16_t site, bool exercise);
 /* A peer's link came or went: leases of others and gates are looked at again. */
 void takeover_peer(struct core *c, uint16_t site);
 /* Has addressee lent this message to us, and not taken it back? Was it ever lent to that site? */
