@@ -36,8 +36,8 @@ static enum err check_successor(const struct check *c, const struct assignment *
 {
 	bool home = a->to == c->o->site;
 
-	if (!roster_site(c->r, a->to))
-		return err_set(c->m, ERR_UNKNOWN_SITE, "the roster has no site %u to serve %s", a->to, c->site->id);
+	if (!roster_has(c->r, a->to) && !home)
+		return err_set(c->m, ERR_UNKNOWN_SITE, "the roster has no site %u to serve %s, or it is removed", a->to, c->site->id);
 	if (home && a->what != ASSIGN_SHARE)
 		return err_set(c->m, ERR_REFUSED, "%s cannot be its own successor (what an order does not name stays home)", c->site->id);
 	if (home && c->o->kind == ORDER_REVOKE)
@@ -121,8 +121,8 @@ enum err order_check(const struct roster *r, const struct order *o, struct errms
 
 	if (!c.site)
 		return err_set(m, ERR_UNKNOWN_SITE, "the roster has no site %u to give orders about", o->site);
-	if (!roster_site(r, o->issuer))
-		return err_set(m, ERR_UNKNOWN_SITE, "the roster has no site %u, which issued the order", o->issuer);
+	if (!roster_has(r, o->issuer))
+		return err_set(m, ERR_UNKNOWN_SITE, "the roster has no site %u, which issued the order, or it is removed", o->issuer);
 	for (size_t i = 0; i < o->n_assign && !rc; i++) {
 		rc = check_successor(&c, &o->assign[i]);
 		if (!rc)

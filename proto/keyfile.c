@@ -26,6 +26,22 @@ void site_keys_make(const uint8_t seed[32], const char *site, const char *networ
 	crypt_wipe(&rng, sizeof rng);
 }
 
+enum err site_keys_rotate(const uint8_t seed[32], struct site_keys *k)
+{
+	struct rng rng;
+	uint8_t sub[32];
+	if (k->n_sealing == KEYFILE_SEALING_MAX)
+		return ERR_TOO_LARGE;
+	memmove(&k->sealing[1], &k->sealing[0], k->n_sealing * sizeof k->sealing[0]);
+	rng_seed(&rng, seed);
+	rng_bytes(&rng, sub, sizeof sub);
+	seal_keypair(sub, &k->sealing[0].pub, &k->sealing[0].sec);
+	k->n_sealing++;
+	crypt_wipe(sub, sizeof sub);
+	crypt_wipe(&rng, sizeof rng);
+	return ERR_OK;
+}
+
 void site_keys_wipe(struct site_keys *k)
 {
 	crypt_wipe(k, sizeof *k);
@@ -252,6 +268,8 @@ enum err site_keys_check(const struct site_keys *k, const struct roster *r, stru
 	const char *wrong = NULL;
 	if (!r->has_keys)
 		return err_set(m, ERR_CONFLICT, "key file of %s: the roster is a template without keys (enrol the sites and sign it)", k->site);
+	if (s->removed)
+		return err_set(m, ERR_CONFLICT, "key file of %s: roster %u removed this site (stop its node; others serve its queues)", k->site, r->serial);
 	if (memcmp(&k->identity_public, &s->identity, sizeof s->identity) != 0)
 		wrong = "identity";
 	else if (memcmp(&k->link_public, &s->link, sizeof s->link) != 0)

@@ -26,6 +26,9 @@ struct site_keys {
 };
 /* Fresh keys from seed (wiped by the caller). */
 void site_keys_make(const uint8_t seed[32], const char *site, const char *network, struct site_keys *out);
+/* A fresh sealing key from seed (wiped by the caller) becomes the newest; the others still open what was sealed to them.
+ * ERR_TOO_LARGE: there are KEYFILE_SEALING_MAX already. */
+MUST_USE enum err site_keys_rotate(const uint8_t seed[32], struct site_keys *k);
 /* `file` is only named in messages; public halves are checked against the secret ones. m filled. */
 MUST_USE enum err site_keys_parse(const char *file, struct view text, struct site_keys *out, struct errmsg *m);
 MUST_USE enum err site_keys_format(const struct site_keys *k, char *out, size_t size);

@@ -18,6 +18,8 @@
 #define LIMIT_GROUPS 256
 /* Bearers of one site. */
 #define LIMIT_BEARERS 8
+/* Identity keys that a site had before. A roster over it is refused; a site is not enrolled anew so often. */
+#define LIMIT_FORMER_KEYS 8
 /* The whole roster as text. */
 #define LIMIT_ROSTER_BYTES (1024 * 1024)
 

@@ -289,11 +289,33 @@ enum err order_decode(struct view blob, struct order *out, struct hash *id)
 	return rc;
 }
 
+/* By its identity, or by one that it had before. */
+static enum err verify_by_site(const struct crypt_suite *suite, const struct roster *r, uint16_t number, const char *domain, struct view blob)
+{
+	const struct site *site = roster_site(r, number);
+	const struct sign_public *key;
+	enum err rc = ERR_UNKNOWN_SITE;
+
+	for (size_t i = 0; site && rc && (key = site_identity(site, i)); i++)
+		rc = verify_signed(suite, key, domain, &r->network_hash, blob);
+	return rc;
+}
+
+static bool by_former(const struct crypt_suite *suite, const struct roster *r, uint16_t number, const char *domain, struct view blob)
+{
+	const struct site *site = roster_site(r, number);
+
+	return site && site->n_former && verify_signed(suite, &site->identity, domain, &r->network_hash, blob) != ERR_OK;
+}
+
 enum err order_verify(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct order *o)
 {
-	const struct site *issuer = roster_site(r, o->issuer);
+	return verify_by_site(suite, r, o->issuer, order_domain, blob);
+}
 
-	return issuer ? verify_signed(suite, &issuer->identity, order_domain, &r->network_hash, blob) : ERR_UNKNOWN_SITE;
+bool order_by_former(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct order *o)
+{
+	return by_former(suite, r, o->issuer, order_domain, blob);
 }
 
 /* ---- endorsements --------------------------------------------------------------------------------------- */
@@ -360,9 +382,12 @@ enum err endorsement_decode(struct view blob, struct endorsement *out, struct ha
 enum err endorsement_verify(const struct crypt_suite *suite, const struct roster *r, const struct sign_public *authority,
                             struct view blob, const struct endorsement *e)
 {
-	const struct site *site = roster_site(r, e->site);
-
 	if (e->site == 0)
 		return authority ? verify_signed(suite, authority, endorsement_domain, &r->network_hash, blob) : ERR_KEY;
-	return site ? verify_signed(suite, &site->identity, endorsement_domain, &r->network_hash, blob) : ERR_UNKNOWN_SITE;
+	return verify_by_site(suite, r, e->site, endorsement_domain, blob);
+}
+
+bool endorsement_by_former(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct endorsement *e)
+{
+	return e->site != 0 && by_former(suite, r, e->site, endorsement_domain, blob);
 }

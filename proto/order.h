@@ -77,8 +77,10 @@ MUST_USE enum err order_make(const struct crypt_suite *suite, const struct sign_
 /* Shape only, nothing is checked against a roster. Views borrowed from blob. ERR_VERSION, ERR_FORMAT, ERR_TRUNCATED,
  * ERR_TOO_LARGE, ERR_RANGE (a handback with assignments, points of anything but a revocation, shares out of range, ...). */
 MUST_USE enum err order_decode(struct view blob, struct order *out, struct hash *id);
-/* The issuer's signature. ERR_UNKNOWN_SITE, ERR_AUTH. */
+/* The issuer's signature, by its identity or one that it had before. ERR_UNKNOWN_SITE, ERR_AUTH. */
 MUST_USE enum err order_verify(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct order *o);
+/* Of one that was verified: by an identity that its issuer had before, and not by the present one? */
+bool order_by_former(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct order *o);
 /* Can it be obeyed under this roster? With m filled: ERR_UNKNOWN_SITE, ERR_UNKNOWN_QUEUE: site, issuer, successors, queues and areas
  * are known, areas are the site's. ERR_REFUSED, under any roster: nothing is assigned twice (a queue, an area, all, overlapping
  * shares, all beside shares); at most LIMIT_SUCCESSORS successors; shares make 10 000 together; no successor is the site itself
@@ -116,6 +118,7 @@ MUST_USE enum err endorsement_decode(struct view blob, struct endorsement *out, 
 /* authority: NULL when none is known (then one of the authority does not count). ERR_UNKNOWN_SITE, ERR_AUTH, ERR_KEY. */
 MUST_USE enum err endorsement_verify(const struct crypt_suite *suite, const struct roster *r, const struct sign_public *authority,
                                      struct view blob, const struct endorsement *e);
+bool endorsement_by_former(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct endorsement *e);
 
 /* ---- which one is in force ------------------------------------------------------------------------------------ */
 
@@ -135,6 +138,8 @@ struct order_case {
 	const struct endorsement *const *endorsements; /* verified; of any order, those of others are passed over */
 	enum err check;            /* what order_check said under the roster here */
 	bool newer_roster;         /* it was given under a later roster than ours: it waits */
+	bool by_former;            /* signed with an identity that its issuer had before */
+	bool captured;             /* and that issuer was revoked at some time: of others' orders its word does not count */
 
 	enum order_state state;
 	uint8_t rank;              /* 0 quorum or authority, 1 relocator, 2 the site itself, 3 nobody yet */
@@ -143,6 +148,8 @@ struct order_case {
 	bool revoked;              /* under it its site counts as revoked: it or one before it is a revocation, and no handback came since */
 	char why[160];             /* of pending and refused; of superseded by whom */
 
+	bool after_revocation;     /* its site was revoked at some time before it */
+
 	/* order_settle's own while it works; `before` stays: the predecessor, when it is here and fits. */
 	struct order_case *before, *child, *sibling, *bucket, *next, *winner;
 };
@@ -150,7 +157,7 @@ struct order_case {
  * order (before: zeros) on, at each fork: the lower rank, then the lower id; the last one reached is in force. NULL: none, the site serves itself.
  * An endorsement counts when its last day is not before the day of any other that counts with it (the largest such set is taken).
  * A revocation needs the authority or a quorum. After one, until a handback, the site's own orders do not count and orders may leave
- * nothing at home; those before it stand (of its own operational chain a site's entry in revoked is therefore not looked at).
+ * nothing at home; after it also those do not count that the site signed with a key of before; those before it stand (of its own operational chain a site's entry in revoked is therefore not looked at).
  * An order of an older roster that names what the roster here no longer has stays what it was: a lost successor needs a new order.
  * The result does not depend on the order of cases. */
 struct order_case *order_settle(const struct roster *r, const bool *revoked /* by site number, roster's largest + 1 */, struct order_case *cases, size_t n);

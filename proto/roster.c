@@ -48,7 +48,7 @@ const struct site *roster_site_by_link(const struct roster *r, const char z85[41
 	if (!r->has_keys)
 		return NULL;
 	for (size_t i = 0; i < r->n_sites; i++)
-		if (strncmp(r->sites[i].link.z85, z85, 41) == 0)
+		if (!r->sites[i].removed && strncmp(r->sites[i].link.z85, z85, 41) == 0)
 			return &r->sites[i];
 	return NULL;
 }
@@ -110,6 +110,25 @@ bool site_is_standby_of(const struct site *standby, const struct site *of)
 	return false;
 }
 
+bool roster_has(const struct roster *r, uint16_t number)
+{
+	const struct site *s = roster_site(r, number);
+	return s && !s->removed;
+}
+
+size_t roster_live(const struct roster *r)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_sites; i++)
+		n += !r->sites[i].removed;
+	return n;
+}
+
+const struct sign_public *site_identity(const struct site *s, size_t i)
+{
+	return i == 0 ? &s->identity : i <= s->n_former ? &s->former[i - 1] : NULL;
+}
+
 size_t roster_custodians(const struct roster *r, uint16_t addressee, uint16_t out[LIMIT_CUSTODIANS])
 {
 	static_assert(1 + LIMIT_STANDBYS <= LIMIT_CUSTODIANS, "an addressee and its standbys fit");
@@ -117,7 +136,8 @@ size_t roster_custodians(const struct roster *r, uint16_t addressee, uint16_t ou
 	if (s == NULL)
 		return 0;
 	size_t n = 0;
-	out[n++] = addressee;
+	if (!s->removed)
+		out[n++] = addressee;
 	for (size_t i = 0; i < s->n_standbys; i++)
 		out[n++] = s->standbys[i];
 	return n;
@@ -257,19 +277,28 @@ static void cut_groups(struct roster *r, const uint16_t *keep, size_t n)
 	r->n_groups = left;
 }
 
+/* A network of none but removed sites is none. */
+static bool keeps_live(const struct roster *r, const uint16_t *keep, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (roster_has(r, keep[i]))
+			return true;
+	return false;
+}
+
 enum err roster_cut(struct roster *r, const uint16_t *keep, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (roster_site(r, keep[i]) == NULL)
 			return ERR_UNKNOWN_SITE;
-	if (n == 0)
+	if (!keeps_live(r, keep, n))
 		return ERR_UNKNOWN_SITE;
 	cut_sites(r, keep, n);
 	cut_areas(r, keep, n);
 	cut_groups(r, keep, n);
 	r->n_relocators = cut_numbers(r->relocators, r->n_relocators, keep, n);
-	if (r->quorum > r->n_sites)
-		r->quorum = (unsigned)r->n_sites;
+	if (r->quorum > roster_live(r))
+		r->quorum = (unsigned)roster_live(r);
 	r->hash = (struct hash){0}; /* there is no signed text of it any more */
 	return ERR_OK;
 }

@@ -28,7 +28,11 @@ struct site {
 	uint16_t number;                          /* 1..65535, never given to another site of this network */
 	char id[LIMIT_NAME_BYTES + 1];
 	char lang[LIMIT_LANG_BYTES + 1];          /* main language area: nl, fr, de */
+	bool removed;                             /* it left the network: what it signed stands, its streams are held by those who still serve
+	                                             it; it is linked to and addressed no more. Of its keys only identity is sure to be there */
 	struct sign_public identity;
+	size_t n_former;
+	struct sign_public former[LIMIT_FORMER_KEYS]; /* identities it had before it was enrolled anew: they verify what they signed */
 	struct seal_public sealing;
 	struct signature sealing_signature;       /* by identity over "estafette sealing key 1" | site number | key */
 	struct link_public link;
@@ -58,8 +62,8 @@ struct roster {
 
 /* Parses text. `file` is only named in messages ("file:line: what: why (what to do)").
  * authority: NULL for an unsigned template. allow_template: sites may lack keys and bearers (then all must).
- * Checks: every name, number unique; standbys, areas, groups, relocators name known sites; no site its own standby;
- * quorum 1..sites; keys well-formed; sealing signatures fit; unknown settings are errors.
+ * Checks: every name, number unique; standbys, areas, groups, relocators name known sites that are not removed; no site its own
+ * standby; quorum 1..sites not removed; keys well-formed; sealing signatures fit; unknown settings are errors.
  * ERR_FORMAT, ERR_RANGE, ERR_TOO_LARGE, ERR_AUTH, ERR_NOMEM, with m filled. *out is freed with roster_free. */
 MUST_USE enum err roster_parse(const char *file, struct view text, const struct minisign_public *authority, bool allow_template,
                                struct roster **out, struct errmsg *m);
@@ -73,7 +77,7 @@ struct hash roster_network_hash(const char *name, const struct minisign_public *
 /* Lookups: NULL when there is none. Pointers live as long as the roster. */
 const struct site *roster_site(const struct roster *r, uint16_t number);
 const struct site *roster_site_by_id(const struct roster *r, struct view id);
-const struct site *roster_site_by_link(const struct roster *r, const char z85[41]);
+const struct site *roster_site_by_link(const struct roster *r, const char z85[41]); /* not one that is removed */
 const struct area *roster_area_by_id(const struct roster *r, struct view id);
 const struct area *roster_area(const struct roster *r, uint16_t number);
 const struct group *roster_group_by_id(const struct roster *r, struct view id);
@@ -82,8 +86,13 @@ const struct queue_def *site_queue(const struct site *s, struct view name);
 /* "cic-luik", or "site-17" for a number the roster lacks (written to out). Never NULL. */
 const char *roster_site_name(const struct roster *r, uint16_t number, char out[LIMIT_NAME_BYTES + 1]);
 bool site_is_standby_of(const struct site *standby, const struct site *of);
+/* Is it in the roster and not removed? */
+bool roster_has(const struct roster *r, uint16_t number);
+size_t roster_live(const struct roster *r); /* how many of the sites are not removed */
+/* The site's identity keys, the present one first, then its former ones: the i-th, NULL beyond the last. */
+const struct sign_public *site_identity(const struct site *s, size_t i);
 
-/* The custodians of streams to addressee: the addressee, then its standbys. At most LIMIT_CUSTODIANS. Returns how many. */
+/* The custodians of streams to addressee: the addressee, unless it is removed, then its standbys. At most LIMIT_CUSTODIANS. Returns how many. */
 size_t roster_custodians(const struct roster *r, uint16_t addressee, uint16_t out[LIMIT_CUSTODIANS]);
 
 /* An address "name/queue" where name is a site, a service area or a group.
@@ -104,7 +113,7 @@ void roster_diff(const struct roster *a, const struct roster *b, struct buf *out
 MUST_USE enum err roster_format(const struct roster *r, struct buf *out);
 
 /* Cuts to the named sites (numbers): standbys, groups, areas, relocators and quorum are cut with them
- * (quorum: at most what is left, at least one). In place. ERR_UNKNOWN_SITE. */
+ * (quorum: at most what is left, at least one). In place. ERR_UNKNOWN_SITE, also when none is left that is not removed. */
 MUST_USE enum err roster_cut(struct roster *r, const uint16_t *keep, size_t n);
 
 #endif

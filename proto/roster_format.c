@@ -105,16 +105,32 @@ static void put_queues(struct buf *out, const struct roster *r, const struct sit
 	put(out, "\t\t);\n");
 }
 
+static void put_former(struct buf *out, const struct site *s)
+{
+	char text[96];
+	put(out, "\t\tformer = (");
+	for (size_t i = 0; i < s->n_former; i++) {
+		base64_format(s->former[i].b, sizeof s->former[i].b, text, sizeof text);
+		put(out, "%s\"%s\"", i ? ", " : " ", text);
+	}
+	put(out, " );\n");
+}
+
+/* Of a removed site only its identities are sure to be there. */
 static void put_keys(struct buf *out, const struct site *s)
 {
+	static const struct seal_public none;
 	char text[96];
 	base64_format(s->identity.b, sizeof s->identity.b, text, sizeof text);
 	put(out, "\t\tidentity = \"%s\";\n", text);
+	if (s->n_former)
+		put_former(out, s);
+	if (memcmp(&s->sealing, &none, sizeof none) == 0)
+		return;
 	base64_format(s->sealing.b, sizeof s->sealing.b, text, sizeof text);
 	put(out, "\t\tsealing = \"%s\";\n", text);
 	base64_format(s->sealing_signature.b, sizeof s->sealing_signature.b, text, sizeof text);
 	put(out, "\t\tsealing-signature = \"%s\";\n", text);
-	put(out, "\t\tlink = \"%s\";\n", s->link.z85);
 }
 
 static void put_bearers(struct buf *out, const struct site *s)
@@ -138,10 +154,14 @@ static void put_site(struct buf *out, const struct roster *r, const struct site 
 	put(out, "\t{\n\t\tnumber = %u;\n\t\tid = \"%s\";\n\t\tlang = \"%s\";\n\t\tstandbys = ", s->number, s->id, s->lang);
 	put_site_list(out, r, s->standbys, s->n_standbys);
 	put_queues(out, r, s);
-	if (r->has_keys) {
+	if (s->removed)
+		put(out, "\t\tremoved = true;\n");
+	if (r->has_keys)
 		put_keys(out, s);
+	if (r->has_keys && s->link.z85[0])
+		put(out, "\t\tlink = \"%s\";\n", s->link.z85);
+	if (r->has_keys && s->n_bearers)
 		put_bearers(out, s);
-	}
 	put(out, "\t}%s\n", last ? "" : ",");
 }
 
@@ -285,10 +305,25 @@ static void diff_bearers(struct diff *d, const struct site *a, const struct site
 	}
 }
 
+static bool has_former(const struct site *s, const struct sign_public *key)
+{
+	for (size_t i = 0; i < s->n_former; i++)
+		if (memcmp(&s->former[i], key, sizeof *key) == 0)
+			return true;
+	return false;
+}
+
 static void diff_keys(struct diff *d, const struct site *a, const struct site *b)
 {
 	if (memcmp(&a->identity, &b->identity, sizeof a->identity) != 0)
 		put(d->out, "~ %s: identity key changed\n", b->id);
+	for (size_t i = 0; i < a->n_former; i++)
+		if (!has_former(b, &a->former[i]))
+			put(d->out, "~ %s: - former identity key\n", b->id);
+	for (size_t i = 0; i < b->n_former; i++)
+		if (!has_former(a, &b->former[i]))
+			put(d->out, "~ %s: + former identity key%s\n", b->id,
+			    memcmp(&b->former[i], &a->identity, sizeof a->identity) == 0 ? ", its own until now" : "");
 	if (memcmp(&a->sealing, &b->sealing, sizeof a->sealing) != 0)
 		put(d->out, "~ %s: sealing key changed\n", b->id);
 	if (memcmp(&a->link, &b->link, sizeof a->link) != 0)
@@ -303,6 +338,8 @@ static void diff_site(struct diff *d, const struct site *a, const struct site *b
 		put(d->out, "~ site %u: name %s -> %s\n", a->number, a->id, b->id);
 	if (strcmp(a->lang, b->lang) != 0)
 		put(d->out, "~ %slang %s -> %s\n", what, a->lang, b->lang);
+	if (a->removed != b->removed)
+		put(d->out, "~ site %s: %s\n", b->id, b->removed ? "removed" : "back in the network");
 	diff_names(d, what, "standbys", a->standbys, a->n_standbys, b->standbys, b->n_standbys);
 	diff_keys(d, a, b);
 	diff_queues(d, a, b);

@@ -141,9 +141,9 @@ static bool read_quorum(struct settings *ctx, const config_setting_t *s, const s
 	int x;
 	if (!read_int(ctx, s, spec, &x))
 		return false;
-	if ((size_t)x > r->n_sites)
-		return settings_fail(ctx, s, ERR_RANGE, "quorum: %d is more than the %zu sites there are (1 to %zu are allowed)", x, r->n_sites,
-				     r->n_sites);
+	size_t live = roster_live(r);
+	if ((size_t)x > live)
+		return settings_fail(ctx, s, ERR_RANGE, "quorum: %d is more than the %zu sites there are (1 to %zu are allowed)", x, live, live);
 	r->quorum = (unsigned)x;
 	return true;
 }

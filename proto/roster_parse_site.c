@@ -29,6 +29,23 @@ static bool read_base64(struct settings *ctx, const config_setting_t *s, const s
 	return true;
 }
 
+static bool read_former(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
+{
+	static const struct setting_spec key = {.name = "former", .max = sizeof(struct sign_public)};
+	struct site *site = out;
+	int n = setting_list(ctx, s, spec->min, spec->max);
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *elem = config_setting_get_elem(s, (unsigned)i);
+		if (!read_base64(ctx, elem, &key, &site->former[i]))
+			return false;
+		for (int j = 0; j < i; j++)
+			if (memcmp(&site->former[j], &site->former[i], sizeof site->former[i]) == 0)
+				return settings_fail(ctx, elem, ERR_FORMAT, "former: this key is named twice (once is enough)");
+		site->n_former++;
+	}
+	return n >= 0;
+}
+
 /* Five characters of Z85 are four bytes, so not every five are a value. */
 static bool z85_is_key(const char *text)
 {
@@ -217,6 +234,8 @@ static const struct setting_spec site_settings[] = {
 	{"lang", read_lang, offsetof(struct site, lang), .required = true},
 	{"standbys", read_later, 0, .min = 0, .max = LIMIT_STANDBYS},
 	{"queues", read_queues, 0, .required = true, .min = 1, .max = LIMIT_QUEUES_PER_SITE},
+	{"removed", read_bool, offsetof(struct site, removed)},
+	{"former", read_former, 0, .min = 0, .max = LIMIT_FORMER_KEYS},
 	{"identity", read_base64, offsetof(struct site, identity), .max = sizeof(struct sign_public)},
 	{"sealing", read_base64, offsetof(struct site, sealing), .max = sizeof(struct seal_public)},
 	{"sealing-signature", read_base64, offsetof(struct site, sealing_signature), .max = sizeof(struct signature)},
@@ -225,17 +244,18 @@ static const struct setting_spec site_settings[] = {
 };
 
 static const char *const key_settings[] = {"identity", "sealing", "sealing-signature", "link"};
+enum { KEY_IDENTITY, KEY_SEALING, KEY_SEALING_SIGNATURE, KEY_LINK };
 #define N_KEY_SETTINGS (sizeof key_settings / sizeof *key_settings)
 
 static bool check_has_keys(struct settings *ctx, const config_setting_t *s, const struct site *site, bool first)
 {
 	struct roster *r = roster_of(ctx);
-	size_t have = site->n_bearers > 0;
-	const char *missing = site->n_bearers > 0 ? NULL : "bearers";
+	size_t have = site->n_bearers > 0 || site->n_former > 0;
+	const char *missing = site->n_bearers > 0 || site->removed ? NULL : "bearers";
 	for (size_t i = 0; i < N_KEY_SETTINGS; i++) {
 		if (member_text(s, key_settings[i]))
 			have++;
-		else if (missing == NULL)
+		else if (missing == NULL && (i == KEY_IDENTITY || !site->removed))
 			missing = key_settings[i];
 	}
 	if (first)
@@ -260,14 +280,24 @@ static bool same_endpoint(const struct site *a, const struct site *b, const char
 	return false;
 }
 
+/* What one site signs may never count as another's, whichever of its identities it signed with. */
+static const char *same_identity(const struct site *a, const struct site *b)
+{
+	const struct sign_public *x, *y;
+	for (size_t i = 0; (x = site_identity(a, i)); i++)
+		for (size_t j = 0; (y = site_identity(b, j)); j++)
+			if (memcmp(x, y, sizeof *x) == 0)
+				return i == 0 ? "identity" : "former";
+	return NULL;
+}
+
 static bool check_keys_differ(struct settings *ctx, const config_setting_t *s, const struct site *site, const struct site *other)
 {
-	const char *same = NULL, *endpoint;
-	if (memcmp(&site->identity, &other->identity, sizeof site->identity) == 0)
-		same = "identity";
-	else if (memcmp(&site->sealing, &other->sealing, sizeof site->sealing) == 0)
+	static const struct seal_public none;
+	const char *same = same_identity(site, other), *endpoint;
+	if (same == NULL && memcmp(&site->sealing, &none, sizeof none) != 0 && memcmp(&site->sealing, &other->sealing, sizeof site->sealing) == 0)
 		same = "sealing";
-	else if (strcmp(site->link.z85, other->link.z85) == 0)
+	if (same == NULL && site->link.z85[0] && strcmp(site->link.z85, other->link.z85) == 0)
 		same = "link";
 	if (same)
 		return settings_fail(ctx, member_or(s, same), ERR_FORMAT, "%s: site %s has the same key (make keys of its own for each)", same,
@@ -291,6 +321,13 @@ static bool check_site(struct settings *ctx, const config_setting_t *s, const st
 		if (r->has_keys && !check_keys_differ(ctx, s, site, other))
 			return false;
 	}
+	for (size_t i = 0; i < site->n_former; i++)
+		if (memcmp(&site->former[i], &site->identity, sizeof site->identity) == 0)
+			return settings_fail(ctx, member_or(s, "former"), ERR_FORMAT,
+					     "former: it names site %s's present identity (name those it had before)", site->id);
+	/* Of a removed site both may be left out, one without the other makes no sense. */
+	if (site->removed && !member_text(s, key_settings[KEY_SEALING]) && !member_text(s, key_settings[KEY_SEALING_SIGNATURE]))
+		return true;
 	if (r->has_keys && !sealing_key_verify(&site->identity, site->number, &site->sealing, &site->sealing_signature))
 		return settings_fail(ctx, member_or(s, "sealing-signature"), ERR_AUTH,
 				     "sealing-signature: it is not site %s's for this number and sealing key (copy again what keygen printed)",
@@ -311,6 +348,8 @@ bool read_site_ref(struct settings *ctx, const config_setting_t *elem, uint16_t 
 	const struct site *site = roster_site_by_id(roster_of(ctx), view_str(id));
 	if (site == NULL)
 		return settings_fail(ctx, elem, ERR_FORMAT, "%s: there is no site %s (add it to sites, or correct the name)", setting_name(elem), id);
+	if (site->removed)
+		return settings_fail(ctx, elem, ERR_FORMAT, "%s: site %s is removed (leave it out, or name another)", setting_name(elem), id);
 	*out = site->number;
 	return true;
 }
@@ -361,6 +400,8 @@ bool read_sites(struct settings *ctx, const config_setting_t *list, const struct
 		if (!ok)
 			return false;
 	}
+	if (roster_live(r) == 0)
+		return settings_fail(ctx, list, ERR_FORMAT, "sites: every one is removed (leave one that is not)");
 	for (int i = 0; i < n; i++)
 		if (!read_standbys(ctx, config_setting_get_elem(list, (unsigned)i), &r->sites[i]))
 			return false;

@@ -73,7 +73,7 @@ static bool stands_for(const struct settling *s, const struct order_case *c, con
 
 static bool issuer_votes(const struct settling *s, const struct order_case *c)
 {
-	return c->order->issuer != c->order->site && counts(s, c->order->issuer);
+	return c->order->issuer != c->order->site && !c->captured && counts(s, c->order->issuer);
 }
 
 /* The sites that stand for c together when the last of them signed at that time. */
@@ -135,8 +135,8 @@ static bool issuer_counts(const struct settling *s, const struct order_case *c)
 	const struct order *o = c->order;
 
 	if (o->issuer != o->site)
-		return counts(s, o->issuer);
-	if (c->before && c->before->revoked)
+		return !c->captured && counts(s, o->issuer);
+	if ((c->before && c->before->revoked) || (c->by_former && c->after_revocation))
 		return false;
 	return o->exercise[0] ? counts(s, o->site) : roster_site(s->r, o->site) != NULL;
 }
@@ -276,6 +276,7 @@ static void judge(const struct settling *s, struct order_case *c)
 	struct votes v = count_votes(s, c);
 
 	c->votes = v.n;
+	c->after_revocation = c->before && (c->before->after_revocation || c->before->order->kind == ORDER_REVOKE);
 	c->rank = (uint8_t)rank_of(s, c, v.n);
 	c->revoked = c->order->kind == ORDER_REVOKE || (c->order->kind == ORDER_RELOCATE && c->before && c->before->revoked);
 	if (refused(s, c) || waits(s, c))

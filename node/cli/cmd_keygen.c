@@ -12,12 +12,12 @@
 
 struct keygen {
 	const char *site, *network, *out, *number, *roster;
-	bool authority;
+	bool authority, rotate;
 };
 
 static int usage(const struct cli *cli, const char *why)
 {
-	return cli_fail(cli, ERR_USAGE, "keygen: %s (keygen --site NAME [--network NAME] [--number N | --roster FILE] --out FILE, or keygen --authority --out PREFIX)",
+	return cli_fail(cli, ERR_USAGE, "keygen: %s (keygen --site NAME [--network NAME] [--number N | --roster FILE] --out FILE, keygen --rotate --site NAME --out FILE, or keygen --authority --out PREFIX)",
 			why);
 }
 
@@ -107,9 +107,33 @@ static int print_site(const struct cli *cli, const struct keygen *k, const struc
 						       "number", (int)number, "file", cli_json_string(k->out), "identity", identity, "sealing",
 						       sealing, "sealing-signature", signature_text, "link", keys->link_public.z85));
 	printf("# wrote %s; these lines go into the roster, to site %s of network %s, number %u\n", k->out, keys->site, keys->network, number);
+	if (k->rotate) {
+		printf("# %zu sealing keys are in the file: the old ones open what was sealed to them. Restart the node before the roster is in force.\n",
+		       keys->n_sealing);
+		printf("sealing = \"%s\";\nsealing-signature = \"%s\";\n", sealing, signature_text);
+		return EXIT_OK;
+	}
 	printf("identity = \"%s\";\nsealing = \"%s\";\nsealing-signature = \"%s\";\nlink = \"%s\";\n", identity, sealing, signature_text,
 	       keys->link_public.z85);
 	return EXIT_OK;
+}
+
+/* One more sealing key, in front of those that the file has. */
+static enum err rotate(const struct keygen *k, struct site_keys *keys, struct errmsg *m)
+{
+	uint8_t seed[32];
+	enum err e = site_keys_read(k->out, keys, m);
+	if (e != ERR_OK)
+		return e;
+	if (strcmp(keys->site, k->site) != 0)
+		return err_set(m, ERR_CONFLICT, "%.200s: it is the key file of %s, not of %s (nothing was changed)", k->out, keys->site, k->site);
+	crypt_system_seed(seed);
+	e = site_keys_rotate(seed, keys);
+	crypt_wipe(seed, sizeof seed);
+	if (e != ERR_OK)
+		return err_set(m, e, "%.200s: it has %d sealing keys already (take out the last line, whose key is the oldest, once all that it opens is past retention)",
+			       k->out, KEYFILE_SEALING_MAX);
+	return site_keys_write(k->out, keys, true, m);
 }
 
 static int keygen_site(const struct cli *cli, const struct keygen *k)
@@ -121,12 +145,14 @@ static int keygen_site(const struct cli *cli, const struct keygen *k)
 	enum err e = read_roster(k->roster, &r, &m);
 	if (e == ERR_OK)
 		e = find_number(k, r, &number, &m);
-	if (e == ERR_OK) {
+	if (e == ERR_OK && k->rotate) {
+		e = rotate(k, &keys, &m);
+	} else if (e == ERR_OK) {
 		uint8_t seed[32];
 		crypt_system_seed(seed);
 		site_keys_make(seed, k->site, k->network ? k->network : r->network, &keys);
 		crypt_wipe(seed, sizeof seed);
-		e = site_keys_write(k->out, &keys, &m);
+		e = site_keys_write(k->out, &keys, false, &m);
 	}
 	int status = e == ERR_OK ? print_site(cli, k, &keys, number) : cli_fail(cli, e, "%s", m.text);
 	site_keys_wipe(&keys);
@@ -137,7 +163,7 @@ static int keygen_site(const struct cli *cli, const struct keygen *k)
 int cmd_keygen(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {{"site", 1, NULL, 's'}, {"network", 1, NULL, 'n'}, {"out", 1, NULL, 'o'}, {"number", 1, NULL, 'N'},
-						{"roster", 1, NULL, 'r'}, {"authority", 0, NULL, 'a'}, {0}};
+						{"roster", 1, NULL, 'r'}, {"authority", 0, NULL, 'a'}, {"rotate", 0, NULL, 'R'}, {0}};
 	struct keygen k = {0};
 	cli_options_begin();
 	for (int c; (c = cli_option(cli, argc, argv, options)) != -1;) {
@@ -148,6 +174,7 @@ int cmd_keygen(struct cli *cli, int argc, char **argv)
 		case 'N': k.number = optarg; break;
 		case 'r': k.roster = optarg; break;
 		case 'a': k.authority = true; break;
+		case 'R': k.rotate = true; break;
 		default: return EXIT_USAGE;
 		}
 	}
@@ -157,6 +184,8 @@ int cmd_keygen(struct cli *cli, int argc, char **argv)
 		return usage(cli, "--out is missing");
 	if (k.authority == (k.site != NULL))
 		return usage(cli, "it makes the keys of one site or of an authority");
+	if (k.rotate && (k.authority || k.network))
+		return usage(cli, "--rotate adds a sealing key to the key file of a site, whose network it names already");
 	if (k.authority)
 		return k.network || k.number || k.roster ? usage(cli, "--authority takes --out only") : keygen_authority(cli, k.out);
 	if (!view_is_name(view_str(k.site)) || (k.network && !view_is_name(view_str(k.network))))

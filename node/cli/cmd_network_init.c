@@ -207,7 +207,7 @@ static enum err make_keys(struct init *in, struct site *s)
 	s->link = k.link_public;
 	s->sealing = k.sealing[0].pub;
 	sealing_key_sign(&k.identity, s->number, &s->sealing, &s->sealing_signature);
-	enum err e = path ? site_keys_write(path, &k, &in->m) : fail_nomem(in);
+	enum err e = path ? site_keys_write(path, &k, false, &in->m) : fail_nomem(in);
 	site_keys_wipe(&k);
 	crypt_wipe(seed, sizeof seed);
 	free(path);

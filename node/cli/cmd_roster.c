@@ -149,6 +149,8 @@ static void show_site(struct output *o, const struct roster *r, const struct sit
 		{"standbys", ESTAFETTE_LIST, list_text(&standbys), 0},
 		{"queues", ESTAFETTE_LIST, list_text(&queues), 0},
 		{"bearers", ESTAFETTE_LIST, list_text(&bearers), 0},
+		{"removed", ESTAFETTE_FLAG, NULL, s->removed},
+		{"former_keys", ESTAFETTE_NUMBER, NULL, (int64_t)s->n_former},
 	};
 	output_row(o, row, sizeof row / sizeof *row);
 	buf_release(&standbys);

@@ -36,11 +36,23 @@ enum err authority_write_public(const char *path, const struct minisign_public *
 	return cli_write_file(path, 0644, view_str(text), false, m);
 }
 
-enum err site_keys_write(const char *path, const struct site_keys *k, struct errmsg *m)
+enum err site_keys_read(const char *path, struct site_keys *out, struct errmsg *m)
+{
+	struct buf text = BUF_EMPTY;
+	enum err e = cli_read_file(path, KEY_TEXT_BYTES, &text, m);
+	if (e == ERR_OK)
+		e = site_keys_parse(path, buf_view(&text), out, m);
+	if (text.ptr)
+		crypt_wipe(text.ptr, text.cap);
+	buf_release(&text);
+	return e;
+}
+
+enum err site_keys_write(const char *path, const struct site_keys *k, bool replace, struct errmsg *m)
 {
 	char text[KEY_TEXT_BYTES];
 	enum err e = site_keys_format(k, text, sizeof text);
-	e = e == ERR_OK ? cli_write_file(path, 0600, view_str(text), false, m) : err_set(m, e, "%.300s: the keys do not fit a key file", path);
+	e = e == ERR_OK ? cli_write_file(path, 0600, view_str(text), replace, m) : err_set(m, e, "%.300s: the keys do not fit a key file", path);
 	crypt_wipe(text, sizeof text);
 	return e;
 }

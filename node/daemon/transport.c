@@ -89,7 +89,7 @@ static enum err peers_update(struct transport *t, const struct roster *r)
 	if (!peers)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < t->n_peers; i++) {
-		if (!roster_site(r, t->peers[i]->number)) {
+		if (!roster_has(r, t->peers[i]->number)) {
 			peer_free(t->peers[i]);
 			t->peers[i] = NULL;
 		}
@@ -97,7 +97,7 @@ static enum err peers_update(struct transport *t, const struct roster *r)
 	for (size_t i = 0, old = 0; i < r->n_sites; i++) {
 		struct peer *p = NULL;
 
-		if (r->sites[i].number == t->c.self)
+		if (r->sites[i].number == t->c.self || r->sites[i].removed)
 			continue;
 		while (old < t->n_peers && (!t->peers[old] || t->peers[old]->number < r->sites[i].number))
 			old++;

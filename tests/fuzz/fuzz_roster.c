@@ -55,6 +55,9 @@ static void enrol(struct roster *r)
 		s->link = k.link_public;
 		s->sealing = k.sealing[0].pub;
 		sealing_key_sign(&k.identity, s->number, &s->sealing, &s->sealing_signature);
+		seed[1] = 1;
+		site_keys_make(seed, s->id, r->network, &k);
+		s->former[s->n_former++] = k.identity_public;
 		s->n_bearers = 1;
 		s->bearers[0] = (struct bearer){.name = "fibre", .cost = 10, .rate_bps = 64000, .bulk = true};
 		snprintf(s->bearers[0].endpoint, sizeof s->bearers[0].endpoint, "tcp://127.0.0.1:%u", 7000u + s->number);

@@ -248,6 +248,29 @@ static void test_sealing_signature(void **state)
 	assert_true(crypt_suite_real.verify(&k.identity_public, view_of(message, sizeof message), &sig));
 }
 
+/* The newest key first; the old ones still open what was sealed to them; the roster may name any of them. */
+static void test_rotate(void **state)
+{
+	(void)state;
+	struct site_keys k = make(seed_one, "cic-luik"), before = k, back;
+	uint8_t seed[32] = {0x77};
+	char text[4096];
+	assert_int_equal(site_keys_rotate(seed, &k), ERR_OK);
+	assert_int_equal(k.n_sealing, 2);
+	assert_memory_equal(&k.sealing[1], &before.sealing[0], sizeof k.sealing[1]);
+	assert_memory_not_equal(&k.sealing[0], &before.sealing[0], sizeof k.sealing[0]);
+	assert_memory_equal(&k.identity_public, &before.identity_public, sizeof k.identity_public);
+	assert_int_equal(site_keys_format(&k, text, sizeof text), ERR_OK);
+	struct errmsg m = {0};
+	assert_int_equal(site_keys_parse("k", view_str(text), &back, &m), ERR_OK);
+	assert_memory_equal(&back, &k, sizeof k);
+	while (k.n_sealing < KEYFILE_SEALING_MAX)
+		assert_int_equal(site_keys_rotate(seed, &k), ERR_OK);
+	before = k;
+	assert_int_equal(site_keys_rotate(seed, &k), ERR_TOO_LARGE);
+	assert_memory_equal(&before, &k, sizeof k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +283,7 @@ int main(void)
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_sealing_signature),
+		cmocka_unit_test(test_rotate),
 	};
 	if (crypt_start() != ERR_OK)
 		return 1;

@@ -670,6 +670,153 @@ static void test_mistakes_of_bearers(void **state)
 	assert_keys_refused("bulk = false", "bulk = 0", false, ERR_FORMAT, "bulk: neither true nor false");
 }
 
+/* ---- sites that were removed, or enrolled anew ------------------------------------------------------------- */
+
+static struct sign_public former_of(const struct site *s, uint8_t n)
+{
+	uint8_t seed[32] = {8, (uint8_t)s->number, n};
+	struct site_keys k;
+	site_keys_make(seed, s->id, "be-police", &k);
+	return k.identity_public;
+}
+
+/* Nobody names it any more: not as standby, in a group, as who serves an area. */
+static void forget(struct roster *r, uint16_t number)
+{
+	for (size_t i = 0; i < r->n_sites; i++)
+		for (size_t j = r->sites[i].n_standbys; j-- > 0;)
+			if (r->sites[i].standbys[j] == number)
+				memmove(&r->sites[i].standbys[j], &r->sites[i].standbys[j + 1],
+					(--r->sites[i].n_standbys - j) * sizeof r->sites[i].standbys[0]);
+	for (size_t i = 0; i < r->n_groups; i++)
+		for (size_t j = r->groups[i].n_members; j-- > 0;)
+			if (r->groups[i].members[j] == number)
+				memmove(&r->groups[i].members[j], &r->groups[i].members[j + 1],
+					(--r->groups[i].n_members - j) * sizeof r->groups[i].members[0]);
+	for (size_t i = 0; i < r->n_areas; i++)
+		if (r->areas[i].site == number)
+			r->areas[i].site = number == 1 ? 2 : 1;
+}
+
+/* Luik is removed, with nothing left but what verifies what it signed; Namen was enrolled anew, twice. */
+static struct roster *changed(void)
+{
+	struct roster *r = enrolled();
+	struct site *luik = site_of(r, "cic-luik"), *namen = site_of(r, "cic-namen");
+	forget(r, luik->number);
+	luik->removed = true;
+	luik->n_standbys = luik->n_bearers = 0;
+	luik->link = (struct link_public){{0}};
+	luik->sealing = (struct seal_public){{0}};
+	luik->sealing_signature = (struct signature){{0}};
+	namen->n_former = 2;
+	namen->former[0] = former_of(namen, 0);
+	namen->former[1] = former_of(namen, 1);
+	return r;
+}
+
+static void test_removed(void **state)
+{
+	(void)state;
+	struct roster *r = changed();
+	struct buf a = text_of(r);
+	struct roster *back = parse_ok(buf_view(&a), NULL, false);
+	struct buf b = text_of(back);
+	const struct site *luik = site_of(back, "cic-luik"), *namen = site_of(back, "cic-namen");
+	uint16_t out[LIMIT_CUSTODIANS];
+	assert_true(view_equal(buf_view(&a), buf_view(&b)));
+	assert_true(luik->removed);
+	assert_memory_equal(&luik->identity, &site_of(r, "cic-luik")->identity, sizeof luik->identity);
+	assert_int_equal(namen->n_former, 2);
+	assert_ptr_equal(site_identity(namen, 0), &namen->identity);
+	assert_memory_equal(site_identity(namen, 2), &r->sites[namen - back->sites].former[1], sizeof namen->identity);
+	assert_null(site_identity(namen, 3));
+	assert_int_equal(roster_live(back), 14);
+	assert_false(roster_has(back, luik->number));
+	assert_true(roster_has(back, namen->number));
+	assert_false(roster_has(back, 99));
+	assert_null(roster_site_by_link(back, (char[41]){0}));
+	assert_int_equal(roster_custodians(back, luik->number, out), 0);
+	/* Who stands by for it holds what was sent to it, until a roster says otherwise. */
+	site_of(back, "cic-luik")->standbys[0] = namen->number;
+	site_of(back, "cic-luik")->n_standbys = 1;
+	assert_int_equal(roster_custodians(back, luik->number, out), 1);
+	assert_int_equal(out[0], namen->number);
+	/* Its link key admits nobody, should it still stand there. */
+	site_of(back, "cic-luik")->link = keys_of(luik).link_public;
+	assert_null(roster_site_by_link(back, luik->link.z85));
+	struct site_keys k = keys_of(luik);
+	struct errmsg m = {0};
+	assert_int_equal(site_keys_check(&k, back, &m), ERR_CONFLICT);
+	assert_non_null(strstr(m.text, "removed this site"));
+	/* A network needs somebody. */
+	uint16_t only[] = {luik->number};
+	assert_int_equal(roster_cut(back, only, 1), ERR_UNKNOWN_SITE);
+	buf_release(&a);
+	buf_release(&b);
+	roster_free(r);
+	roster_free(back);
+}
+
+static void test_removed_differs(void **state)
+{
+	(void)state;
+	struct roster *a = enrolled(), *b = enrolled();
+	struct site *luik = site_of(b, "cic-luik"), *namen = site_of(b, "cic-namen");
+	luik->removed = true;
+	namen->n_former = 1;
+	namen->former[0] = namen->identity;
+	namen->identity = former_of(namen, 0);
+	assert_diff(a, b, "~ cic-namen: identity key changed\n~ cic-namen: + former identity key, its own until now\n~ site cic-luik: removed\n");
+	assert_diff(b, a, "~ cic-namen: identity key changed\n~ cic-namen: - former identity key\n~ site cic-luik: back in the network\n");
+	roster_free(a);
+	roster_free(b);
+}
+
+/* What is wrong with a roster that change made of changed(). */
+static void assert_change_refused(void (*change)(struct roster *r), enum err e, const char *says)
+{
+	struct roster *r = changed(), *back;
+	struct errmsg m = {0};
+	change(r);
+	struct buf text = text_of(r);
+	enum err got = roster_parse("t.conf", buf_view(&text), NULL, false, &back, &m);
+	if (got != e || strstr(m.text, says) == NULL)
+		fail_msg("%s \"%s\" is not %s \"%s\"", err_code(got), m.text, err_code(e), says);
+	buf_release(&text);
+	roster_free(r);
+}
+
+static void as_standby(struct roster *r) { site_of(r, "cic-namen")->standbys[0] = number_of(r, "cic-luik"); }
+static void as_member(struct roster *r) { r->groups[0].members[0] = number_of(r, "cic-luik"); }
+static void as_relocator(struct roster *r) { r->relocators[0] = number_of(r, "cic-luik"); }
+static void as_server(struct roster *r) { r->areas[0].site = number_of(r, "cic-luik"); }
+static void as_quorum(struct roster *r) { r->quorum = 15; }
+static void everybody(struct roster *r)
+{
+	for (size_t i = 0; i < r->n_sites; i++)
+		r->sites[i].removed = true;
+}
+static void same_former(struct roster *r) { site_of(r, "cic-namen")->former[1] = site_of(r, "cic-namen")->former[0]; }
+static void own_former(struct roster *r) { site_of(r, "cic-namen")->former[1] = site_of(r, "cic-namen")->identity; }
+static void others_identity(struct roster *r) { site_of(r, "cic-namen")->former[1] = site_of(r, "cic-luik")->identity; }
+static void half_sealing(struct roster *r) { site_of(r, "cic-luik")->sealing = site_of(r, "cic-namen")->sealing; }
+
+static void test_mistakes_of_removed(void **state)
+{
+	(void)state;
+	assert_change_refused(as_standby, ERR_FORMAT, "standbys: site cic-luik is removed");
+	assert_change_refused(as_member, ERR_FORMAT, "members: site cic-luik is removed");
+	assert_change_refused(as_relocator, ERR_FORMAT, "relocators: site cic-luik is removed");
+	assert_change_refused(as_server, ERR_FORMAT, "site: site cic-luik is removed");
+	assert_change_refused(as_quorum, ERR_RANGE, "quorum: 15 is more than the 14 sites");
+	assert_change_refused(everybody, ERR_FORMAT, "sites: every one is removed");
+	assert_change_refused(same_former, ERR_FORMAT, "former: this key is named twice");
+	assert_change_refused(own_former, ERR_FORMAT, "former: it names site cic-namen's present identity");
+	assert_change_refused(others_identity, ERR_FORMAT, "identity: site cic-namen has the same key");
+	assert_change_refused(half_sealing, ERR_FORMAT, "sealing: site cic-namen has the same key");
+}
+
 static void test_half_a_template(void **state)
 {
 	(void)state;
@@ -782,6 +929,9 @@ int main(void)
 		cmocka_unit_test(test_mistakes_of_names),
 		cmocka_unit_test(test_mistakes_of_keys),
 		cmocka_unit_test(test_mistakes_of_bearers),
+		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_removed_differs),
+		cmocka_unit_test(test_mistakes_of_removed),
 		cmocka_unit_test(test_half_a_template),
 		cmocka_unit_test(test_open),
 		cmocka_unit_test(test_truncation),

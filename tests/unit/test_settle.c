@@ -88,6 +88,43 @@ static void assert_state(struct known *k, unsigned id, enum order_state state, c
 		fail_msg("order %u is %s, \"%s\"", id, order_state_name(c->state), c->why);
 }
 
+/* ---- keys of before ------------------------------------------------------------------------------------- */
+
+/* Luik is revoked and comes back with a new identity: whoever has the old one gives no orders about it with it. */
+static void captured_key_after_handback(void **state)
+{
+	(void)state;
+	struct known k = {0};
+
+	add(&k, 1, LUIK, 0, 1);
+	k.c[0].by_former = true;
+	add(&k, 2, BRUSSEL, 1, 2)->kind = ORDER_REVOKE;
+	endorse(&k, 2, 0, 0, 1);
+	add(&k, 3, BRUSSEL, 2, 3)->kind = ORDER_HANDBACK;
+	k.o[2].n_assign = 0;
+	add(&k, 4, LUIK, 3, 4);
+	k.c[3].by_former = true;
+	assert_int_equal(settle(&k), 3);
+	assert_int_equal(case_of(&k, 4)->state, ORDER_PENDING);
+	assert_true(case_of(&k, 1)->on_chain); /* what it said before stands */
+	k.c[3].by_former = false;
+	assert_int_equal(settle(&k), 4);
+}
+
+/* Nor about others, once its issuer was revoked. */
+static void captured_key_of_a_relocator(void **state)
+{
+	(void)state;
+	struct known k = {0};
+
+	add(&k, 1, BRUSSEL, 0, 1);
+	k.c[0].by_former = true;
+	assert_int_equal(settle(&k), 1); /* it only lost its keys */
+	k.c[0].captured = true;
+	assert_int_equal(settle(&k), 0);
+	assert_int_equal(case_of(&k, 1)->votes, 0);
+}
+
 /* ---- chains and forks ----------------------------------------------------------------------------------- */
 
 static void nothing_known(void **state)
@@ -527,6 +564,8 @@ static void state_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(captured_key_after_handback),
+		cmocka_unit_test(captured_key_of_a_relocator),
 		cmocka_unit_test(nothing_known), cmocka_unit_test(a_chain), cmocka_unit_test(late_predecessor), cmocka_unit_test(fork_by_rank),
 		cmocka_unit_test(fork_by_id), cmocka_unit_test(a_longer_branch_loses), cmocka_unit_test(an_order_that_is_not_valid_blocks_none),
 		cmocka_unit_test(refused), cmocka_unit_test(rosters), cmocka_unit_test(quorum_reached), cmocka_unit_test(one_site_counts_once),
