@@ -261,6 +261,7 @@ static void start(struct core *c)
 		if (c->streams[i]->row.name.originator == c->self && c->streams[i]->row.name.incarnation.born_us > c->born_after)
 			c->born_after = c->streams[i]->row.name.incarnation.born_us;
 	c->incarnation.born_us = c->wall.us > c->born_after ? c->wall.us : c->born_after + 1;
+	c->first_born_us = c->incarnation.born_us;
 	rng_bytes(&c->rng, c->incarnation.random, sizeof c->incarnation.random);
 	if (c->wall.us < c->last_wall.us) {
 		c->clock_unsure = true;

@@ -39,7 +39,8 @@ struct flow {
 	bool behind;                 /* in the peer's list of streams to send */
 	bool named;                  /* in the peer's complete lists, until the digest that ends them */
 	bool tell;                   /* our progress is to be told to this peer (co-custodians, lazily) */
-	bool forked;                 /* the peer holds other entries under these numbers: nothing goes there */
+	bool forked;                 /* the peer holds other entries under these numbers: ours go there once, to be kept apart */
+	uint64_t agreed;             /* up to here the peer was seen to hold the same */
 	bool helping;                /* we are not the originator, and the peer waited long enough */
 	struct mono stalled_since;   /* acked < held without progress since then */
 	int64_t next_due_us;         /* handle-by of entry sent+1; INT64_MIN when not looked up */
@@ -55,6 +56,7 @@ struct stream {
 	bool dirty;                  /* row to be stored at the end of the batch */
 	bool hot;                    /* in core.hot */
 	bool touched;                /* in core.touched */
+	bool forked;                 /* somebody holds, or gave, other entries under its numbers */
 	uint64_t signed_to;          /* own: highest number under a signed head */
 	bool epoch_known;
 	uint64_t epoch_from;         /* number of the grant */
@@ -96,6 +98,7 @@ struct peer {
 	struct mono strange_from, strange_at; /* it sends streams that are not for us */
 	unsigned flips; struct mono flipped_at; /* hellos of two runs in turn */
 	int64_t latest_born;         /* of its runs that are known here */
+	bool copies;                 /* two of it live: both are told what is here of its streams */
 	bool digest_heard;           /* since our start */
 	bool digest_out;             /* our digest was sent and not answered */
 	struct mono digest_at;
@@ -300,6 +303,7 @@ struct core {
 	bool mend;                                      /* damaged rows were met: mended at the next step */
 	uint32_t set_aside;                             /* streams whose row could not be mended */
 	bool reborn;                                    /* because of another copy of this site, in this run */
+	int64_t first_born_us;                          /* when the first run of this process began */
 	int64_t born_after;                             /* the latest birth of a run of this site that is known */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 	struct takeover takeover;                       /* part of the mirror */
@@ -423,7 +427,16 @@ void copies_own(struct core *c, const struct peer *p, const struct stream_name *
 void copies_hello(struct core *c, struct peer *p, const struct incarnation *now); /* before it is taken as the peer's */
 void copies_entry(struct core *c, const struct stream_name *n, struct wall sent);  /* a new entry came */
 /* A signed segment that says something else than what is held under its numbers. */
-void branch_keep(struct core *c, struct stream *s, uint64_t first, struct view segment);
+/* end: the chain behind its last entry. */
+void branch_keep(struct core *c, struct stream *s, uint64_t first, const struct hash *end, struct view segment);
+/* The chain hashes before number `first` on branches kept of s; how many. */
+#define BRANCHES_MAX 64
+size_t branches_before(struct core *c, const struct stream *s, uint64_t first, struct hash out[BRANCHES_MAX]);
+/* Two histories of a stream: when we write it, another copy of this site does too, and a run of our own begins. */
+void copies_fork(struct core *c, struct stream *s);
+void flow_fork(struct core *c, struct flow *f, uint64_t agreed); /* ours is given to the peer, from there on */
+/* One site said twice, at different times, that a message ended there. */
+void copies_twice(struct core *c, uint16_t site, const struct msgid *id);
 /* ---- frontiers.c ---- */
 /* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
 void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, uint16_t complete, struct stream *const *list, size_t n);

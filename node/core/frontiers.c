@@ -80,6 +80,8 @@ void replicate_offer(struct core *c, struct peer *p)
 		if (f) {
 			f->offered = c->streams[i]->row.held;
 			f->asked = f->acked;
+			if (f->forked && f->agreed < f->sent)
+				flow_fork(c, f, f->agreed); /* some of it may have been lost */
 		}
 	}
 	frame_digest(effect_begin(c->out), p->digest, p->n_digest);
@@ -184,6 +186,8 @@ void replicate_tell(struct core *c, struct peer *p)
 	p->tell_due = false;
 	if (n)
 		send_frontiers(c, p, LANE_URGENT, p->lane[LANE_URGENT].up ? SIDE_DIALLED : SIDE_ACCEPTED, 0, list, n);
+	if (n && p->copies && p->lane[LANE_URGENT].up)
+		send_frontiers(c, p, LANE_URGENT, SIDE_ACCEPTED, 0, list, n);
 	free(list);
 }
 
@@ -258,12 +262,10 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 		s = stream_new(c, &fr->stream);
 	struct flow *f = s ? flow_of(s, p) : NULL;
 	struct hash chain;
-	char name[LIMIT_NAME_BYTES + 1];
 
 	if (!f)
 		return;
 	f->named = f->named || complete;
-	site_name(c, p->site, name);
 	if (fr->number > s->row.held) {
 		f->ahead = fr->number;
 		/* It has more than we do. Of a stream that we write that cannot be; of others we may still get it. */
@@ -276,12 +278,11 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 	if (chain_at(c, s, fr->number, &chain))
 		return;
 	if (!hash_equal(&chain, &fr->chain)) {
-		f->forked = true;
-		flow_update(c, f);
-		alarm_raise(c, "fork", name, "two copies of one site may have run; keep both journals for examination",
-			    "%s holds other entries under numbers that this node holds too", name);
+		copies_fork(c, s);
+		flow_fork(c, f, f->agreed);
 		return;
 	}
+	f->agreed = fr->number > f->agreed ? fr->number : f->agreed;
 	if (fr->number < f->acked && f->known) {
 		if (!complete || fr->number >= f->asked)
 			return; /* an older acknowledgement that was overtaken */
@@ -462,7 +463,8 @@ bool recovery_done(struct core *c, uint16_t *waits_for)
 		for (size_t k = 0; k < c->n_streams; k++) {
 			struct flow *f = flow_of(c->streams[k], p);
 
-			if (f && f->ahead > c->streams[k]->row.held)
+			/* Of two histories one is here, and no other will be. */
+			if (f && f->ahead > c->streams[k]->row.held && !c->streams[k]->forked)
 				return false;
 		}
 	}

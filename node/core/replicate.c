@@ -53,7 +53,7 @@ static void flow_unlist(struct flow *f)
 /* We send what we originated in this run at once; older or foreign streams once we help. */
 void flow_update(struct core *c, struct flow *f)
 {
-	bool want = f->known && !f->forked && (f->stream->own || f->helping) && f->sent < f->stream->row.held;
+	bool want = f->known && (f->stream->own || f->helping || f->forked) && f->sent < f->stream->row.held;
 
 	f->next_due_us = INT64_MIN;
 	stream_heat(c, f->stream);
@@ -82,7 +82,7 @@ void stream_advanced(struct core *c, struct stream *s)
 		struct flow *f = &s->flows[i];
 
 		flow_update(c, f);
-		if (!s->own && f->peer->site != s->row.name.originator) {
+		if (!s->own && (f->peer->site != s->row.name.originator || f->peer->copies)) {
 			f->tell = true;
 			peer_tell(c, f->peer);
 		}
@@ -96,7 +96,7 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 	for (size_t i = 0; i < l->ring_n; i++) {
 		struct flow *f = l->ring[(l->ring_at + i) % LANE_RING].flow;
 
-		if (f->sent > f->acked) {
+		if (f->sent > f->acked && !f->forked) {
 			f->sent = f->acked;
 			flow_update(c, f);
 		}
@@ -188,6 +188,42 @@ static bool another_branch(struct core *c, const struct stream *s, const struct 
 	return seg->first <= at && chain_at(c, s, at, &ours) == ERR_OK && !hash_equal(&ours, &after[at - seg->first]);
 }
 
+void flow_fork(struct core *c, struct flow *f, uint64_t agreed)
+{
+	f->forked = true;
+	f->agreed = agreed;
+	f->sent = agreed > f->stream->row.floor ? agreed : f->stream->row.floor;
+	f->known = true;
+	flow_update(c, f);
+}
+
+/* What the peer gave is another history of s from somewhere in the segment on: it is kept, and the peer gets ours. */
+static void branch_found(struct core *c, struct peer *p, struct stream *s, const struct segment *seg, const struct hash *after, struct view raw)
+{
+	struct flow *f = flow_of(s, p);
+
+	branch_keep(c, s, seg->first, &after[seg->entries - 1], raw);
+	flow_ack(c, s, p);
+	if (f && !f->forked)
+		flow_fork(c, f, seg->first - 1);
+}
+
+/* Does it go on where something kept apart ends? Then it is kept with it. */
+static bool on_a_branch(struct core *c, struct stream *s, struct segment *seg, struct hash *after, struct view raw)
+{
+	const struct site *o = roster_site(c->roster, seg->name.originator);
+	struct hash *ends = calloc(BRANCHES_MAX, sizeof *ends);
+	size_t n = ends ? branches_before(c, s, seg->first, ends) : 0;
+	bool found = false;
+
+	for (size_t i = 0; !found && i < n; i++)
+		found = segment_verify(c->config.suite, &o->identity, &s->hash, &ends[i], seg, after, NULL) == ERR_OK;
+	if (found)
+		branch_keep(c, s, seg->first, &after[seg->entries - 1], raw);
+	free(ends);
+	return found;
+}
+
 /* When room is short the peer keeps its messages and sends them again; reports and grants are taken while there is any.
  * s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
 static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before, struct view raw)
@@ -202,11 +238,18 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 		goto out;
 	}
 	if (segment_verify(c->config.suite, &o->identity, stream, before, seg, after, e)) {
-		peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
+		if (s && on_a_branch(c, s, seg, after, raw))
+			goto out;
+		if (!s || !s->forked)
+			peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
 		goto out;
 	}
 	if (s && another_branch(c, s, seg, after)) {
-		branch_keep(c, s, seg->first, raw);
+		branch_found(c, p, s, seg, after, raw);
+		goto out;
+	}
+	if (s && s->own) {
+		peer_bad(c, p, "this node's own stream back to it");
 		goto out;
 	}
 	if (!s && !(s = stream_new(c, &seg->name))) {
@@ -248,12 +291,13 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 			not_for_us(c, p);
 		return;
 	}
-	if (seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation)) {
+	struct stream *s = stream_by_name(c, &seg->name);
+
+	/* Ours as it is says nothing; another history of it says that another copy of this site lives. */
+	if (seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation) && (!s || seg->first > s->row.held)) {
 		peer_bad(c, p, "this node's own stream back to it");
 		return;
 	}
-	struct stream *s = stream_by_name(c, &seg->name);
-
 	if (!s && seg->first != 1)
 		return;
 	l->ack_due = true;
@@ -263,9 +307,11 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 		return;
 	}
 	flow_ack(c, s, p);
-	if (seg->first > s->row.held + 1)
+	if (seg->first > s->row.held + 1 && !s->forked)
 		return; /* a gap: the frontier that goes back says where we are */
-	if (chain_at(c, s, seg->first - 1, &before))
+	if (seg->first > s->row.held + 1)
+		before = (struct hash){{0}}; /* it may go on where something kept apart ends */
+	else if (chain_at(c, s, seg->first - 1, &before))
 		return;
 	take_segment(c, p, s, &hash, seg, &before, raw);
 }
@@ -473,7 +519,8 @@ static void send_acks(struct core *c, struct peer *p, uint8_t lane)
 
 		if (!f || !f->ack_due)
 			continue;
-		f->ack_due = f->tell = false;
+		f->ack_due = false;
+		f->tell = f->tell && p->copies; /* the other copy of it does not hear this */
 		list[n++] = c->hot[i];
 	}
 	p->lane[lane].ack_due = false;

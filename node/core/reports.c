@@ -422,6 +422,19 @@ static void events_changed(struct core *c, struct msg_row *row, struct buf *even
 		conflict_look(c, &row->id, row->addressee, exercise, buf_view(events));
 }
 
+/* Did the same site say already that it ended there, at another time? No site handles a message twice that knows what it did. */
+static bool ended_elsewhen(struct view events, const struct msg_event *e)
+{
+	struct msg_event have;
+
+	if (e->event != EVENT_READ && e->event != EVENT_REFUSED)
+		return false;
+	while (events_next(&events, &have))
+		if (have.source == e->source && (have.event == EVENT_READ || have.event == EVENT_REFUSED) && have.when.us != e->when.us)
+			return true;
+	return false;
+}
+
 static void apply_one(struct core *c, const struct stream *s, const struct report_record *r, const struct msgid *id)
 {
 	struct buf events = BUF_EMPTY, before = BUF_EMPTY;
@@ -442,6 +455,8 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 	bool had_ended = row.arrival && events_ended(c, buf_view(&events), row.originator, r->addressee, exercise, &which);
 
 	buf_add(&before, buf_view(&events));
+	if (belief == BELIEVED && ended_elsewhen(buf_view(&events), &e))
+		copies_twice(c, e.source, id);
 	if (belief == WAITS)
 		events_claim(&events, &e, r->addressee);
 	else

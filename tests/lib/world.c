@@ -40,7 +40,7 @@ static size_t index_of(const struct world *w, uint16_t number)
 	for (size_t i = 0; i < w->n; i++)
 		if (w->number[i] == number)
 			return i;
-	return WORLD_SITES;
+	return WORLD_NODES;
 }
 
 /* ---- events on their way ------------------------------------------------------------------------------------------- */
@@ -88,9 +88,22 @@ static bool linked(const struct world *w, size_t a, size_t b)
 	return w->node[a].up && w->node[b].up && !w->node[a].cut[b];
 }
 
+/* Which copy of a site gets a frame: who dialled, or the first that can be dialled. */
+static size_t receiver(const struct world *w, size_t from, const struct effect *f)
+{
+	size_t to = index_of(w, f->peer), asked = to < w->n ? w->node[from].speaks[to] : to;
+
+	if (f->side == SIDE_ACCEPTED && asked < w->n && linked(w, from, asked))
+		return asked;
+	for (size_t i = to; i < w->n; i++)
+		if (w->number[i] == f->peer && linked(w, from, i))
+			return i;
+	return to;
+}
+
 static void send_frame(struct world *w, size_t from, const struct effect *f, struct view bytes)
 {
-	size_t to = index_of(w, f->peer);
+	size_t to = receiver(w, from, f);
 
 	w->frames++;
 	w->frame_bytes += bytes.len;
@@ -104,6 +117,8 @@ static void send_frame(struct world *w, size_t from, const struct effect *f, str
 	if (mono_before(at, *last))
 		at = *last; /* a connection keeps its order */
 	*last = at;
+	if (f->side == SIDE_DIALLED)
+		w->node[to].speaks[index_of(w, w->number[from])] = from;
 	struct world_msg *m = post(w, to, at.us - w->now.us, bytes);
 
 	m->ev.type = EVENT_FRAME;
@@ -123,6 +138,7 @@ static void perform(struct world *w, size_t i, struct effects *out)
 		case EFFECT_FRAME: send_frame(w, i, f, bytes); break;
 		case EFFECT_REPLY: buf_add(&w->node[i].replies, bytes); break;
 		case EFFECT_LINK_RESET:
+			w->resets++;
 			if (index_of(w, f->peer) < w->n && linked(w, i, index_of(w, f->peer))) {
 				post_link(w, i, index_of(w, f->peer), false);
 				post_link(w, i, index_of(w, f->peer), true);
@@ -254,7 +270,7 @@ static struct roster *open_roster(struct world *w)
 	return r;
 }
 
-static void open_store(struct world *w, size_t i, enum store_birth_how how)
+void world_open_store(struct world *w, size_t i, enum store_birth_how how)
 {
 	struct store_birth b = {.site = w->number[i], .how = how, .born = {EPOCH_US}};
 	struct store_options o = {0};
@@ -270,8 +286,10 @@ void world_start(struct world *w, size_t i)
 	struct event ev[2] = {{.type = EVENT_START}, {.type = EVENT_CLIENT_OPEN}};
 	struct errmsg m;
 
-	for (size_t b = 0; b < sizeof k.seed; b++)
-		k.seed[b] = (uint8_t)world_random(w, 256);
+	for (size_t b = 0; b < sizeof k.seed && !w->node[i].fixed_seed; b++)
+		w->node[i].seed[b] = (uint8_t)world_random(w, 256);
+	static_assert(sizeof k.seed == sizeof w->node[i].seed, "seeds are alike");
+	memcpy(k.seed, w->node[i].seed, sizeof k.seed);
 	enum err e = core_new(&k, open_roster(w), w->node[i].store, &w->node[i].core, &m);
 
 	if (e)
@@ -281,7 +299,7 @@ void world_start(struct world *w, size_t i)
 	ev[1].u.client.rights = (struct client_rights){.name = "desk", .may_send = true, .may_take = true, .may_operate = true, .precedence = PREC_FLASH};
 	apply(w, i, ev, 2);
 	for (size_t k2 = 0; k2 < w->n; k2++)
-		if (k2 != i && linked(w, i, k2)) {
+		if (k2 != i && w->number[k2] != w->number[i] && linked(w, i, k2)) {
 			post_link(w, i, k2, true);
 			post_link(w, k2, i, true);
 		}
@@ -295,7 +313,7 @@ void world_crash(struct world *w, size_t i)
 	store_restart_memory(w->node[i].store);
 	drop_queue(w, i);
 	for (size_t k = 0; k < w->n; k++)
-		if (k != i && w->node[k].up && !w->node[k].cut[i])
+		if (k != i && w->number[k] != w->number[i] && w->node[k].up && !w->node[k].cut[i])
 			post_link(w, k, i, false);
 	buf_clear(&w->node[i].replies);
 	w->node[i].read = 0;
@@ -305,7 +323,7 @@ void world_lose_journal(struct world *w, size_t i)
 {
 	assert_false(w->node[i].up);
 	store_close(w->node[i].store);
-	open_store(w, i, BIRTH_LOST);
+	world_open_store(w, i, BIRTH_LOST);
 }
 
 void world_link(struct world *w, size_t a, size_t b, bool up)
@@ -364,11 +382,11 @@ void world_init(struct world *w, const char *const *sites, size_t n, uint64_t se
 {
 	assert_true(n <= WORLD_SITES);
 	assert_int_equal(crypt_start(), ERR_OK);
-	*w = (struct world){.n = n, .prng = seed, .delay_us = 5000, .suite = &crypt_suite_fast};
+	*w = (struct world){.n = n, .n_sites = n, .prng = seed, .delay_us = 5000, .suite = &crypt_suite_fast};
 	make_roster(w, sites, n);
 	/* The fast suite signs otherwise; the roster's own signatures are real ones. */
 	for (size_t i = 0; i < n; i++)
-		open_store(w, i, BIRTH_FRESH);
+		world_open_store(w, i, BIRTH_FRESH);
 	for (size_t i = 0; i < n; i++)
 		world_start(w, i);
 	world_run(w, US_PER_S);

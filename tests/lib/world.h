@@ -9,6 +9,7 @@
 #include "proto/request.h"
 
 #define WORLD_SITES 6
+#define WORLD_NODES (WORLD_SITES + 2) /* with second copies of sites */
 #define WORLD_CLIENT 1
 
 struct world_msg {
@@ -27,18 +28,22 @@ struct world_node {
 	uint64_t fail_at;         /* the commit that fails, 0 for none */
 	uint64_t commits;
 	enum err fail_with;
-	bool cut[WORLD_SITES];    /* links cut to that site */
+	bool cut[WORLD_NODES];    /* links cut to that node */
+	size_t speaks[WORLD_SITES]; /* of several copies of a site the one that spoke here last */
+	uint8_t seed[32];         /* of its present run; with fixed_seed it is given */
+	bool fixed_seed;
 	struct buf replies;       /* replies to the client, whole messages one after another */
 	size_t read;              /* how far a test has looked at them */
 	int64_t clock_offset_us;
-	struct mono last_at[WORLD_SITES][LANE_COUNT][SIDE_COUNT]; /* of the latest frame on its way there */
+	struct mono last_at[WORLD_NODES][LANE_COUNT][SIDE_COUNT]; /* of the latest frame on its way there */
 };
 
 struct world {
-	size_t n;
-	struct world_node node[WORLD_SITES];
-	struct site_keys keys[WORLD_SITES];
-	uint16_t number[WORLD_SITES];
+	size_t n;                 /* nodes; those from n_sites on are second copies of sites */
+	size_t n_sites;
+	struct world_node node[WORLD_NODES];
+	struct site_keys keys[WORLD_NODES];
+	uint16_t number[WORLD_NODES];
 	struct minisign_secret authority;
 	struct minisign_public authority_public;
 	struct buf roster_text;
@@ -48,7 +53,7 @@ struct world {
 	size_t n_queue, cap_queue;
 	unsigned loss_percent;    /* of frames, each on its own */
 	int64_t delay_us, jitter_us;
-	uint64_t frames, lost, frame_bytes;
+	uint64_t frames, lost, frame_bytes, resets;
 	const struct crypt_suite *suite;
 	uint32_t tag;
 };
@@ -65,6 +70,19 @@ void world_crash(struct world *w, size_t i);
 void world_start(struct world *w, size_t i);
 void world_lose_journal(struct world *w, size_t i); /* while it is down */
 void world_link(struct world *w, size_t a, size_t b, bool up);
+/* ---- journals copied, and second copies of a site ---- */
+
+void world_open_store(struct world *w, size_t i, enum store_birth_how how);
+struct world_image;
+struct world_image *world_copy(struct world *w, size_t i);                     /* what site i has committed */
+void world_put_back(struct world *w, size_t i, const struct world_image *im);  /* while it is down */
+void world_image_free(struct world_image *im);
+/* One more node with the keys of site i, down, its journal what the image holds (NULL: an empty one). Its links are those of
+ * site i. Frames that others send to the site on what they dialled go to the first copy that is linked, answers to who asked. */
+size_t world_twin(struct world *w, size_t i, const struct world_image *im);
+/* Nothing is wrong in that journal, else the test fails. */
+void world_verify(struct world *w, size_t i);
+
 uint64_t world_random(struct world *w, uint64_t below);
 size_t world_index(const struct world *w, const char *site);
 struct wall world_wall(const struct world *w, size_t i);
