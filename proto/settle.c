@@ -249,6 +249,8 @@ static bool refused(const struct settling *s, struct order_case *c)
 		say(c, ORDER_REFUSED, "it cannot be obeyed under roster %u: %s", s->r->serial, err_text(c->check));
 	else if (before && before->state == ORDER_REFUSED)
 		say(c, ORDER_REFUSED, "its predecessor %s is refused", id_text(&before->id).hex);
+	else if (before && before->order->n_assign && strcmp(before->order->exercise, c->order->exercise) != 0)
+		say(c, ORDER_REFUSED, "its site is still moved in the exercise \"%s\" by %s", before->order->exercise, id_text(&before->id).hex);
 	else if (before && before->revoked && c->order->kind == ORDER_RELOCATE && order_leaves_home(c->order))
 		say(c, ORDER_REFUSED, "its site is revoked and serves nothing before a handback");
 	else

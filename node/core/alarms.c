@@ -31,6 +31,22 @@ static enum err load_one(void *arg, const struct alarm_row *a)
 	return ERR_OK;
 }
 
+#define EXERCISE_PREFIX "exercise-"
+
+const char *alarm_kind(bool exercise, const char *kind)
+{
+	static const char *const kinds[] = {EXERCISE_PREFIX "conflict", EXERCISE_PREFIX "dead-letter", EXERCISE_PREFIX "order",
+					    EXERCISE_PREFIX "sealed", EXERCISE_PREFIX "takeover"};
+	size_t n = sizeof kinds / sizeof *kinds, i = 0;
+
+	if (!exercise)
+		return kind;
+	while (i < n && strcmp(kinds[i] + strlen(EXERCISE_PREFIX), kind) != 0)
+		i++;
+	assert(i < n);
+	return kinds[i];
+}
+
 void alarms_load(struct core *c)
 {
 	memset(c->alarms, 0, sizeof c->alarms);
@@ -99,21 +115,24 @@ enum err alarm_acknowledge(struct core *c, const char *id, const char *by)
 	return ERR_OK;
 }
 
+struct active { bool exercise; unsigned n; };
+
 static enum err count_active(void *arg, const struct alarm_row *a)
 {
-	unsigned *n = arg;
+	struct active *x = arg;
+	bool exercise = strncmp(a->kind, EXERCISE_PREFIX, strlen(EXERCISE_PREFIX)) == 0;
 
-	*n += a->active && !a->acknowledged[0];
+	x->n += a->active && !a->acknowledged[0] && exercise == x->exercise;
 	return ERR_OK;
 }
 
-unsigned alarms_active(struct core *c)
+unsigned alarms_active(struct core *c, bool exercise)
 {
-	unsigned n = 0;
-	enum err e = store_alarm_each(c->t, count_active, &n);
+	struct active x = {.exercise = exercise};
+	enum err e = store_alarm_each(c->t, count_active, &x);
 
 	(void)e; /* a damaged alarm row does not hide the others */
-	return n;
+	return x.n;
 }
 
 /* ---- handling deadlines -------------------------------------------------------------------------------------------- */
@@ -210,13 +229,13 @@ static struct mono deadlines_look(struct core *c)
 	if (!due)
 		return next;
 	for (size_t i = 0; i < c->n_queues; i++)
-		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served; p++)
+		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served[0]; p++)
 			due_waiting(c, &c->queues[i], p, &due[i][p]);
 	enum err e = store_lease_each(c->t, due_lease, &leases);
 
 	(void)e; /* more leases than are looked at: the first ones are the oldest */
 	for (size_t i = 0; i < c->n_queues; i++)
-		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served; p++)
+		for (uint8_t p = 0; p < PREC_COUNT && c->queues[i].served[0]; p++)
 			next = mono_min(next, deadline_alarm(c, &c->queues[i], p, &due[i][p]));
 	free(due);
 	return next;
@@ -240,8 +259,8 @@ static struct mono unattended_look(struct core *c)
 		char label[LIMIT_ADDRESS_BYTES + 1];
 		uint64_t n = q->row.waiting[0][PREC_FLASH];
 
-		if (!q->served || !n || queue_attended(c, q)) {
-			if (q->served && q->unattended_since.us != MONO_NEVER.us)
+		if (!q->served[0] || !n || queue_attended(c, q)) {
+			if (q->served[0] && q->unattended_since.us != MONO_NEVER.us)
 				alarm_clear(c, "unattended", queue_label(c, q, label));
 			q->unattended_since = MONO_NEVER;
 			continue;

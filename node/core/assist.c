@@ -220,7 +220,7 @@ struct mono assist_look(struct core *c)
 		struct queue *q = &c->queues[i];
 		uint64_t n = waiting(q);
 
-		if (q->row.site != c->self || !q->served || !n || n <= (uint64_t)k->assist_stop)
+		if (q->row.site != c->self || !q->served[0] || !n || n <= (uint64_t)k->assist_stop)
 			continue;
 		if (!(k->assist_waiting && n > (uint64_t)k->assist_waiting) && !(k->assist_oldest_us && oldest(c, q) > k->assist_oldest_us))
 			continue;

@@ -137,7 +137,7 @@ static void tell(struct core *c, const struct conflict_row *row)
 		wall_format(row->handler[i].when, 0, when);
 		at += (size_t)snprintf(list + at, sizeof list - at, "%sby %s (%s, %s)", i ? " and " : "", site_name(c, row->handler[i].site, site), how, when);
 	}
-	alarm_raise(c, KIND_OF_ALARM, id, "find out with both sites what each did, then sign it off with `estafette ack ID`",
+	alarm_raise(c, alarm_kind(row->exercise, KIND_OF_ALARM), id, "find out with both sites what each did, then sign it off with `estafette ack ID`",
 		    "%smessage %s for %s was handled %s", row->exercise ? "exercise " : "", id, to, list);
 }
 
@@ -206,12 +206,13 @@ enum err conflict_sign_off(struct core *c, const struct msgid *id, const char *b
 {
 	struct conflict_row row = {.id = *id};
 	char text[MSGID_TEXT_BYTES];
-	bool found = false;
+	bool found = false, exercise = false;
 	enum err e;
 
 	while (((e = conflict_from(c, &row)) == ERR_OK || e == ERR_DAMAGED) && msgid_equal(&row.id, id)) {
 		if (!e) {
 			found = true;
+			exercise = row.exercise;
 			if (!row.signed_off[0]) {
 				view_to_str(view_str(by[0] ? by : "unknown"), row.signed_off, sizeof row.signed_off);
 				row.signed_at = c->wall;
@@ -224,8 +225,21 @@ enum err conflict_sign_off(struct core *c, const struct msgid *id, const char *b
 	if (!found)
 		return ERR_NOT_FOUND;
 	msgid_format(id, text);
-	alarm_clear(c, KIND_OF_ALARM, text);
+	alarm_clear(c, alarm_kind(exercise, KIND_OF_ALARM), text);
 	return ERR_OK;
+}
+
+void conflicts_open(struct core *c, uint64_t open[2])
+{
+	struct conflict_row row = {.addressee = 0};
+	enum err e;
+
+	open[0] = open[1] = 0;
+	while ((e = conflict_from(c, &row)) == ERR_OK || e == ERR_DAMAGED) {
+		open[row.exercise] += !e && !row.signed_off[0];
+		if (!step(&row))
+			break;
+	}
 }
 
 static void line_add(struct buf *list, const char *text)

@@ -133,7 +133,7 @@ struct queue {
 	struct queue_row row, committed; /* committed.local is 0 until it is */
 	bool dirty, touched, changed; /* touched: stored in this batch; changed: something may be handed out */
 	uint64_t arrivals;           /* how often something came to wait in it, in this run */
-	bool served;                 /* handed out here, some of it at least */
+	bool served[2];              /* [exercise] handed out here, some of it at least */
 	struct place mine_from[2];   /* [exercise] nothing before it is this site's to hand out, when mine_known */
 	bool mine_known[2];
 	int takers;
@@ -522,10 +522,12 @@ void waits_forget_client(struct core *c, uint64_t client);
 /* ---- alarms.c ------------------------------------------------------------------------------------------------------------------------------ */
 void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...) PRINTF_LIKE(5, 6);
 void alarm_clear(struct core *c, const char *kind, const char *subject);
+/* What is about exercise traffic has alarms of kinds of its own ("exercise-conflict"), which count apart and change no check. */
+const char *alarm_kind(bool exercise, const char *kind);
 void alarms_load(struct core *c);
 bool alarm_known(struct core *c, const char *id);
 MUST_USE enum err alarm_acknowledge(struct core *c, const char *id, const char *by);
-unsigned alarms_active(struct core *c);
+unsigned alarms_active(struct core *c, bool exercise);
 void alarms_unserved(struct core *c, struct queue *q); /* those of a queue that is not handed out here any more */
 struct mono alarms_look(struct core *c); /* deadlines, unattended queues, space, recovery; when to look again */
 /* When the wall clock will show that time, as things stand. */

@@ -139,8 +139,10 @@ static void dead_letter(struct core *c, struct msg_row *row, struct buf *events,
 		return;
 	}
 	tally_of(c, h->flags)->dead++;
-	alarm_raise(c, "dead-letter", id, "look at it with `estafette trace ID`, tell its sender, or correct the roster",
-		    "message %s from %s: %s", id, site_name(c, h->originator, from), why);
+	bool exercise = (h->flags & HEADER_EXERCISE) != 0;
+
+	alarm_raise(c, alarm_kind(exercise, "dead-letter"), id, "look at it with `estafette trace ID`, tell its sender, or correct the roster",
+		    "%smessage %s from %s: %s", exercise ? "exercise " : "", id, site_name(c, h->originator, from), why);
 	report_here(c, row, events, EVENT_DEAD, "", why);
 }
 
@@ -181,6 +183,10 @@ static void message_open(struct core *c, struct stream *s, const struct entry_ro
 	if (e) {
 		snprintf(why, sizeof why, "its envelope cannot be opened (%s)", err_text(e));
 		dead_letter(c, row, events, h, why);
+		return;
+	}
+	if ((env.exercise.len > 0) != ((h->flags & HEADER_EXERCISE) != 0)) {
+		dead_letter(c, row, events, h, env.exercise.len ? "its envelope names an exercise, its header does not" : "it is marked as an exercise and names none");
 		return;
 	}
 	if (!queue_known(c, row->addressee, env.queue)) {
@@ -250,6 +256,9 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 		second_entry(c, h, &row);
 		goto out;
 	}
+	/* What was reported of it as of another kind was not about it. */
+	if (!row.arrival && ((row.flags ^ h->flags) & HEADER_EXERCISE))
+		buf_clear(&events);
 	bool again = row.arrival == arrival && row.state != LOC_NONE;
 
 	row.arrival = arrival;

@@ -523,6 +523,13 @@ static enum err take_fields(struct core *c, const struct request *rq, struct tak
 	}
 	if (e != ERR_NOT_FOUND || !q)
 		return err_set(m, ERR_FORMAT, "take: a queue is needed");
+	const struct queue *of = queue_by_local(c, q->row.local);
+	char at[LIMIT_NAME_BYTES + 1];
+
+	/* A successor in an exercise has nothing to do with what else stands in that queue, and the other way round. */
+	if (!is_custodian(c, c->self, of->row.site, t->exercise))
+		return err_set(m, ERR_REFUSED, "queue %s/%s: %s is not served here (take it there)", site_name(c, of->row.site, at), of->row.name,
+			       t->exercise ? "its exercise traffic" : "what is no exercise");
 	if (t->lease_us <= 0 || t->lease_us > LIMIT_LEASE_US)
 		return err_set(m, ERR_RANGE, "lease: up to a day");
 	t->queue = q->row.local;
@@ -588,7 +595,7 @@ static int here(struct core *c, const struct msg_row *row)
 		return row->addressee == c->self ? 5 : 4;
 	if (row->addressee == c->self)
 		return 3;
-	if (q && q->served)
+	if (q && q->served[(row->flags & HEADER_EXERCISE) != 0])
 		return 2;
 	while (events_next(&events, &e))
 		if (e.source == c->self && e.event == EVENT_HANDED_OUT)

@@ -194,6 +194,9 @@ static enum err check_change(const struct core *c, const struct order *o, struct
 
 	if (now)
 		hex_format(ch->now->id.b, SHORT_DIGITS / 2, id);
+	if (now && order_moves(now) && strcmp(now->exercise, o->exercise) != 0)
+		return err_set(m, ERR_REFUSED, "%s: it is relocated in the exercise \"%s\" (order %s), and a site moves in one exercise at a time: that of \"%s\" can only follow (estafette handback %s --exercise %s first)",
+			       site_name(c, o->site, name), now->exercise, id, o->exercise, name, now->exercise);
 	if (o->kind == ORDER_HANDBACK && (!now || !order_moves(now)))
 		return err_set(m, ERR_REFUSED, "%s: it serves its own queues, there is nothing to hand back (estafette orders shows what is in force)", site_name(c, o->site, name));
 	if (o->kind == ORDER_HANDBACK && o->site == o->issuer && site_revoked(c, o->site))

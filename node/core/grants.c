@@ -148,8 +148,8 @@ static void sealed_alarm(struct core *c, const struct stream *s)
 	char from[LIMIT_NAME_BYTES + 1], whom[160];
 
 	sites_text(c, sites, n, whom, sizeof whom);
-	alarm_raise(c, "sealed", site_name(c, s->row.name.originator, from), "reach one of these sites; messages that are sealed are held, and open by themselves when the key comes",
-		    "entries from %s are held and cannot be opened here: the key must come from %s%s", from, n ? whom : "nobody that the roster names",
+	alarm_raise(c, alarm_kind(s->row.name.exercise, "sealed"), site_name(c, s->row.name.originator, from), "reach one of these sites; messages that are sealed are held, and open by themselves when the key comes",
+		    "%sentries from %s are held and cannot be opened here: the key must come from %s%s", s->row.name.exercise ? "exercise " : "", from, n ? whom : "nobody that the roster names",
 		    any_reached(c, sites, n) || !n ? "" : "; none of them is reached");
 }
 
@@ -197,12 +197,12 @@ static bool still_wanted(struct core *c, const struct stream *s, const struct ke
 	return store_handed_get(c->t, w->stream, w->from, &grant) != ERR_OK && concerns(c, c->self, &s->row.name);
 }
 
-static bool anything_sealed(struct core *c, uint16_t originator)
+static bool anything_sealed(struct core *c, uint16_t originator, bool exercise)
 {
 	for (size_t i = 0; i < c->exchange.n_wanted; i++) {
 		const struct stream *s = stream_by_local(c, c->exchange.wanted[i].stream);
 
-		if (s && s->row.name.originator == originator)
+		if (s && s->row.name.originator == originator && s->row.name.exercise == exercise)
 			return true;
 	}
 	return false;
@@ -212,16 +212,17 @@ static bool anything_sealed(struct core *c, uint16_t originator)
  * looked at once more. */
 static bool alarms_over(struct core *c)
 {
-	char name[LIMIT_NAME_BYTES + 1], id[LIMIT_NAME_BYTES + 16];
+	char name[LIMIT_NAME_BYTES + 1], id[LIMIT_NAME_BYTES + 32];
 	bool any = false;
 
-	for (size_t i = 0; i < c->roster->n_sites; i++) {
-		uint16_t site = c->roster->sites[i].number;
+	for (size_t i = 0; i < 2 * c->roster->n_sites; i++) {
+		uint16_t site = c->roster->sites[i / 2].number;
+		const char *kind = alarm_kind(i % 2, "sealed");
 
-		snprintf(id, sizeof id, "sealed:%s", site_name(c, site, name));
-		if (!alarm_known(c, id) || anything_sealed(c, site))
+		snprintf(id, sizeof id, "%s:%s", kind, site_name(c, site, name));
+		if (!alarm_known(c, id) || anything_sealed(c, site, i % 2))
 			continue;
-		alarm_clear(c, "sealed", name);
+		alarm_clear(c, kind, name);
 		any = true;
 	}
 	return any;

@@ -330,7 +330,8 @@ struct queue *queue_get(struct core *c, uint16_t site, struct view name)
 		return NULL;
 	q->row.site = site;
 	view_to_str(name, q->row.name, sizeof q->row.name);
-	q->served = site == c->self;
+	q->served[0] = site == c->self || queue_serving(c, q, false);
+	q->served[1] = site == c->self || queue_serving(c, q, true);
 	q->touched = true;
 	q->unattended_since = MONO_NEVER;
 	store_queue_add(c->t, &q->row);
@@ -351,7 +352,7 @@ struct queue *queue_load(struct core *c, const struct queue_row *row)
 	if (!q)
 		return NULL;
 	q->row = q->committed = *row;
-	q->served = row->site == c->self;
+	q->served[0] = q->served[1] = row->site == c->self;
 	q->changed = true;
 	q->unattended_since = MONO_NEVER;
 	return q;

@@ -303,7 +303,8 @@ static void order_told(struct core *c, const struct hash *id)
 	effect_log(c->out, 5, "order %s: %s of %s by %s, epoch %u: %s%s%s", hex, order_kind_name(o->order.kind), site_name(c, o->order.site, site),
 		   site_name(c, o->order.issuer, by), o->order.epoch, order_state_name(o->state), o->why[0] ? ": " : "", o->why);
 	if (o->state == ORDER_REFUSED || (o->state == ORDER_SUPERSEDED && !o->on_chain))
-		alarm_raise(c, "order", hex, "see `estafette orders`; ask who gave it", "the order of %s about %s is not in force: %s", by, site, o->why);
+		alarm_raise(c, alarm_kind(o->order.exercise[0], "order"), hex, "see `estafette orders`; ask who gave it", "the %sorder of %s about %s is not in force: %s",
+			    o->order.exercise[0] ? "exercise " : "", by, site, o->why);
 }
 
 enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uint16_t from, struct hash *id, bool *is_new, struct errmsg *m)

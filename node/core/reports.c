@@ -397,6 +397,29 @@ static enum belief record_belief(const struct core *c, const struct msg_event *e
 	return !o || (o->state == ORDER_PENDING && order_names(&o->order, e->source) && o->order.site == r->addressee) ? WAITS : NOT_ITS;
 }
 
+/* Reports of exercises are about exercises, all others are not. Of a message that is not here yet what was said first decides, but
+ * that an exercise never stands in the way of the rest. */
+static bool kind_fits(struct msg_row *row, struct buf *events, bool exercise)
+{
+	bool was = (row->flags & HEADER_EXERCISE) != 0;
+
+	if (was == exercise)
+		return true;
+	if (row->arrival || (events->len && exercise))
+		return false;
+	buf_clear(events);
+	row->flags = exercise ? HEADER_EXERCISE : 0;
+	return true;
+}
+
+static void kind_refused(struct core *c, bool exercise, uint16_t source)
+{
+	char a[LIMIT_NAME_BYTES + 1];
+
+	alarm_raise(c, "report", site_name(c, source, a), "ask that site what its node runs; its report was not believed",
+		    exercise ? "%s reported on a message as of an exercise, which it is not" : "%s reported on an exercise message as if it were none", a);
+}
+
 static void report_refused(struct core *c, const struct report_record *r, uint16_t source)
 {
 	char a[LIMIT_NAME_BYTES + 1], b[LIMIT_NAME_BYTES + 1];
@@ -446,6 +469,10 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 
 	if (msg_load(c, id, r->addressee, &row, &events))
 		goto out;
+	if (!kind_fits(&row, &events, exercise)) {
+		kind_refused(c, exercise, e.source);
+		goto out;
+	}
 	enum belief belief = record_belief(c, &e, r, &row, exercise, buf_view(&events));
 
 	if (belief == NOT_ITS) {

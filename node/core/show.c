@@ -55,7 +55,85 @@ static void incarnation_text(const struct incarnation *i, char out[64])
 	snprintf(out + 8, 64 - 8, "@%s", time);
 }
 
+static const char DEAD_LETTERS[] = "dead-letters";
+
+/* What is served here is shown, full or empty. */
+static void queues_make(struct core *c)
+{
+	for (size_t i = 0; i < c->me->n_queues; i++)
+		queue_get(c, c->self, view_str(c->me->queues[i].name));
+	for (size_t i = 0; i < c->takeover.n_chains; i++) {
+		const struct chain *ch = &c->takeover.chains[i];
+		const struct site *s = roster_site(c->roster, ch->site);
+
+		for (size_t k = 0; s && ch->now && k < s->n_queues; k++)
+			if (order_may_own(&ch->now->order, ch->site, view_str(s->queues[k].name), c->self))
+				queue_get(c, ch->site, view_str(s->queues[k].name));
+	}
+}
+
 /* ---- status, queues ------------------------------------------------------------------------------------------------------ */
+
+/* One queue under one order: to whom it went, or from whom it came, and for which exercise. */
+static void moved_line(struct core *c, struct buf *list, const struct queue *q, const struct order *o)
+{
+	bool exercise = o->exercise[0] != '\0';
+	char site[LIMIT_NAME_BYTES + 1], owners[LIMIT_SUCCESSORS * (LIMIT_NAME_BYTES + 2)];
+
+	owners_text(c, q, exercise, owners, sizeof owners);
+	buf_add(list, view_str(list->len ? "\n" : ""));
+	buf_add(list, view_str(site_name(c, q->row.site, site)));
+	buf_add(list, view_str("/"));
+	buf_add(list, view_str(q->row.name));
+	buf_add(list, view_str(" by "));
+	buf_add(list, view_str(owners));
+	buf_add(list, view_str(exercise ? ", exercise " : ""));
+	buf_add(list, view_str(o->exercise));
+}
+
+/* This site's queues that others serve, all or in part, and others' that are served here: a line each. */
+static void moved_lists(struct core *c, struct buf *away, struct buf *here)
+{
+	for (size_t i = 0; i < c->takeover.n_chains; i++) {
+		const struct chain *ch = &c->takeover.chains[i];
+		const struct site *s = roster_site(c->roster, ch->site);
+		bool own = ch->site == c->self;
+
+		for (size_t k = 0; s && ch->now && k < s->n_queues; k++) {
+			struct queue q = {.row.site = ch->site};
+
+			memcpy(q.row.name, s->queues[k].name, sizeof q.row.name);
+			if (queue_serving(c, &q, ch->exercise) != (own ? SERVES_ALL : SERVES_NONE))
+				moved_line(c, own ? away : here, &q, &ch->now->order);
+		}
+	}
+}
+
+static void status_moved(struct rows *r)
+{
+	struct core *c = r->c;
+	struct buf away = BUF_EMPTY, here = BUF_EMPTY;
+	uint64_t open[2];
+
+	conflicts_open(c, open);
+	moved_lists(c, &away, &here);
+	row_list(r, "relocated", &away);
+	row_list(r, "serves", &here);
+	row_number(r, "conflicts", (int64_t)open[0]);
+	row_number(r, "exercise_conflicts", (int64_t)open[1]);
+	buf_release(&away);
+	buf_release(&here);
+}
+
+static uint64_t queued(const struct core *c, bool exercise)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < c->n_queues; i++)
+		for (unsigned p = 0; p < PREC_COUNT && c->queues[i].served[exercise]; p++)
+			n += c->queues[i].row.waiting[exercise][p] + c->queues[i].row.leased[exercise][p];
+	return n;
+}
 
 static void show_status(struct rows *r)
 {
@@ -63,12 +141,7 @@ static void show_status(struct rows *r)
 	const struct tally *t = &c->counters.of[0], *x = &c->counters.of[1];
 	struct store_space space;
 	char text[64];
-	uint64_t queued = 0;
 	unsigned up = 0, links = 0;
-
-	for (size_t i = 0; i < c->n_queues; i++)
-		for (unsigned p = 0; p < PREC_COUNT && c->queues[i].served; p++)
-			queued += c->queues[i].row.waiting[0][p] + c->queues[i].row.leased[0][p];
 	for (size_t i = 0; i < c->n_peers; i++) {
 		links += !c->peers[i]->gone;
 		up += peer_up(c, c->peers[i]);
@@ -84,10 +157,10 @@ static void show_status(struct rows *r)
 	row_number(r, "read", (int64_t)t->read);
 	row_number(r, "refused", (int64_t)t->refused);
 	row_number(r, "expired", (int64_t)t->expired);
-	row_number(r, "queued", (int64_t)queued);
+	row_number(r, "queued", (int64_t)queued(c, false));
 	row_number(r, "links_up", up);
 	row_number(r, "links", links);
-	row_number(r, "alarms", alarms_active(c));
+	row_number(r, "alarms", alarms_active(c, false));
 	row_number(r, "dead_letters", (int64_t)t->dead);
 	row_number(r, "receipts_read", (int64_t)t->receipts_read);
 	row_number(r, "receipts_refused", (int64_t)t->receipts_refused);
@@ -95,9 +168,15 @@ static void show_status(struct rows *r)
 	row_number(r, "exercise_accepted", (int64_t)x->accepted);
 	row_number(r, "exercise_delivered", (int64_t)x->delivered);
 	row_number(r, "exercise_read", (int64_t)x->read);
+	row_number(r, "exercise_refused", (int64_t)x->refused);
+	row_number(r, "exercise_expired", (int64_t)x->expired);
+	row_number(r, "exercise_queued", (int64_t)queued(c, true));
+	row_number(r, "exercise_alarms", alarms_active(c, true));
 	row_number(r, "journal_bytes", space.used_bytes);
 	row_number(r, "journal_quota", space.quota_bytes);
 	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
+	row_number(r, "exercise_handled_elsewhere", (int64_t)c->counters.elsewhere[1]);
+	status_moved(r);
 	row_flag(r, "recovering", c->recovering);
 	row_flag(r, "clock_unsure", c->clock_unsure);
 	row_end(r);
@@ -141,26 +220,41 @@ static void queue_line(struct rows *r, const struct queue *q, uint8_t exercise, 
 	row_end(r);
 }
 
-/* This site's queues, full or empty; of the sites it stands by for, those that hold something. */
+enum shown { SHOW_OWN, SHOW_SERVED, SHOW_HELD };
+
+/* Among whose rows a queue's operational or exercise rows stand. */
+static enum shown shown_as(const struct core *c, const struct queue *q, uint8_t exercise)
+{
+	if (q->row.site == c->self)
+		return SHOW_OWN;
+	return queue_serving(c, q, exercise) == SERVES_NONE ? SHOW_HELD : SHOW_SERVED;
+}
+
+static bool shown_when_empty(enum shown as, uint8_t exercise)
+{
+	return as == SHOW_SERVED || (as == SHOW_OWN && !exercise);
+}
+
+/* This site's queues, full or empty; those served here for other sites, the same; of the sites it stands by for, those that hold something. */
 static void show_queues(struct rows *r, struct view only)
 {
 	struct core *c = r->c;
 
-	for (size_t i = 0; i < c->me->n_queues; i++)
-		queue_get(c, c->self, view_str(c->me->queues[i].name));
-	for (int own = 1; own >= 0; own--)
+	queues_make(c);
+	for (enum shown as = SHOW_OWN; as <= SHOW_HELD; as++)
 		for (size_t i = 0; i < c->n_queues; i++) {
 			const struct queue *q = &c->queues[i];
+			bool own = q->row.site == c->self;
 			char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
 
 			snprintf(text, sizeof text, "%s/%s", site_name(c, q->row.site, site), q->row.name);
 			if (!own && !is_custodian(c, c->self, q->row.site, false) && !is_custodian(c, c->self, q->row.site, true))
 				continue; /* held once, by an order that is over */
-			if ((q->row.site == c->self) != own || (only.len && !view_equal(only, view_str(text)) && !(own && view_equal(only, view_str(q->row.name)))))
+			if (only.len && !view_equal(only, view_str(text)) && !(own && view_equal(only, view_str(q->row.name))))
 				continue;
 			for (uint8_t x = 0; x < 2; x++)
-				for (uint8_t p = 0; p < PREC_COUNT; p++)
-					if (q->row.waiting[x][p] || q->row.leased[x][p] || (own && !x && strcmp(q->row.name, "dead-letters") != 0))
+				for (uint8_t p = 0; p < PREC_COUNT && shown_as(c, q, x) == as; p++)
+					if (q->row.waiting[x][p] || q->row.leased[x][p] || (shown_when_empty(as, x) && strcmp(q->row.name, DEAD_LETTERS) != 0))
 						queue_line(r, q, x, p);
 		}
 }
@@ -345,6 +439,7 @@ static void trace_line(struct rows *r, const struct msgid *id, uint16_t site, co
 	else
 		row_null(r, "bearer");
 	row_text(r, "note", note);
+	row_flag(r, "exercise", r->exercise);
 	row_end(r);
 }
 
@@ -384,6 +479,7 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 	char note[LIMIT_USER_BYTES + LIMIT_REASON_BYTES + 16], name[LIMIT_NAME_BYTES + 1];
 	struct stream *s = NULL;
 
+	r->exercise = (row->flags & HEADER_EXERCISE) != 0;
 	if (row->arrival && store_entry_get(c->t, row->arrival, &entry) == ERR_OK && header_decode(entry.e.header, &h) == ERR_OK)
 		s = stream_by_local(c, entry.stream);
 	if (s) {

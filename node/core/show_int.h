@@ -7,7 +7,7 @@
 
 #include "node/core/core_int.h"
 
-struct rows { struct core *c; uint64_t client; uint32_t tag; uint32_t n; struct request_writer w; };
+struct rows { struct core *c; uint64_t client; uint32_t tag; uint32_t n; struct request_writer w; bool exercise; /* of a trace */ };
 
 void row_begin(struct rows *r);
 void row_end(struct rows *r);

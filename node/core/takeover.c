@@ -307,10 +307,10 @@ static void gate_alarm(struct core *c, const struct chain *ch, bool still)
 
 	site_name(c, ch->site, site);
 	if (still && takeover_waits(c, ch, what, sizeof what))
-		alarm_raise(c, "takeover", site, "wait until it is reached, or waive one that is gone with `estafette release SITE`",
-			    "the queues of %s are not all handed out here yet: %s", site, what);
+		alarm_raise(c, alarm_kind(ch->exercise, "takeover"), site, "wait until it is reached, or waive one that is gone with `estafette release SITE`",
+			    "%sthe queues of %s are not all handed out here yet: %s", ch->exercise ? "exercise: " : "", site, what);
 	else
-		alarm_clear(c, "takeover", site);
+		alarm_clear(c, alarm_kind(ch->exercise, "takeover"), site);
 }
 
 bool takeover_grace(struct core *c, uint16_t site, bool exercise)
@@ -349,7 +349,8 @@ static void gate_look(struct core *c, struct chain *ch)
 		ch->open = ch->ready = c->takeover.touched = true;
 		queues_of(c, ch->site);
 		gate_alarm(c, ch, false);
-		effect_log(c->out, 5, "%s: what %s here is handed out", site_name(c, ch->site, name), home ? "is served" : "was given to this site");
+		effect_log(c->out, 5, "%s: what %s here %sis handed out", site_name(c, ch->site, name), home ? "is served" : "was given to this site",
+			   ch->exercise ? "in an exercise " : "");
 		return;
 	}
 	if (!mono_before(c->now, tell))
@@ -450,12 +451,13 @@ static void served_look(struct core *c)
 {
 	for (size_t i = 0; i < c->n_queues; i++) {
 		struct queue *q = &c->queues[i];
-		bool served = q->row.site == c->self || queue_serving(c, q, false) || queue_serving(c, q, true);
+		bool home = q->row.site == c->self, served = home || queue_serving(c, q, false);
 
-		q->changed = q->changed || served;
-		if (q->served && !served)
+		if (q->served[0] && !served)
 			alarms_unserved(c, q);
-		q->served = served;
+		q->served[0] = served;
+		q->served[1] = home || queue_serving(c, q, true);
+		q->changed = q->changed || q->served[0] || q->served[1];
 		q->mine_known[0] = q->mine_known[1] = false;
 	}
 	for (size_t i = 0; i < c->takeover.n_chains; i++)

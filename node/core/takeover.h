@@ -178,6 +178,7 @@ MUST_USE enum err grants_key(struct core *c, struct stream *s, uint64_t from, st
 
 /* Looks at a message's events after a read or refusal came: two sites that handled it are a conflict, recorded and alarmed. */
 void conflict_look(struct core *c, const struct msgid *id, uint16_t addressee, bool exercise, struct view events);
+void conflicts_open(struct core *c, uint64_t open[2]); /* [exercise] those that nobody signed off yet */
 bool conflict_known(struct core *c, const struct msgid *id); /* one that nobody signed off yet */
 /* A person signs it off. ERR_NOT_FOUND. */
 MUST_USE enum err conflict_sign_off(struct core *c, const struct msgid *id, const char *by);

@@ -449,6 +449,25 @@ static unsigned pick(struct rng *r, unsigned n)
 	return (unsigned)(rng_u64(r) % n);
 }
 
+/* A site moves in one exercise at a time: an order of another one behind it is refused, until it was handed back. */
+static void one_exercise_at_a_time(void **state)
+{
+	(void)state;
+	struct known k = {0};
+	struct order *back;
+
+	strcpy(add(&k, 1, BRUSSEL, 0, 1)->exercise, "alpha");
+	strcpy(add(&k, 2, BRUSSEL, 1, 2)->exercise, "beta");
+	assert_int_equal(settle(&k), 1);
+	assert_state(&k, 2, ORDER_REFUSED, "its site is still moved in the exercise \"alpha\" by 01aa0000");
+	back = add(&k, 3, BRUSSEL, 1, 2);
+	back->kind = ORDER_HANDBACK;
+	back->n_assign = 0;
+	strcpy(back->exercise, "alpha");
+	strcpy(add(&k, 4, BRUSSEL, 3, 3)->exercise, "beta");
+	assert_int_equal(settle(&k), 4);
+}
+
 static void random_order(struct rng *r, struct known *k, unsigned id)
 {
 	static const uint16_t issuers[] = {BRUSSEL, BRUSSEL, LUIK, LUIK, NAMEN, ANTWERPEN};
@@ -572,7 +591,8 @@ int main(void)
 		cmocka_unit_test(who_does_not_count), cmocka_unit_test(the_site_itself_makes_no_quorum),
 		cmocka_unit_test(an_endorsement_has_a_last_day), cmocka_unit_test(a_renewed_endorsement_counts),
 		cmocka_unit_test(the_authority_alone), cmocka_unit_test(a_revoked_relocator), cmocka_unit_test(a_revocation_needs_more_than_one),
-		cmocka_unit_test(a_revoked_site), cmocka_unit_test(a_revoked_site_in_exercises), cmocka_unit_test(whatever_came_first),
+		cmocka_unit_test(a_revoked_site), cmocka_unit_test(a_revoked_site_in_exercises), cmocka_unit_test(one_exercise_at_a_time),
+		cmocka_unit_test(whatever_came_first),
 		cmocka_unit_test(the_longest_chain), cmocka_unit_test(state_names),
 	};
 

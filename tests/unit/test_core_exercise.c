@@ -1,0 +1,562 @@
+/* What an exercise promises: a live drill on the running network changes nothing operational, and nobody takes one for the other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "node/core/core_int.h"
+#include "tests/lib/world.h"
+
+static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-antwerpen", "spoc-brussel"};
+enum { LUIK, NAMEN, LEUVEN, ANTWERPEN, SPOC, N };
+
+#define ALPHA "alpha-2026"
+#define BETA "beta-2026"
+
+/* ---- asking ------------------------------------------------------------------------------------------------------- */
+
+static enum err answered(struct world *w, size_t i, char *text, size_t size)
+{
+	struct request r;
+
+	text[0] = '\0';
+	for (int tries = 0; tries < 200; tries++) {
+		while (world_reply(w, i, &r)) {
+			if (r.type == REPLY_DONE)
+				return ERR_OK;
+			if (r.type == REPLY_ERROR) {
+				view_to_str(reply_field(&r, F_TEXT), text, size);
+				return ERR_REFUSED;
+			}
+		}
+		world_run(w, 10000);
+	}
+	fail_msg("no answer");
+	return ERR_INTERNAL;
+}
+
+static enum err order(struct world *w, size_t i, const char *what, const char *assign, const char *exercise, char *text, size_t size)
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+
+	request_begin(&rw, &b, REQ_ORDER, ++w->tag);
+	request_str(&rw, F_WHAT, what);
+	request_str(&rw, F_TO, "cic-luik");
+	request_str(&rw, F_ASSIGN, assign);
+	request_str(&rw, F_EXERCISE, exercise);
+	request_str(&rw, F_REASON, "drill");
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+	return answered(w, i, text, size);
+}
+
+static void order_ok(struct world *w, size_t i, const char *what, const char *assign, const char *exercise)
+{
+	char text[512];
+
+	if (order(w, i, what, assign, exercise, text, sizeof text))
+		fail_msg("%s: %s", what, text);
+}
+
+static struct msgid send(struct world *w, size_t from, const char *to, enum precedence p, const char *body, const char *exercise)
+{
+	struct send_options o = {.subject = body, .exercise = exercise};
+	struct msgid id;
+
+	assert_int_equal(world_send(w, from, to, p, view_str(body), &o, &id, NULL), ERR_OK);
+	return id;
+}
+
+/* Takes one message, of an exercise or (NULL) of none: its body, "" when none comes, "refused" when nothing may come. */
+static const char *take(struct world *w, size_t i, const char *queue, const char *exercise, struct msgid *id)
+{
+	static char body[64];
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+	struct request r;
+	uint32_t tag = ++w->tag;
+
+	body[0] = '\0';
+	request_begin(&rw, &b, REQ_TAKE, tag);
+	request_str(&rw, F_QUEUE, queue);
+	request_u32(&rw, F_COUNT, 1);
+	request_str(&rw, F_EXERCISE, exercise);
+	request_end(&rw);
+	world_request(w, i, &b);
+	for (int tries = 0; tries < 200 && !body[0]; tries++) {
+		world_run(w, 10000);
+		while (!body[0] && world_reply(w, i, &r)) {
+			if (r.tag != tag)
+				continue;
+			if (r.type == REPLY_ERROR)
+				snprintf(body, sizeof body, "refused");
+			if (r.type != REPLY_TAKEN)
+				continue;
+			view_to_str(reply_field(&r, F_BODY), body, sizeof body);
+			if (id)
+				memcpy(id->b, reply_field(&r, F_ID).ptr, MSGID_BYTES);
+			assert_true(view_equal(reply_field(&r, F_EXERCISE), view_str(exercise ? exercise : "")));
+		}
+	}
+	buf_clear(&b);
+	request_begin(&rw, &b, REQ_TAKE_STOP, tag);
+	request_end(&rw);
+	world_request(w, i, &b);
+	world_run(w, 10000);
+	buf_release(&b);
+	return body;
+}
+
+/* ---- tables, as lines of text ----------------------------------------------------------------------------------------- */
+
+static void value_text(const struct request_item *f, struct buf *out)
+{
+	char text[32];
+
+	if (f->field == F_NUMBER || f->field == F_TIME)
+		snprintf(text, sizeof text, "%lld", (long long)item_u64(f));
+	else if (f->field == F_FLAG)
+		snprintf(text, sizeof text, "%s", item_u8(f) ? "yes" : "no");
+	else
+		text[0] = '\0';
+	if (text[0])
+		buf_add(out, view_str(text));
+	else
+		buf_add(out, f->value);
+}
+
+static bool wanted(const char *only, struct view name)
+{
+	char padded[80];
+
+	snprintf(padded, sizeof padded, " %.*s ", (int)name.len, (const char *)name.ptr);
+	return !only || strstr(only, padded);
+}
+
+/* A row as " name=value name=value ...", of the members named in only (" a b "), or all. */
+static void row_text_of(struct view rest, const char *only, struct buf *out)
+{
+	struct request_item f;
+	bool take = false;
+
+	while (request_next(&rest, &f) == ERR_OK) {
+		if (f.field != F_NAME) {
+			if (take)
+				value_text(&f, out);
+			take = false;
+			continue;
+		}
+		take = wanted(only, f.value);
+		if (!take)
+			continue;
+		buf_add_u8(out, ' ');
+		buf_add(out, f.value);
+		buf_add_u8(out, '=');
+	}
+}
+
+static bool has(const struct buf *b, const char *text)
+{
+	for (size_t at = 0; at + strlen(text) <= b->len; at++)
+		if (memcmp(b->ptr + at, text, strlen(text)) == 0)
+			return true;
+	return false;
+}
+
+/* The rows of a table at a site, without those that are about exercises unless all. */
+static void table(struct world *w, size_t i, const char *what, const struct msgid *id, const char *only, bool all, struct buf *out)
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY, line = BUF_EMPTY, whole = BUF_EMPTY;
+	struct request r;
+	uint32_t tag = ++w->tag;
+	bool done = false;
+
+	request_begin(&rw, &b, REQ_SHOW, tag);
+	request_str(&rw, F_WHAT, what);
+	if (id)
+		request_id(&rw, id);
+	request_end(&rw);
+	world_request(w, i, &b);
+	while (!done) {
+		world_run(w, 1000);
+		while (!done && world_reply(w, i, &r)) {
+			done = r.tag == tag && r.type == REPLY_DONE;
+			if (r.tag != tag || r.type != REPLY_ROW)
+				continue;
+			buf_clear(&line);
+			buf_clear(&whole);
+			row_text_of(r.fields, NULL, &whole);
+			row_text_of(r.fields, only, &line);
+			if (!all && (has(&whole, " exercise=yes") || has(&whole, " kind=exercise-")))
+				continue;
+			buf_add(out, view_str(what));
+			buf_add(out, buf_view(&line));
+			buf_add_u8(out, '\n');
+		}
+	}
+	buf_release(&b);
+	buf_release(&line);
+	buf_release(&whole);
+}
+
+static bool shows(struct world *w, size_t i, const char *what, const struct msgid *id, const char *text)
+{
+	struct buf b = BUF_EMPTY;
+
+	table(w, i, what, id, NULL, true, &b);
+	bool is = has(&b, text);
+
+	buf_release(&b);
+	return is;
+}
+
+/* Everything operational that a site shows, but for what times and chance make differ. */
+static void operational(struct world *w, struct buf *out)
+{
+	static const char status[] = " site accepted delivered read refused expired queued alarms dead_letters receipts_read receipts_refused "
+				     "receipts_expired handled_elsewhere conflicts recovering clock_unsure ";
+	static const char queues[] = " queue precedence waiting leased held oldest_s next_deadline_s served_by ";
+	static const char streams[] = " originator addressee precedence head floor not_whole ";
+
+	for (size_t i = 0; i < N; i++) {
+		buf_add(out, view_str(SITES[i]));
+		buf_add_u8(out, '\n');
+		table(w, i, "status", NULL, status, false, out);
+		table(w, i, "queues", NULL, queues, false, out);
+		table(w, i, "streams", NULL, streams, false, out);
+		table(w, i, "alarms", NULL, " id kind acknowledged ", false, out);
+		table(w, i, "conflicts", NULL, NULL, false, out);
+		table(w, i, "check", NULL, " check state ", false, out);
+	}
+}
+
+/* ---- nothing operational changes --------------------------------------------------------------------------------------- */
+
+static void run_to(struct world *w, int64_t us)
+{
+	assert_true(w->now.us <= us);
+	world_run(w, us - w->now.us);
+}
+
+/* The same hour at five sites, with or without an exercise in it. */
+static void hour(struct buf *out, bool exercise)
+{
+	struct world w;
+	struct msgid id;
+
+	world_init(&w, SITES, N, 21);
+	assist_policy(w.node[LUIK].core, 3, 0, 0);
+	run_to(&w, 5 * US_PER_S);
+	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "routine", NULL);
+	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_PRIORITY, "read", NULL);
+	run_to(&w, 10 * US_PER_S);
+	if (exercise) {
+		for (int i = 0; i < 6; i++)
+			send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "drill", ALPHA);
+		order_ok(&w, SPOC, "relocate", "cic-antwerpen", ALPHA);
+		run_to(&w, 30 * US_PER_S);
+		assert_string_equal(take(&w, ANTWERPEN, "cic-luik/dispatch", ALPHA, &id), "drill");
+		assert_int_equal(world_handle(&w, ANTWERPEN, REQ_ACK, &id), ERR_OK);
+		assert_string_equal(take(&w, ANTWERPEN, "cic-luik/dispatch", ALPHA, &id), "drill"); /* stays out at a desk */
+	}
+	run_to(&w, 60 * US_PER_S);
+	assert_string_equal(take(&w, LUIK, "dispatch", NULL, &id), "read");
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+	send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "flash", NULL); /* nobody takes it: an alarm, with or without */
+	run_to(&w, 300 * US_PER_S);
+	if (exercise)
+		order_ok(&w, SPOC, "handback", NULL, ALPHA);
+	run_to(&w, 400 * US_PER_S);
+	operational(&w, out);
+	assert_true(world_alarm(&w, LUIK, "unattended"));
+	if (exercise) {
+		assert_int_equal(world_status(&w, ANTWERPEN, "exercise_accepted"), 6);
+		assert_int_equal(world_status(&w, ANTWERPEN, "exercise_read"), 1);
+		assert_int_equal(world_status(&w, LUIK, "exercise_handled_elsewhere"), 1);
+		assert_true(world_status(&w, LUIK, "exercise_queued") >= 4);
+	}
+	world_release(&w);
+}
+
+static void a_drill_changes_nothing_operational(void **state)
+{
+	struct buf with = BUF_EMPTY, without = BUF_EMPTY;
+
+	(void)state;
+	hour(&without, false);
+	hour(&with, true);
+	if (!view_equal(buf_view(&with), buf_view(&without)))
+		fail_msg("without:\n%.*s\nwith:\n%.*s", (int)without.len, (char *)without.ptr, (int)with.len, (char *)with.ptr);
+	buf_release(&with);
+	buf_release(&without);
+}
+
+/* ---- handed only to who asks ---------------------------------------------------------------------------------------------- */
+
+static void two_exercises_and_the_rest_are_three(void **state)
+{
+	struct world w;
+	struct msgid a, b, o, got;
+
+	(void)state;
+	world_init(&w, SITES, N, 22);
+	a = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "a", ALPHA);
+	b = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "b", BETA);
+	o = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "o", NULL);
+	world_run(&w, US_PER_S);
+	assert_string_equal(take(&w, LUIK, "dispatch", "gamma", &got), "");
+	assert_string_equal(take(&w, LUIK, "dispatch", BETA, &got), "b");
+	assert_string_equal(take(&w, LUIK, "dispatch", BETA, &got), "");
+	assert_string_equal(take(&w, LUIK, "dispatch", NULL, &got), "o");
+	assert_string_equal(take(&w, LUIK, "dispatch", NULL, &got), "");
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "a");
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &a), ERR_OK);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &b), ERR_OK);
+	assert_int_equal(world_status(&w, LUIK, "read"), 0);
+	assert_int_equal(world_status(&w, LUIK, "exercise_read"), 2);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &o), ERR_OK);
+	assert_int_equal(world_status(&w, LUIK, "read"), 1);
+	world_run(&w, US_PER_S);
+	assert_int_equal(world_state(&w, ANTWERPEN, &a), STATE_READ);
+	assert_int_equal(world_status(&w, ANTWERPEN, "receipts_read"), 1);
+	world_release(&w);
+}
+
+/* Leuven is a standby and holds everything; Antwerpen is none, and gets what the exercise needs. */
+static void a_successor_serves_the_exercise_only(void **state)
+{
+	struct world w;
+	struct msgid op, got;
+
+	(void)state;
+	world_init(&w, SITES, N, 23);
+	op = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "op", NULL);
+	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA);
+	send(&w, SPOC, "cic-luik/messages", PREC_FLASH, "ex too", ALPHA);
+	world_run(&w, US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant:dispatch", ALPHA);
+	world_run(&w, US_PER_S);
+	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", NULL, &got), "");
+	assert_int_equal(world_handle(&w, LEUVEN, REQ_ACK, &op), ERR_NOT_FOUND);
+	assert_int_equal(world_status(&w, LEUVEN, "queued"), 0);
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "");
+	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "ex");
+	assert_string_equal(take(&w, LUIK, "dispatch", NULL, &got), "op");
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &got), ERR_OK);
+	order_ok(&w, SPOC, "handback", NULL, ALPHA);
+	order_ok(&w, SPOC, "relocate", "cic-antwerpen:messages", ALPHA);
+	world_run(&w, 20 * US_PER_S);
+	assert_string_equal(take(&w, ANTWERPEN, "cic-luik/messages", NULL, &got), "refused");
+	assert_string_equal(take(&w, ANTWERPEN, "cic-luik/messages", ALPHA, &got), "ex too");
+	world_release(&w);
+}
+
+static void an_operational_order_leaves_exercises_alone(void **state)
+{
+	struct world w;
+	struct msgid got;
+
+	(void)state;
+	world_init(&w, SITES, N, 24);
+	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "op", NULL);
+	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA);
+	world_run(&w, US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", NULL);
+	world_run(&w, US_PER_S);
+	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "");
+	assert_string_equal(take(&w, LUIK, "dispatch", NULL, &got), "");
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "ex");
+	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", NULL, &got), "op");
+	world_release(&w);
+}
+
+/* ---- marked everywhere ---------------------------------------------------------------------------------------------------- */
+
+static void exercises_are_marked_in_every_table(void **state)
+{
+	struct world w;
+	struct msgid ex, got;
+
+	(void)state;
+	world_init(&w, SITES, N, 25);
+	ex = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA);
+	world_run(&w, US_PER_S);
+	for (size_t i = 1; i < N; i++)
+		world_link(&w, LUIK, i, false);
+	world_run(&w, 30 * US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", ALPHA);
+	world_run(&w, US_PER_S);
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "ex");
+	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "ex");
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &ex), ERR_OK);
+	assert_int_equal(world_handle(&w, LEUVEN, REQ_ACK, &ex), ERR_OK);
+	for (size_t i = 1; i < N; i++)
+		world_link(&w, LUIK, i, true);
+	world_run(&w, 30 * US_PER_S);
+	assert_true(shows(&w, LUIK, "conflicts", NULL, " exercise=yes"));
+	assert_true(world_alarm(&w, LUIK, "exercise-conflict"));
+	assert_false(world_alarm(&w, LUIK, "conflict"));
+	assert_int_equal(world_status(&w, LUIK, "alarms"), 0);
+	assert_int_equal(world_status(&w, LUIK, "exercise_alarms"), 1);
+	assert_int_equal(world_status(&w, LUIK, "conflicts"), 0);
+	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 1);
+	assert_true(shows(&w, LUIK, "orders", NULL, " exercise=" ALPHA));
+	assert_true(shows(&w, LUIK, "trace", &ex, " exercise=yes"));
+	assert_true(shows(&w, LUIK, "status", NULL, "relocated=cic-luik/dispatch by cic-vlaams-brabant, exercise " ALPHA));
+	assert_true(shows(&w, LEUVEN, "status", NULL, "serves=cic-luik/dispatch by cic-vlaams-brabant, exercise " ALPHA));
+	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "waits", ALPHA);
+	world_run(&w, US_PER_S);
+	assert_true(shows(&w, LUIK, "queues", NULL, " waiting=1 leased=0 held=0 oldest_s=1 next_deadline_s=599 served_by=cic-vlaams-brabant exercise=yes") ||
+		    shows(&w, LUIK, "queues", NULL, " served_by=cic-vlaams-brabant exercise=yes"));
+	assert_true(shows(&w, LUIK, "queues", NULL, " served_by=cic-luik exercise=no"));
+	/* The person who signs it off ends its alarm. */
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &ex), ERR_OK);
+	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 0);
+	assert_false(world_alarm(&w, LUIK, "exercise-conflict"));
+	world_release(&w);
+}
+
+/* What is served here for others stands right behind this site's own queues, also while it is empty. */
+static void queues_served_for_others_come_first(void **state)
+{
+	struct world w;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, N, 26);
+	send(&w, ANTWERPEN, "cic-namen/dispatch", PREC_FLASH, "held for Namen", NULL);
+	world_run(&w, US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant:dispatch", NULL);
+	world_run(&w, US_PER_S);
+	table(&w, LEUVEN, "queues", NULL, " queue ", false, &b);
+	buf_add_u8(&b, 0);
+	const char *rows = (const char *)b.ptr, *own = strstr(rows, "=cic-vlaams-brabant/messages"), *served = strstr(rows, "=cic-luik/dispatch"),
+		   *held = strstr(rows, "=cic-namen/dispatch");
+
+	assert_non_null(own);
+	assert_non_null(served);
+	assert_true(own < served);
+	assert_true(!held || served < held);
+	assert_null(strstr(rows, "cic-luik/messages"));
+	assert_true(shows(&w, LUIK, "status", NULL, "relocated=cic-luik/dispatch by cic-vlaams-brabant serves="));
+	buf_release(&b);
+	world_release(&w);
+}
+
+/* ---- reports of the wrong kind ---------------------------------------------------------------------------------------------- */
+
+/* A report of Luik about a message, as it came in a stream of exercises or in another. */
+static void report(struct world *w, const struct msgid *id, bool exercise, uint8_t event)
+{
+	struct core *c = w->node[ANTWERPEN].core;
+	struct effects out = EFFECTS_EMPTY;
+	struct stream s = {.row.name = {.originator = w->number[LUIK], .addressee = w->number[ANTWERPEN], .exercise = exercise}};
+	struct report_record r = {.event = event, .addressee = w->number[LUIK], .when = {1}, .by = view_str("x"), .ids = 1, .id_bytes = view_of(id->b, MSGID_BYTES)};
+	struct buf records = BUF_EMPTY;
+	struct envelope env = {.type = view_str("")};
+
+	report_add(&records, &r);
+	env.records = buf_view(&records);
+	assert_int_equal(txn_begin(w->node[ANTWERPEN].store, true, &c->t), ERR_OK);
+	c->out = &out;
+	report_apply(c, &s, &env);
+	assert_int_equal(txn_commit(c->t), ERR_OK);
+	c->t = NULL;
+	c->out = NULL;
+	core_committed(c);
+	effects_clear(&out);
+	effects_release(&out);
+	buf_release(&records);
+}
+
+static void a_report_of_the_wrong_kind_is_refused(void **state)
+{
+	struct world w;
+	struct msgid id[2];
+
+	(void)state;
+	for (int exercise = 0; exercise < 2; exercise++) {
+		world_init(&w, SITES, N, 27);
+		id[0] = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "m", exercise ? ALPHA : NULL);
+		world_run(&w, US_PER_S);
+		report(&w, &id[0], !exercise, EVENT_READ);
+		assert_int_equal(world_state(&w, ANTWERPEN, &id[0]), STATE_DELIVERED);
+		assert_true(world_alarm(&w, ANTWERPEN, "report"));
+		report(&w, &id[0], exercise, EVENT_READ);
+		assert_int_equal(world_state(&w, ANTWERPEN, &id[0]), STATE_READ);
+		world_release(&w);
+	}
+}
+
+/* Of a message that is still to come: what is said of it as of an exercise never counts for one that is none. */
+static void a_claim_of_the_wrong_kind_falls(void **state)
+{
+	static const struct { bool first, second, flags; size_t left; } cases[] = {{true, false, false, 1}, {false, true, false, 1}, {true, true, true, 1}};
+	struct msgid id = {{7}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct world w;
+		struct txn *t;
+		struct msg_row row;
+		struct msg_event e;
+		size_t n = 0;
+
+		world_init(&w, SITES, N, 28);
+		report(&w, &id, cases[i].first, EVENT_READ);
+		report(&w, &id, cases[i].second, EVENT_READ);
+		assert_int_equal(txn_begin(w.node[ANTWERPEN].store, false, &t), ERR_OK);
+		assert_int_equal(store_msg_get(t, &id, w.number[LUIK], &row), ERR_OK);
+		assert_int_equal(row.flags & HEADER_EXERCISE, cases[i].flags ? HEADER_EXERCISE : 0);
+		for (struct view rest = row.events; events_next(&rest, &e);)
+			n++;
+		assert_int_equal(n, cases[i].left);
+		txn_abort(t);
+		world_release(&w);
+	}
+}
+
+/* ---- two exercises at one site ------------------------------------------------------------------------------------------------ */
+
+static void a_second_exercise_follows_the_first(void **state)
+{
+	struct world w;
+	char text[512];
+
+	(void)state;
+	world_init(&w, SITES, N, 29);
+	world_run(&w, US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-namen", ALPHA);
+	assert_int_equal(order(&w, SPOC, "relocate", "cic-vlaams-brabant", BETA, text, sizeof text), ERR_REFUSED);
+	assert_non_null(strstr(text, "in the exercise \"" ALPHA "\""));
+	assert_non_null(strstr(text, "handback cic-luik --exercise " ALPHA));
+	assert_int_equal(order(&w, SPOC, "handback", NULL, BETA, text, sizeof text), ERR_REFUSED);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", NULL); /* what is no exercise goes on beside it */
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", ALPHA);
+	order_ok(&w, SPOC, "handback", NULL, ALPHA);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", BETA);
+	world_release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_drill_changes_nothing_operational),
+		cmocka_unit_test(two_exercises_and_the_rest_are_three),
+		cmocka_unit_test(a_successor_serves_the_exercise_only),
+		cmocka_unit_test(an_operational_order_leaves_exercises_alone),
+		cmocka_unit_test(exercises_are_marked_in_every_table),
+		cmocka_unit_test(queues_served_for_others_come_first),
+		cmocka_unit_test(a_report_of_the_wrong_kind_is_refused),
+		cmocka_unit_test(a_claim_of_the_wrong_kind_falls),
+		cmocka_unit_test(a_second_exercise_follows_the_first),
+	};
+
+	return cmocka_run_group_tests_name("exercise", tests, NULL, NULL);
+}
