@@ -125,10 +125,10 @@ struct drill_desk {
 	X(DESK_CRASH, "desk-crash", 0)   /* sites [queue]: clients gone with their leases */                           \
 	X(ROSTER, "roster", 0)           /* site standbys: a new roster, one serial on, at every site (down: at its start) */ \
 	X(NOTE, "note", 0)               /* text: for the story only */                                                \
-	X(RELOCATE, "relocate", 1)       /* site assignments by [exercise] */                                          \
-	X(HANDBACK, "handback", 1)       /* site by */                                                                 \
+	X(RELOCATE, "relocate", 0)       /* site assignments [by] [exercise]: an order is given, until a node takes it */      \
+	X(HANDBACK, "handback", 0)       /* site [by] [exercise]: likewise */                                                  \
 	X(COURIER, "courier", 1)         /* from to takes [precedence] [every]: a stick is packed, driven, unpacked */ \
-	X(ASSIST, "assist", 1)           /* from to queue count */                                                     \
+	X(ASSIST, "assist", 0)           /* from to queue count: so many messages are lent */                                  \
 	X(MINIMIZE, "minimize", 1)       /* by for [precedence] */                                                     \
 	X(REVOKE, "revoke", 1)           /* site by */
 
@@ -161,7 +161,7 @@ struct drill_event {
 	int64_t at_us;
 	int64_t for_us;                      /* 0: until another event or the repair */
 	struct drill_sites sites;            /* of `sites` or `site`, all kinds */
-	struct drill_sites from, to;         /* pairs; of roster: `to` holds the standbys in the order written; of an order: from issued it */
+	struct drill_sites from, to;         /* pairs; of roster: `to` holds the standbys in the order written; of an order: from issued it, the others of it endorse */
 	int bearer;                          /* index, -1: all of the link */
 	int64_t value_us;                    /* delay of disk-slow, by of clock-step, takes of courier */
 	int64_t value;                       /* ppm of clock-drift, count; factor of rate in thousandths; precedence */
@@ -188,7 +188,7 @@ struct drill_event {
 	X(LINK, "link")              /* pairs from x to: state "up" or "down" as the node sees it */                   \
 	X(CONFLICTS, "conflicts")    /* reported second handlings: at-least, at-most */                                \
 	X(LOST, "lost")              /* accepted messages whose every journal the drill destroyed: at-most; without a line none may be */ \
-	X(SERVED_BY, "served-by")    /* queue of site is served by `to`; needs relocate */
+	X(SERVED_BY, "served-by")    /* queue of site is served by `to`, as they see it themselves */
 
 enum drill_what {
 #define X(name, text) WHAT_##name,

@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 
+/* Sites that stand for one order: its giver and who endorses it. */
+#define GIVERS 8
+
 static const struct { const char *name; bool needs; } dos[DO_COUNT] = {
 #define X(name, text, needs) [DO_##name] = {text, needs},
 	DRILL_DO_LIST(X)
@@ -84,6 +87,28 @@ static bool read_standbys(struct settings *ctx, const config_setting_t *s, const
 		set->v[set->n++] = (uint16_t)one;
 	}
 	return n == 0 || set->v ? n >= 0 : read_nomem(ctx, s);
+}
+
+/* Who gives an order, and who endorses it after that: one site, or a list in the order written. */
+static bool read_givers(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
+{
+	struct drill_sites *set = out;
+	bool one = config_setting_type(s) == CONFIG_TYPE_STRING;
+	int n = one ? 1 : setting_list(ctx, s, 1, GIVERS);
+
+	(void)spec;
+	set->v = n > 0 ? malloc((size_t)n * sizeof *set->v) : NULL;
+	for (int i = 0; i < n && set->v; i++) {
+		const config_setting_t *e = one ? s : config_setting_get_elem(s, (unsigned)i);
+		const char *name = setting_string(ctx, e, 1, LIMIT_NAME_BYTES);
+		int site = name ? site_ref(ctx, e, name) : -1;
+		if (site < 0)
+			return false;
+		if (sites_has(set, (uint16_t)site))
+			return settings_fail(ctx, e, ERR_EXISTS, "by: \"%s\" is there twice (a site counts once)", name);
+		set->v[set->n++] = (uint16_t)site;
+	}
+	return n > 0 && (set->v || read_nomem(ctx, s));
 }
 
 /* What follows SITE in an assignment: nothing, ":QUEUE,..", ":area=A" or ":share=N%". */
@@ -193,7 +218,8 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"to", read_assignments, offsetof(struct event_line, e)}, B(RELOCATE), 0},
 	{{"to", read_send_to, offsetof(struct event_line, send.address), .max = LIMIT_ADDRESS_BYTES}, B(SEND), 0},
 	{{"standbys", read_standbys, offsetof(struct event_line, e.to)}, 0, B(ROSTER)},
-	{{"by", read_one_site, offsetof(struct event_line, e.from)}, B(MINIMIZE), B(RELOCATE) | B(HANDBACK) | B(REVOKE)},
+	{{"by", read_one_site, offsetof(struct event_line, e.from)}, B(MINIMIZE), 0},
+	{{"by", read_givers, offsetof(struct event_line, e.from)}, 0, B(RELOCATE) | B(HANDBACK) | B(REVOKE)},
 	{{"by", read_signed_span, offsetof(struct event_line, e.value_us), .max = 366 * US_PER_DAY}, B(CLOCK_STEP), 0},
 	{{"bearer", read_bearer_ref, offsetof(struct event_line, e.bearer)}, 0, LINKS & ~B(LINK_RESET)},
 	{{"delay", read_span, offsetof(struct event_line, e.value_us), .min = 1, .max = 3600 * US_PER_S}, B(DISK_SLOW), 0},
@@ -211,7 +237,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"message", read_name, offsetof(struct event_line, e.text)}, B(CANCEL), 0},
 	{{"count", read_whole, offsetof(struct event_line, e.value), .min = 1, .max = 100000}, B(ASSIST), B(COMMIT_FAIL)},
 	{{"precedence", read_precedence_value, offsetof(struct event_line, e.value)}, 0, B(MINIMIZE) | B(COURIER)},
-	{{"exercise", read_text, offsetof(struct event_line, e.flow), .max = LIMIT_NAME_BYTES}, 0, B(RELOCATE)},
+	{{"exercise", read_text, offsetof(struct event_line, e.flow), .max = LIMIT_NAME_BYTES}, 0, B(RELOCATE) | B(HANDBACK)},
 	{{"precedence", read_precedence, offsetof(struct event_line, send.precedence)}, B(SEND), 0},
 	{{"label", read_name, offsetof(struct event_line, send.label)}, 0, B(SEND)},
 	{{"count", read_u32, offsetof(struct event_line, send.count), .min = 1, .max = 1000000}, 0, B(SEND)},

@@ -346,6 +346,7 @@ static void put_values(struct buf *out, const struct drill *d, const struct dril
 	case DO_CANCEL: put_quoted(out, "message", e->text); break;
 	case DO_ROSTER: if (e->sites.n) put_list(out, d, "standbys", &e->to); break;
 	case DO_RELOCATE: put_assignments(out, e->text), put_quoted(out, "exercise", e->flow); break;
+	case DO_HANDBACK: put_quoted(out, "exercise", e->flow); break;
 	case DO_COURIER: put(out, " takes = \""), put_span(out, e->value_us), put(out, "\";"); /* fall through */
 	case DO_MINIMIZE: put(out, " precedence = \"%s\";", precedence_name((unsigned)e->value)); break;
 	default: break;
@@ -361,7 +362,12 @@ void drill_event_format(const struct drill *d, const struct drill_event *e, stru
 	put_span(out, e->at_us);
 	put(out, "\"; do = \"%s\";", drill_do_name(e->what));
 	put_sites(out, d, one ? "site" : "sites", &e->sites);
-	put_sites(out, d, order ? "by" : "from", &e->from);
+	if (!order)
+		put_sites(out, d, "from", &e->from);
+	else if (e->from.n > 1)
+		put_list(out, d, "by", &e->from);
+	else
+		put_sites(out, d, "by", &e->from);
 	if (!one)
 		put_sites(out, d, "to", &e->to);
 	put_span_setting(out, "for", e->for_us);

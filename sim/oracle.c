@@ -54,6 +54,7 @@ void oracle_roster(struct oracle *o, const struct roster *roster)
 	o->roster = roster;
 	for (size_t i = 0; i < roster->n_sites; i++)
 		osite_get(o, roster->sites[i].number);
+	orders_resettle(o);
 }
 
 static void osite_release(struct osite *s)
@@ -96,6 +97,9 @@ void oracle_free(struct oracle *o)
 	free(o->flash_times.v);
 	for (size_t p = 0; p < PREC_COUNT; p++)
 		free(o->read_times[p].v);
+	orders_free(o);
+	free(o->seconds);
+	free(o->conflicts);
 	free(o->expectations);
 	free(o);
 }

@@ -14,6 +14,10 @@
  *   frontier    a holder's frontier went back, or says more than its journal holds
  *   answer      an answer to a client says more than is true (a state, a duplicate, an end)
  *   converge    after the last repair something is still apart when the time for it has passed
+ *   orders      after the last repair two sites do not show the same order in force
+ *
+ * Who may have a message at a desk is its addressee, a site to which an order in that site's own journal gives it, and one that it
+ * was lent to. Two sites may both handle it, where the second could not know of the first; in the end all concerned say so.
  *
  * Sites are named by their roster numbers, times are virtual microseconds since the start of the run. Memory: about 100
  * bytes for each message and addressee. */
@@ -29,7 +33,7 @@
 struct oracle;
 
 enum promise { PROMISE_LOST, PROMISE_ALTERED, PROMISE_MISDELIVERED, PROMISE_TWICE, PROMISE_ORDER, PROMISE_FLASH,
-               PROMISE_FRONTIER, PROMISE_ANSWER, PROMISE_CONVERGE, PROMISES };
+               PROMISE_FRONTIER, PROMISE_ANSWER, PROMISE_CONVERGE, PROMISE_ORDERS, PROMISES };
 const char *promise_name(unsigned p);  /* "lost", ... */
 const char *promise_text(unsigned p);  /* "An accepted message is not lost", for the page */
 
@@ -39,14 +43,14 @@ enum fault_kind {
 	FAULT_CRASH, FAULT_POWER_CUT, FAULT_PAUSE, FAULT_RESTART, FAULT_LINK_DOWN, FAULT_LINK_ONE_WAY, FAULT_LINK_RESET, FAULT_LINK_STALL,
 	FAULT_LINK_SLOW, FAULT_BEARER_CHANGE, FAULT_PARTITION, FAULT_CLOCK_STEP, FAULT_CLOCK_DRIFT, FAULT_CLOCK_OFFSET, FAULT_DISK_FULL, FAULT_DISK_SLOW,
 	FAULT_COMMIT_FAILED, FAULT_SYNC_FAILED, FAULT_BIT_FLIP, FAULT_JOURNAL_LOST, FAULT_JOURNAL_RESTORED, FAULT_ROSTER, FAULT_DESK_CRASH,
-	FAULT_DESK_REFUSES, FAULT_CLIENT_RETRY, FAULT_KINDS
+	FAULT_DESK_REFUSES, FAULT_CLIENT_RETRY, FAULT_RELOCATE, FAULT_HANDBACK, FAULT_KINDS
 };
 const char *fault_kind_name(unsigned k);
 
 /* Rare branches that a sweep must reach; counted by oracle and witness. */
 enum rare { RARE_GROUP, RARE_CHUNKED, RARE_DUPLICATE_KEY, RARE_PERHAPS_SEEN, RARE_LEASE_RETURNED, RARE_REFUSED, RARE_EXPIRED, RARE_CANCELLED,
             RARE_RESENT_ENTRY, RARE_VIA_STANDBY, RARE_RECOVERED, RARE_UNANSWERED_KEPT, RARE_NO_ROOM, RARE_REBIRTH, RARE_FLASH_OVERTOOK,
-            RARE_DAMAGE_FOUND, RARE_HELD_BY_STANDBY_ONLY, RARES };
+            RARE_DAMAGE_FOUND, RARE_HELD_BY_STANDBY_ONLY, RARE_SERVED_ELSEWHERE, RARE_HANDLED_ELSEWHERE, RARE_LENT, RARES };
 const char *rare_name(unsigned r);
 
 /* ---- life ------------------------------------------------------------------------------------------------ */
@@ -91,6 +95,7 @@ struct handing {
 	uint16_t from;
 	uint8_t precedence;
 	bool exercise;
+	uint16_t addressee;               /* whose queue it is; 0: the site's own */
 	const char *queue;                /* name within the site */
 	struct hash body;                 /* of the bytes that the desk got; with chunked: as announced, checked again by oracle_read_body */
 	uint64_t words;
@@ -100,6 +105,9 @@ void oracle_handed_out(struct oracle *o, const struct handing *h);
 /* The node committed that it hands out this message next; the desk may yet never see it. Told in the order of handing out,
  * after the entries of the same commit: for the order of queues. */
 void oracle_served(struct oracle *o, uint16_t site, const char *queue, bool exercise, const struct msgid *id);
+/* The same, from the queue of any site. */
+struct serving { uint16_t site, addressee; const char *queue; bool exercise, perhaps_seen; struct msgid id; };
+void oracle_served_at(struct oracle *o, const struct serving *s);
 /* All chunks of a large body were read by the desk. */
 void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, const struct hash *body);
 /* A desk was told that its acknowledgement (EVENT_READ), refusal (EVENT_REFUSED), or, at the originator, cancelling
@@ -127,6 +135,13 @@ void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *str
 /* A message has ended, committed: read or refused in its addressee's journal, cancelled in its originator's. Its desk may
  * yet never be told. */
 void oracle_ended(struct oracle *o, uint16_t addressee, const struct msgid *id, uint8_t report_event);
+/* The same, read or refused by a desk of any site. */
+void oracle_ended_at(struct oracle *o, uint16_t site, uint16_t addressee, const struct msgid *id, uint8_t report_event);
+/* A journal holds an order or an endorsement (enum state_kind). Lent: the addressee's journal says so. */
+void oracle_order(struct oracle *o, uint16_t site, uint8_t kind, struct view blob);
+void oracle_lent(struct oracle *o, uint16_t site, const struct msgid *id, uint16_t to);
+/* At the end: a journal lists the message as handled at two sites. */
+void oracle_conflict(struct oracle *o, uint16_t site, const struct msgid *id, uint16_t addressee);
 /* Its addressee found its copy damaged and set it aside, with an alarm: it waits in no queue. */
 void oracle_set_aside(struct oracle *o, uint16_t site, const struct msgid *id);
 /* What a stream row of a journal says when the site starts: held may not be less than what was seen there before. */
@@ -216,6 +231,12 @@ struct tally { uint64_t accepted, delivered, read, waiting; int64_t oldest_waiti
 void oracle_tally(const struct oracle *o, const struct tally_of *of, struct tally *out);
 /* What has become of a message, by all that was seen: the least over its addressees. */
 enum wait_state oracle_state_of(const struct oracle *o, const struct msgid *id);
+/* Does a site serve a queue ("" for any) of another, or its own, by what its own journal says? */
+bool oracle_serves(const struct oracle *o, uint16_t viewer, uint16_t site, const char *queue, bool exercise);
+/* Rises when another order comes into force anywhere. Who then serves most of a site's queues, for the picture. */
+uint64_t oracle_orders_changed(const struct oracle *o);
+uint16_t oracle_served_by(const struct oracle *o, uint16_t site);
+bool oracle_up(const struct oracle *o, uint16_t site);
 /* Messages for a site that its desks have not ended, wherever they are held, and the age of the oldest FLASH among them (0 for
  * none). */
 uint64_t oracle_depth(const struct oracle *o, uint16_t site);

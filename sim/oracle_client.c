@@ -193,7 +193,7 @@ static void check_delivery(struct oracle *o, const struct handing *h, const stru
 	const char *at = osite_name(o, h->site);
 
 	item_text(m, text);
-	if (!addressed(o, s, h->site) || strcmp(o->names[s->queue], h->queue) != 0) {
+	if (!addressed(o, s, m->addressee) || strcmp(o->names[s->queue], h->queue) != 0) {
 		o->v.misdelivered++;
 		oracle_broken(o, PROMISE_MISDELIVERED, "%s came to %s/%s, but is for queue %s of another", text, at, h->queue, o->names[s->queue]);
 	}
@@ -235,32 +235,21 @@ static void check_again(struct oracle *o, const struct handing *h, struct item *
 	}
 }
 
-/* Which entry of the site's own streams to itself carries the report of its end, or of its last handing out: its standbys hold that too. */
-static void remember_report(struct oracle *o, struct item *m)
+static bool held_at(const struct oracle *o, const struct item *m, uint16_t site)
 {
-	const struct osite *at = osite_get(o, m->addressee);
-
-	m->end_stream = NONE;
-	for (size_t k = at->n_own; k-- > 0;) {
-		const struct ostream *s = &o->streams[at->own[k]];
-
-		if (s->name.addressee == m->addressee && s->name.precedence == m->precedence && s->name.exercise == m->exercise) {
-			m->end_stream = at->own[k];
-			m->end_number = (uint32_t)ostream_held(s, m->addressee);
-			return;
-		}
-	}
+	return m->stream != NONE && ostream_held(&o->streams[m->stream], site) >= m->number;
 }
 
 void oracle_handed_out(struct oracle *o, const struct handing *h)
 {
-	uint32_t i = item_find(o, &h->id, h->site);
+	uint16_t of = h->addressee ? h->addressee : h->site;
+	uint32_t i = item_find(o, &h->id, of);
 	char text[MSGID_TEXT_BYTES];
 
 	msgid_format(&h->id, text);
 	o->v.checks[PROMISE_MISDELIVERED]++;
 	o->v.checks[PROMISE_ALTERED]++;
-	if (i == NONE || !(o->items[i].flags & ITEM_HELD)) {
+	if (i == NONE || !(of == h->site ? o->items[i].flags & ITEM_HELD : held_at(o, &o->items[i], h->site))) {
 		o->v.misdelivered++;
 		oracle_broken(o, PROMISE_MISDELIVERED, "%s was handed out at %s/%s, whose journal holds no such message", text, osite_name(o, h->site), h->queue);
 		return;
@@ -274,22 +263,33 @@ void oracle_handed_out(struct oracle *o, const struct handing *h)
 	}
 	m = &o->items[i];
 	check_delivery(o, h, m);
-	check_again(o, h, m);
+	if (!(m->flags & ITEM_JUDGED))
+		check_again(o, h, m);
 	if (!(m->flags & ITEM_HANDED)) {
 		m->handed_at = o->now;
 		o->v.handed_out++;
 		times_add(&o->read_times[m->precedence], o->now - m->entered_at);
 	}
 	m->flags |= ITEM_HANDED | ITEM_SERVED;
-	m->flags &= ~(uint32_t)(ITEM_RETURNED | ITEM_ASIDE);
-	if (!(m->flags & (ITEM_READ | ITEM_REFUSED)))
-		remember_report(o, m);
-	story_tell(o->story, o->now, STORY_MESSAGE, "%s handed out at %s/%s%s", item_name(o, i, text), osite_name(o, h->site), h->queue, h->perhaps_seen ? ", marked as perhaps seen" : "");
+	m->flags &= ~(uint32_t)(ITEM_RETURNED | ITEM_ASIDE | ITEM_JUDGED);
+	if (m->handed_by != h->site || (m->handed_order == NULL && !(m->flags & (ITEM_READ | ITEM_REFUSED))))
+		item_served_by(o, i, h->site);
+	story_tell(o->story, o->now, STORY_MESSAGE, "%s handed out at %s%s%s/%s%s", item_name(o, i, text), osite_name(o, h->site), of != h->site ? " from " : "",
+		   of != h->site ? osite_name(o, of) : "", h->queue, h->perhaps_seen ? ", marked as perhaps seen" : "");
+}
+
+/* Of a group a site may have several: its own, and those that it has for others. */
+static uint32_t item_here(const struct oracle *o, const struct msgid *id, uint16_t site)
+{
+	for (uint32_t i = item_first(o, id); i != NONE; i = item_next(o, i))
+		if (o->items[i].handed_by == site)
+			return i;
+	return item_find(o, id, site);
 }
 
 void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, const struct hash *body)
 {
-	uint32_t i = item_find(o, id, site);
+	uint32_t i = item_here(o, id, site);
 	char text[MSGID_TEXT_BYTES];
 
 	o->v.checks[PROMISE_ALTERED]++;
@@ -305,6 +305,11 @@ void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, c
 
 void oracle_ended(struct oracle *o, uint16_t addressee, const struct msgid *id, uint8_t event)
 {
+	oracle_ended_at(o, addressee, addressee, id, event);
+}
+
+void oracle_ended_at(struct oracle *o, uint16_t site, uint16_t addressee, const struct msgid *id, uint8_t event)
+{
 	uint32_t i = item_find(o, id, addressee);
 	struct item *m = i == NONE ? NULL : &o->items[i];
 
@@ -318,11 +323,20 @@ void oracle_ended(struct oracle *o, uint16_t addressee, const struct msgid *id, 
 	}
 	uint32_t flag = event == EVENT_READ ? ITEM_READ : ITEM_REFUSED;
 
+	if (m->flags & (ITEM_READ | ITEM_REFUSED) && m->ended_by && m->ended_by != site && !(m->flags & ITEM_FORGIVEN)) {
+		second_end(o, i, site);
+		return;
+	}
 	if (!(m->flags & flag))
 		*(flag == ITEM_READ ? &o->v.read : &o->v.refused) += 1;
 	m->flags &= ~(uint32_t)ITEM_FORGIVEN;
 	item_ended(o, i, flag);
-	remember_report(o, m);
+	if (m->ended_by != site) {
+		m->ended_by = site;
+		m->ended_at = o->now;
+		m->ended_order = m->handed_by == site ? m->handed_order : NULL;
+	}
+	remember_report(o, m, site);
 }
 
 void oracle_set_aside(struct oracle *o, uint16_t site, const struct msgid *id)
@@ -364,7 +378,7 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 		oracle_rare(o, RARE_CANCELLED);
 		return;
 	}
-	uint32_t i = item_find(o, id, site);
+	uint32_t i = item_here(o, id, site);
 
 	if (i == NONE)
 		return;
@@ -375,9 +389,11 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 		oracle_rare(o, RARE_LEASE_RETURNED);
 		return;
 	}
-	bool read = event == EVENT_READ;
+	bool read = event == EVENT_READ, so = false;
 
-	check_done(o, site, id, m->flags & (read ? ITEM_READ : ITEM_REFUSED), read ? "read" : "refused");
+	for (uint32_t k = item_first(o, id); k != NONE; k = item_next(o, k))
+		so = so || ((o->items[k].addressee == site || o->items[k].handed_by == site) && o->items[k].flags & (read ? ITEM_READ : ITEM_REFUSED));
+	check_done(o, site, id, so, read ? "read" : "refused");
 	if (!(m->flags & ITEM_TOLD))
 		story_tell(o->story, o->now, STORY_MESSAGE, "%s %s at %s", item_name(o, i, text), read ? "read" : "refused", osite_name(o, site));
 	m->flags |= ITEM_TOLD;
@@ -405,7 +421,7 @@ static bool state_true(struct oracle *o, const struct item *m, uint8_t state)
 	/* Of a group it is the least that is so of all: this addressee may hold it itself. */
 	case STATE_HELD_BY_STANDBY: return m->held_at >= 0 || (m->stream != NONE && held_by_another(o, m));
 	case STATE_HELD:
-	case STATE_DELIVERED: return m->held_at >= 0;
+	case STATE_DELIVERED: return m->held_at >= 0 || held_by_successor(o, m);
 	case STATE_READ: return m->flags & ITEM_SERVED;
 	case STATE_EXPIRED: return m->expires_us != 0;
 	default: return true;
@@ -438,7 +454,7 @@ static enum wait_state item_state(const struct oracle *o, const struct item *m)
 		return STATE_CANCELLED;
 	if (m->flags & ITEM_EXPIRED)
 		return STATE_EXPIRED;
-	if (m->flags & ITEM_HELD)
+	if (m->flags & ITEM_HELD || held_by_successor(o, m))
 		return STATE_DELIVERED;
 	return held_by_another(o, m) ? STATE_HELD_BY_STANDBY : STATE_ACCEPTED;
 }

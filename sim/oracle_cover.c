@@ -3,7 +3,7 @@
 
 const char *promise_name(unsigned p)
 {
-	static const char *const names[PROMISES] = {"lost", "altered", "misdelivered", "twice", "order", "flash", "frontier", "answer", "converge"};
+	static const char *const names[PROMISES] = {"lost", "altered", "misdelivered", "twice", "order", "flash", "frontier", "answer", "converge", "orders"};
 
 	return p < PROMISES ? names[p] : "?";
 }
@@ -20,6 +20,7 @@ const char *promise_text(unsigned p)
 		"Commit, then speak: a frontier never goes back nor says more than the journal",
 		"Every answer to a client is true",
 		"After the last repair everything comes together in bounded time",
+		"After the last repair all sites show the same orders in force",
 	};
 
 	return p < PROMISES ? texts[p] : "?";
@@ -30,7 +31,7 @@ const char *fault_kind_name(unsigned k)
 	static const char *const names[FAULT_KINDS] = {
 		"crash", "power-cut", "pause", "stop", "link-down", "cut", "link-reset", "link-stall", "degrade", "bearer-change", "partition",
 		"clock-step", "clock-drift", "clock-offset", "disk-full", "disk-slow", "commit-fail", "sync-fail", "flip-bit", "lose-disk", "restore",
-		"roster", "desk-crash", "desk-refuses", "client-retry",
+		"roster", "desk-crash", "desk-refuses", "client-retry", "relocate", "handback",
 	};
 
 	return k < FAULT_KINDS ? names[k] : "?";
@@ -40,7 +41,8 @@ const char *rare_name(unsigned r)
 {
 	static const char *const names[RARES] = {
 		"group", "chunked-body", "duplicate-key", "perhaps-seen", "lease-returned", "refused", "expired", "cancelled", "resent-entry",
-		"via-another-site", "recovered", "unanswered-kept", "no-room", "rebirth", "flash-overtook", "damage-found", "held-by-standby-only",
+		"via-another-site", "recovered", "unanswered-kept", "no-room", "rebirth", "flash-overtook", "damage-found", "held-by-standby-only", "served-elsewhere",
+		"handled-elsewhere", "lent",
 	};
 
 	return r < RARES ? names[r] : "?";

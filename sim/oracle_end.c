@@ -11,7 +11,7 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-static bool site_is_up(const struct oracle *o, uint16_t site)
+bool oracle_up(const struct oracle *o, uint16_t site)
 {
 	return o->index[site] && o->sites[o->index[site] - 1].up;
 }
@@ -27,15 +27,16 @@ void oracle_repaired(struct oracle *o)
 
 static bool stream_together(const struct oracle *o, const struct ostream *s, char *why, size_t size)
 {
-	uint16_t list[LIMIT_CUSTODIANS + 1];
+	uint16_t list[LIMIT_CUSTODIANS + 1 + LIMIT_ASSIGNMENTS];
 	uint64_t most = ostream_most(s);
 	size_t n = roster_custodians(o->roster, s->name.addressee, list);
 
 	list[n++] = s->name.originator;
+	n += successors_of(o, s->name.addressee, s->name.exercise, list + n);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t held = ostream_held(s, list[i]);
 
-		if (held >= most || !site_is_up(o, list[i]))
+		if (held >= most || !oracle_up(o, list[i]))
 			continue;
 		if (why)
 			snprintf(why, size, "%s holds the stream %s to %s, %s, up to %llu of %llu", osite_name(o, list[i]), osite_name(o, s->name.originator),
@@ -54,7 +55,7 @@ static bool chunked_together(const struct oracle *o, char *why, size_t size)
 		const struct item *m = &o->items[o->chunked.items[k]];
 		uint16_t from = o->streams[m->stream].name.originator;
 
-		if (m->flags & (ITEM_HELD | ITEM_ENDED) || !site_is_up(o, m->addressee) || ostream_most(&o->streams[m->stream]) < m->number)
+		if (m->flags & (ITEM_HELD | ITEM_ENDED) || !oracle_up(o, m->addressee) || ostream_most(&o->streams[m->stream]) < m->number)
 			continue;
 		if (o->sites[o->index[from] - 1].replaced)
 			continue; /* its body may be gone with the journal */
@@ -111,6 +112,8 @@ void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bo
 	}
 	uint32_t how = m->flags & (ITEM_READ | ITEM_REFUSED);
 
+	if (m->flags & ITEM_TWICE)
+		how = 0;
 	if ((ended == EVENT_READ && how == ITEM_REFUSED) || (ended == EVENT_REFUSED && how == ITEM_READ))
 		oracle_broken(o, PROMISE_ANSWER, "%s was %s by its desk, and %s says that it was %s", text, how == ITEM_READ ? "read" : "refused",
 			      osite_name(o, site), how == ITEM_READ ? "refused" : "read");
@@ -123,7 +126,8 @@ void oracle_standing(struct oracle *o, uint16_t site, const struct msgid *id, bo
 	if (in_queue && m->flags & ITEM_CANCELLED && o->converged_at >= 0 && !osite_get(o, site)->flipped &&
 	    !osite_get(o, o->streams[m->stream].name.originator)->replaced)
 		oracle_broken(o, PROMISE_ANSWER, "%s was cancelled by its sender, and still waits at %s", text, osite_name(o, site));
-	if (in_queue && (m->flags & (ITEM_READ | ITEM_REFUSED)) && !(m->flags & ITEM_FORGIVEN))
+	if (in_queue && (m->flags & (ITEM_READ | ITEM_REFUSED)) && !(m->flags & ITEM_FORGIVEN) &&
+	    (m->ended_by == site || !m->ended_by || o->converged_at >= 0))
 		oracle_broken(o, PROMISE_TWICE, "%s was acknowledged at %s, whose queue still has it", text, osite_name(o, site));
 }
 
@@ -161,7 +165,7 @@ void oracle_receipt(struct oracle *o, uint16_t originator, uint16_t addressee, c
 	if (ended == EVENT_READ && !(m->flags & ITEM_SERVED))
 		oracle_broken(o, PROMISE_ANSWER, "%s has a receipt that %s was read at %s, which never handed it out", osite_name(o, originator), text, osite_name(o, addressee));
 	if (!ended && o->converged_at >= 0 && (m->flags & ITEM_STOOD) && (m->stands == EVENT_READ || m->stands == EVENT_REFUSED) &&
-	    !osite_get(o, addressee)->replaced && !osite_get(o, originator)->replaced)
+	    !osite_get(o, addressee)->replaced && !osite_get(o, originator)->replaced && !(m->ended_by && osite_get(o, m->ended_by)->replaced))
 		oracle_broken(o, PROMISE_CONVERGE, "%s does not know that %s has ended at %s", osite_name(o, originator), text, osite_name(o, addressee));
 }
 
@@ -184,7 +188,7 @@ static void finish_item(struct oracle *o, struct item *m)
 	if (!(m->flags & (ITEM_ENDED | ITEM_ASIDE)) && !m->stands)
 		o->v.waiting++;
 	/* Where it is held at all it reaches its addressee, once all is repaired; convergence says why not. */
-	if (!o->was_repaired || m->flags & (ITEM_LOST | ITEM_ENDED) || !site_is_up(o, m->addressee))
+	if (!o->was_repaired || m->flags & (ITEM_LOST | ITEM_ENDED) || !oracle_up(o, m->addressee))
 		return;
 	o->v.checks[PROMISE_LOST]++;
 	if (ostream_held(&o->streams[m->stream], m->addressee) < m->number) {
@@ -213,6 +217,7 @@ void oracle_finish(struct oracle *o, int64_t in_time_us)
 	}
 	for (size_t i = 0; i < o->n_items; i++)
 		finish_item(o, &o->items[i]);
+	judge_seconds(o);
 }
 
 void oracle_site_final(struct oracle *o, uint16_t site)

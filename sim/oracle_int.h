@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/order.h"
 #include "sim/oracle.h"
 
 #define NONE UINT32_MAX
@@ -33,6 +34,8 @@ enum item_flag {
 	ITEM_QUEUED = 32768,   /* in the line of its queue */
 	ITEM_TOLD = 65536,     /* a desk knows of its end */
 	ITEM_ASIDE = 131072,   /* damaged, and set aside */
+	ITEM_JUDGED = 262144,  /* handed out again, at another site than before: judge_elsewhere has looked at it */
+	ITEM_TWICE = 524288,   /* read or refused at two sites */
 };
 #define ITEM_ENDED (ITEM_READ | ITEM_REFUSED | ITEM_CANCELLED | ITEM_EXPIRED)
 
@@ -45,13 +48,17 @@ struct item {
 	uint32_t number;
 	uint32_t flags;
 	uint16_t addressee;    /* roster number */
+	uint16_t area;         /* number of the service area addressed; 0 for none */
+	uint16_t handed_by, ended_by, lent_to; /* sites; 0 for none */
+	const struct oorder *handed_order, *ended_order; /* under which a successor had it, and ended it; NULL at home */
 	uint8_t precedence, exercise, stands; /* stands: report event at the end */
-	uint32_t end_stream;   /* the addressee's own stream and number that carry the report of its end or handing out; NONE */
+	uint32_t end_stream;   /* the stream and number, of who served it, that carry the report of its end or handing out; NONE */
 	uint32_t end_number;
 	uint32_t bytes;
 	int64_t entered_at;    /* in its originator's journal */
 	int64_t held_at;       /* in its addressee's journal; -1 */
 	int64_t handed_at;     /* first; -1 */
+	int64_t ended_at;      /* read or refused, first */
 	int64_t handle_by_us, expires_us;
 };
 
@@ -112,6 +119,14 @@ struct osite {
 struct way { bool up; int64_t since, delay_us, rate_bps; };
 struct flash { uint32_t item; uint64_t ahead; };
 
+/* An order or an endorsement, and the journals that hold it, by site number. */
+struct oorder { struct hash id; bool endorses, told; struct buf blob; struct order order; struct endorsement endorsement; bool has[65536]; };
+/* Which order is in force for a site, as the viewer's journal has it; NULL: none. */
+struct oview { uint16_t viewer, site; bool exercise; const struct oorder *now; int64_t since; };
+/* A message that a and then b ended, and which entries say so. */
+struct second { uint32_t item; uint16_t a, b; uint32_t stream[2], number[2]; };
+struct conflict_seen { uint32_t item; uint16_t site; };
+
 struct times { int64_t *v; size_t n, cap; };
 
 struct oracle {
@@ -143,6 +158,14 @@ struct oracle {
 	struct line chunked;
 	size_t n_expiring, cap_expiring;
 	uint32_t *expiring;            /* heap of items by expires_us */
+
+	size_t n_orders, cap_orders, n_views, cap_views;
+	struct oorder **orders;
+	struct oview *views;
+	uint64_t orders_changed;
+	size_t n_seconds, cap_seconds, n_conflicts, cap_conflicts;
+	struct second *seconds;
+	struct conflict_seen *conflicts;
 
 	bool was_repaired;
 	int64_t repaired_at, converged_at, together_at;
@@ -187,6 +210,22 @@ void item_uncounts(struct oracle *o, uint32_t i);
 void item_queue(struct oracle *o, uint32_t i);          /* bound and held: it waits in its queue */
 void expiring_add(struct oracle *o, uint32_t i);
 void expiring_pass(struct oracle *o);
+/* ---- oracle_order.c ---- */
+void orders_free(struct oracle *o);
+void orders_resettle(struct oracle *o);                          /* the roster is another one */
+void orders_forget(struct oracle *o, uint16_t site);             /* its journal is another one */
+const struct order *order_seen(const struct oracle *o, uint16_t viewer, uint16_t site, bool exercise);
+bool order_moved(const struct oracle *o, const struct item *m);  /* orders about its addressee are known to somebody, or it was lent */
+bool order_gives(const struct oracle *o, const struct item *m, const char *queue, uint16_t site);
+/* The order in force at site is old, and nothing was wrong anywhere since. */
+bool order_settled(const struct oracle *o, const struct item *m, uint16_t site);
+bool held_by_successor(const struct oracle *o, const struct item *m);
+size_t successors_of(const struct oracle *o, uint16_t site, bool exercise, uint16_t out[LIMIT_ASSIGNMENTS]);
+void judge_elsewhere(struct oracle *o, uint32_t i, uint16_t site, bool perhaps_seen);
+void remember_report(struct oracle *o, struct item *m, uint16_t site);
+void item_served_by(struct oracle *o, uint32_t i, uint16_t site);
+void second_end(struct oracle *o, uint32_t i, uint16_t site);    /* ended at site too, after ended_by */
+void judge_seconds(struct oracle *o);
 /* ---- oracle_flash.c ---- */
 void flash_begin(struct oracle *o, uint32_t i);
 void flash_arrived(struct oracle *o, uint32_t i);

@@ -37,6 +37,7 @@ static uint32_t item_of_entry(struct oracle *o, const struct seen_entry *e, uint
 	m->stream = stream;
 	m->number = (uint32_t)e->number;
 	m->precedence = e->header->precedence;
+	m->area = e->header->area;
 	m->exercise = (e->header->flags & HEADER_EXERCISE) != 0;
 	m->bytes = e->body_len > UINT32_MAX ? UINT32_MAX : (uint32_t)e->body_len;
 	m->handle_by_us = e->header->handle_by.us;
@@ -204,11 +205,12 @@ static void forgive(struct oracle *o, uint16_t site)
 
 		if (ostream_most(&o->streams[m->stream]) < m->number)
 			item_uncounts(o, (uint32_t)i); /* destroyed */
-		if (m->addressee != site)
-			continue;
-		if (m->flags & (ITEM_READ | ITEM_REFUSED | ITEM_SERVED) && !end_known(o, m))
+		bool served = m->addressee == site || m->handed_by == site || m->ended_by == site;
+
+		if (served && m->flags & (ITEM_READ | ITEM_REFUSED | ITEM_SERVED) && !end_known(o, m))
 			m->flags |= ITEM_FORGIVEN; /* nobody else knows of it */
-		m->flags &= ~(uint32_t)ITEM_HELD;
+		if (m->addressee == site)
+			m->flags &= ~(uint32_t)ITEM_HELD;
 	}
 }
 
@@ -227,4 +229,5 @@ void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored)
 		h->held = h->said = 0;
 	}
 	forgive(o, site);
+	orders_forget(o, site);
 }

@@ -156,7 +156,7 @@ void item_ended(struct oracle *o, uint32_t i, uint32_t flag)
 /* ---- handing out ------------------------------------------------------------------------------------------------------------ */
 
 /* What waited there, undoubtedly and for longer than this commit, goes before what is less urgent. */
-static void check_precedence(struct oracle *o, struct oqueue *q, const struct item *m)
+static void check_precedence(struct oracle *o, struct oqueue *q, const struct item *m, uint16_t site)
 {
 	char text[MSGID_TEXT_BYTES], other[MSGID_TEXT_BYTES];
 
@@ -165,7 +165,10 @@ static void check_precedence(struct oracle *o, struct oqueue *q, const struct it
 
 		if (i == NONE || !(o->items[i].flags & ITEM_HELD) || o->items[i].held_at >= o->now || o->items[i].expires_us)
 			continue;
-		oracle_broken(o, PROMISE_ORDER, "%s/%s hands out %s (%s) while %s (%s) waits there", osite_name(o, m->addressee), o->names[q->name],
+		if ((site != m->addressee || order_moved(o, m)) && (!order_gives(o, &o->items[i], o->names[q->name], site) ||
+		    ostream_held(&o->streams[o->items[i].stream], site) < o->items[i].number || o->now - o->items[i].held_at < 60 * US_PER_S))
+			continue;
+		oracle_broken(o, PROMISE_ORDER, "%s hands out of %s/%s %s (%s) while %s (%s) waits there", osite_name(o, site), osite_name(o, m->addressee), o->names[q->name],
 			      item_text(m, text), precedence_name(m->precedence), item_text(&o->items[i], other), precedence_name(p));
 	}
 	for (unsigned p = m->precedence + 1u; m->precedence == PREC_FLASH && p < PREC_COUNT; p++) {
@@ -200,26 +203,55 @@ static void check_stream_order(struct oracle *o, const struct oqueue *q, const s
 		*top = (struct handed_top){.queue = q->name, .number = m->number, .handle_by_us = m->handle_by_us, .at = o->now};
 }
 
+/* To whom is it given, by what the site's own journal says? Unbound: its queue is the one that the node names. */
+static void check_right(struct oracle *o, const struct serving *s, const struct item *m)
+{
+	char text[MSGID_TEXT_BYTES];
+
+	o->v.checks[PROMISE_MISDELIVERED]++;
+	if (order_gives(o, m, s->queue, s->site))
+		return;
+	o->v.misdelivered++;
+	oracle_broken(o, PROMISE_MISDELIVERED, "%s for %s/%s was handed out at %s, to which %s", item_text(m, text), osite_name(o, s->addressee), s->queue,
+		      osite_name(o, s->site), s->site == s->addressee ? "the order that it knows leaves nothing of it" : "no order that it knows gives it");
+}
+
 void oracle_served(struct oracle *o, uint16_t site, const char *queue, bool exercise, const struct msgid *id)
 {
-	uint32_t i = item_find(o, id, site);
+	oracle_served_at(o, &(struct serving){.site = site, .addressee = site, .queue = queue, .exercise = exercise, .id = *id});
+}
 
-	if (i == NONE || o->items[i].stream == NONE || o->items[i].exercise != exercise)
+void oracle_served_at(struct oracle *o, const struct serving *s)
+{
+	uint32_t i = item_find(o, &s->id, s->addressee);
+
+	if (i == NONE || o->items[i].stream == NONE || o->items[i].exercise != s->exercise)
 		return; /* oracle_handed_out says so, if it reaches a desk */
 	struct item *m = &o->items[i];
-	bool first = !(m->flags & ITEM_SERVED);
+	bool first = !(m->flags & ITEM_SERVED), moved = s->site != s->addressee || order_moved(o, m);
 
+	if (moved)
+		check_right(o, s, m);
+	m->flags &= ~(uint32_t)ITEM_JUDGED;
+	if (m->handed_by && m->handed_by != s->site) {
+		judge_elsewhere(o, i, s->site, s->perhaps_seen);
+		m->flags |= ITEM_JUDGED;
+	}
+	item_served_by(o, i, s->site);
 	m->flags |= ITEM_SERVED;
 	o->v.checks[PROMISE_ORDER]++;
-	struct osite *at = osite_get(o, site);
+	struct osite *at = osite_get(o, s->site);
 
 	if (at->replaced && !at->recovered)
 		oracle_rare(o, RARE_RECOVERED);
 	at->recovered = at->replaced;
 	if (!first || at->flipped)
 		return; /* what came back goes first; what is damaged is passed over */
-	struct oqueue *q = oqueue_get(o, site, name_of(o, queue));
+	if (moved && !order_settled(o, m, s->site))
+		return; /* gates open one after another */
+	struct oqueue *q = oqueue_get(o, s->addressee, name_of(o, s->queue));
 
-	check_precedence(o, q, m);
-	check_stream_order(o, q, m);
+	check_precedence(o, q, m, s->site);
+	if (!moved)
+		check_stream_order(o, q, m);
 }

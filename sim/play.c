@@ -146,16 +146,22 @@ void play_repaired(struct play *p)
 static bool make_seats(struct play *p)
 {
 	size_t n = 0;
+	uint16_t sites = (uint16_t)drill_site_count(p->d);
 
 	for (size_t i = 0; i < p->d->n_desks; i++)
-		n += (size_t)p->d->desks[i].staff;
+		n += (size_t)p->d->desks[i].staff * (1 + desk_goes_to(p, i, NULL));
 	p->seats = calloc(n + 1, sizeof *p->seats);
-	for (size_t i = 0; p->seats && i < p->d->n_desks; i++)
-		for (int k = 0; k < p->d->desks[i].staff; k++) {
-			p->seats[p->n_seats].p = p;
-			p->seats[p->n_seats++].desk = i;
-		}
-	return p->seats != NULL;
+	bool *goes = calloc(sites + 1u, sizeof *goes);
+	for (size_t i = 0; p->seats && goes && i < p->d->n_desks; i++) {
+		const struct drill_desk *k = &p->d->desks[i];
+
+		desk_goes_to(p, i, goes);
+		for (uint16_t at = 0; at <= sites; at++)
+			for (int s = 0; s < k->staff && (at == 0 || goes[at - 1]); s++)
+				p->seats[p->n_seats++] = (struct seat){.p = p, .desk = i, .site = at ? (uint16_t)(at - 1) : k->site, .guest = at != 0, .away = at != 0};
+	}
+	free(goes);
+	return p->seats != NULL && goes != NULL;
 }
 
 enum err play_new(const struct drill *d, uint64_t seed, struct world *w, struct watch *watch, struct play **out)
@@ -191,6 +197,7 @@ void play_free(struct play *p)
 		return;
 	send_release(p);
 	desk_release(p);
+	order_release(p);
 	workload_free(p->load);
 	free(p);
 }

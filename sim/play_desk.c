@@ -2,6 +2,7 @@
 #include "proto/request.h"
 #include "sim/play_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const struct drill_desk *desk_of(const struct play *p, const struct seat *s)
@@ -11,7 +12,8 @@ static const struct drill_desk *desk_of(const struct play *p, const struct seat 
 
 static size_t site_of(const struct play *p, const struct seat *s)
 {
-	return desk_of(p, s)->site;
+	(void)p;
+	return s->site;
 }
 
 static void ask(struct play *p, struct seat *s, const struct buf *b)
@@ -59,7 +61,10 @@ static void take_more(struct play *p, struct seat *s)
 	s->done = false;
 	s->take_tag = ++s->tag;
 	request_begin(&rw, &b, REQ_TAKE, s->take_tag);
-	request_str(&rw, F_QUEUE, k->queue);
+	char queue[LIMIT_ADDRESS_BYTES + 1];
+
+	snprintf(queue, sizeof queue, "%s%s%s", s->guest ? drill_site_name(p->d, k->site) : "", s->guest ? "/" : "", k->queue);
+	request_str(&rw, F_QUEUE, queue);
 	request_u32(&rw, F_COUNT, (uint32_t)k->batch);
 	if (k->lease_us)
 		request_u64(&rw, F_LEASE_US, (uint64_t)k->lease_us);
@@ -276,17 +281,73 @@ void desk_site_up(struct play *p, size_t site)
 			seat_again(p, i, AGAIN_US);
 }
 
+/* ---- people move with an order ------------------------------------------------------------------------------------- */
+
+/* Does this order, or this lending, take the desk's queue to that site? Of areas and shares any queue has its part. */
+static bool order_takes(const struct play *p, const struct drill_event *e, const struct drill_desk *k, uint16_t to)
+{
+	const char *name = drill_site_name(p->d, to);
+	size_t len = strlen(name), queue = strlen(k->queue);
+
+	if (e->what == DO_ASSIST)
+		return e->from.v[0] == k->site && e->to.v[0] == to && strcmp(e->queue, k->queue) == 0 && !k->exercise[0];
+	if (e->what != DO_RELOCATE || e->sites.v[0] != k->site || to == k->site || (e->flow[0] != '\0') != (k->exercise[0] != '\0'))
+		return false;
+	for (const char *at = e->text; *at; at += strcspn(at, " "), at += *at == ' ') {
+		size_t all = strcspn(at, " ");
+
+		if (strncmp(at, name, len) != 0 || (at[len] != ':' && len != all))
+			continue;
+		if (len == all || memchr(at, '=', all))
+			return true;
+		for (const char *q = at + len; q < at + all; q += 1 + strcspn(q + 1, ", "))
+			if (strncmp(q + 1, k->queue, queue) == 0 && strcspn(q + 1, ", ") == queue)
+				return true;
+	}
+	return false;
+}
+
+size_t desk_goes_to(const struct play *p, size_t desk, bool *out)
+{
+	size_t sites = drill_site_count(p->d), n = 0;
+
+	for (uint16_t to = 0; to < sites; to++) {
+		bool goes = false;
+
+		for (size_t i = 0; i < p->d->n_events && !goes; i++)
+			goes = (p->d->events[i].what == DO_RELOCATE || p->d->events[i].what == DO_ASSIST) && order_takes(p, &p->d->events[i], &p->d->desks[desk], to);
+		if (out)
+			out[to] = goes;
+		n += goes;
+	}
+	return n;
+}
+
+/* They wait at the successors from the order on, and stay there: what is served at home they are not given there. */
+void desks_follow(struct play *p, const struct drill_event *e)
+{
+	for (size_t i = 0; i < p->n_seats; i++) {
+		struct seat *s = &p->seats[i];
+
+		if (s->guest && !s->came && order_takes(p, e, desk_of(p, s), s->site)) {
+			s->away = false;
+			s->came = true;
+			seat_again(p, i, AGAIN_US);
+		}
+	}
+}
+
 static bool struck(const struct play *p, const struct seat *s, const struct drill_event *e)
 {
 	const struct drill_desk *k = desk_of(p, s);
 
-	return sites_has(&e->sites, k->site) && (e->queue[0] == '\0' || strcmp(e->queue, k->queue) == 0);
+	return sites_has(&e->sites, s->site) && (e->queue[0] == '\0' || strcmp(e->queue, k->queue) == 0);
 }
 
 void desks_away(struct play *p, const struct drill_event *e, bool away)
 {
 	for (size_t i = 0; i < p->n_seats; i++) {
-		if (!struck(p, &p->seats[i], e))
+		if (!struck(p, &p->seats[i], e) || (p->seats[i].guest && !p->seats[i].came))
 			continue;
 		p->seats[i].away = away;
 		if (away)
@@ -299,6 +360,8 @@ void desks_away(struct play *p, const struct drill_event *e, bool away)
 void desks_return(struct play *p)
 {
 	for (size_t i = 0; i < p->n_seats; i++) {
+		if (p->seats[i].guest && !p->seats[i].came)
+			continue;
 		p->seats[i].away = false;
 		seat_again(p, i, AGAIN_US);
 	}

@@ -1,7 +1,8 @@
 /* play_int.h - the parts of a play. Private to play*.c.
  *
  *   play.c       life, timetable          play_send.c  the desk of each site that sends
- *   play_fault.c events as faults         play_desk.c  the desks that take */
+ *   play_fault.c events as faults         play_desk.c  the desks that take
+ *   play_order.c orders, and what is lent */
 #ifndef SIM_PLAY_INT_H
 #define SIM_PLAY_INT_H
 
@@ -54,6 +55,8 @@ struct task {
 struct seat {
 	struct play *p;
 	size_t desk;              /* index of drill.desks */
+	uint16_t site;            /* where it works */
+	bool guest, came;         /* not at home: it takes from the queue of its home at another site, since an order sent it there */
 	uint64_t client;
 	uint32_t sitting;         /* rises with each session */
 	uint32_t tag, take_tag;
@@ -78,6 +81,7 @@ struct play {
 	size_t n_seats;
 	struct seat *seats;       /* by desk */
 	struct task *tasks;
+	struct giving *givings;   /* orders given, or still to be taken */
 	size_t n_labelled;
 	struct labelled *labelled;
 	bool nomem;
@@ -94,6 +98,12 @@ void desks_return(struct play *p); /* all of them */
 void desks_away(struct play *p, const struct drill_event *e, bool away);
 void desks_crash(struct play *p, const struct drill_event *e);
 void desk_release(struct play *p);
+/* The sites to which an order of the drill may send a desk: how many; out (may be NULL) gets a flag a site. */
+size_t desk_goes_to(const struct play *p, size_t desk, bool *out);
+void desks_follow(struct play *p, const struct drill_event *e); /* people go where an order sends their queues */
+/* play_order.c */
+void order_give(struct play *p, const struct drill_event *e);   /* relocate, handback, assist */
+void order_release(struct play *p);
 /* play_fault.c */
 void fault_begin(struct play *p, const struct drill_event *e);
 void fault_end(struct play *p, const struct drill_event *e);

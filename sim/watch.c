@@ -48,12 +48,27 @@ static uint16_t number(const struct watch *w, size_t site)
 
 /* ---- steps and replies ------------------------------------------------------------------------------------------- */
 
+/* Another order came into force somewhere: who serves whom, for the picture. */
+static void served_changed(struct watch *w)
+{
+	w->orders_told = oracle_orders_changed(w->oracle);
+	for (size_t i = 0; i < world_sites(w->world); i++) {
+		uint16_t by = oracle_served_by(w->oracle, number(w, i));
+
+		if (by != (w->served[i] ? w->served[i] : number(w, i)))
+			series_served(w->series, number(w, i), by, world_now(w->world).us);
+		w->served[i] = by;
+	}
+}
+
 static void on_step(void *arg, struct world *world, size_t site, const struct event *events, size_t n, const struct effects *out)
 {
 	struct watch *w = arg;
 
 	now(w);
 	witness_step(w->witness, number(w, site), world_store(world, site), events, n, out);
+	if (oracle_orders_changed(w->oracle) != w->orders_told)
+		served_changed(w);
 }
 
 static void on_reply(void *arg, struct world *world, size_t site, uint64_t client, struct view bytes)
@@ -265,6 +280,7 @@ struct watch *watch_new(struct world *world, const struct drill *d, struct story
 	w->bearer = room(n * n, sizeof *w->bearer);
 	w->trouble = room(n, sizeof *w->trouble);
 	w->noted = room(n, sizeof *w->noted);
+	w->served = room(n, sizeof *w->served);
 	struct world_hooks hooks = {.arg = w, .step = on_step, .reply = on_reply, .news = on_news};
 
 	world_subscribe(world, &hooks);
@@ -289,7 +305,9 @@ void watch_free(struct watch *w)
 	free(w->bearer);
 	free(w->trouble);
 	free(w->noted);
+	free(w->served);
 	asking_end(w);
+	orders_end(w);
 	free(w->labels);
 	free(w);
 }
@@ -360,6 +378,54 @@ static void event_where(const struct watch *w, const struct drill_event *e, char
 	}
 }
 
+/* "dispatch to cic-vlaams-brabant, area eupen to cic-namen" of "cic-vlaams-brabant:dispatch cic-namen:area=eupen". */
+static void moves_text(const char *assignments, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (const char *at = assignments; *at && used < size;) {
+		size_t all = strcspn(at, " "), name = strcspn(at, ": ");
+		const char *what = at + name + (at[name] == ':');
+		int n = (int)(at + all - what);
+		bool area = n > 5 && strncmp(what, "area=", 5) == 0, share = n > 6 && strncmp(what, "share=", 6) == 0;
+		int skip = area ? 5 : share ? 6 : 0;
+
+		used += (size_t)snprintf(out + used, size - used, "%s%s%.*s%s to %.*s", used ? ", " : "", area ? "area " : "", n ? n - skip : 10,
+					 n ? what + skip : "everything", share ? " of it" : "", (int)name, at);
+		at += all + (at[all] == ' ');
+	}
+}
+
+/* Orders, and what is lent, in plain words. False for other events. */
+static bool order_text_of(const struct watch *w, const struct drill_event *e, char *out, size_t size)
+{
+	char moves[400], by[160] = "", first[60] = "";
+	const char *site = e->sites.n ? drill_site_name(w->drill, e->sites.v[0]) : "";
+	struct drill_sites rest = {e->from.n ? e->from.n - 1 : 0, e->from.v + 1};
+
+	if (e->from.n)
+		snprintf(first, sizeof first, ", by order of %s", drill_site_name(w->drill, e->from.v[0]));
+	if (rest.n)
+		sites_text(w->drill, &rest, by, sizeof by);
+	if (e->what == DO_RELOCATE) {
+		moves_text(e->text, moves, sizeof moves);
+		snprintf(out, size, "%s moves: %s%s%s%s%s%s", site, moves, first, by[0] ? " with " : "", by, e->flow[0] ? "; an exercise: " : "", e->flow);
+	} else if (e->what == DO_HANDBACK) {
+		snprintf(out, size, "%s takes its queues back%s%s%s%s%s", site, first, by[0] ? " with " : "", by, e->flow[0] ? "; an exercise: " : "", e->flow);
+	} else if (e->what == DO_ASSIST) {
+		snprintf(out, size, "%s lends %lld of %s to %s", drill_site_name(w->drill, e->from.v[0]), (long long)e->value, e->queue,
+			 drill_site_name(w->drill, e->to.v[0]));
+	}
+	return e->what == DO_RELOCATE || e->what == DO_HANDBACK || e->what == DO_ASSIST;
+}
+
+void watch_said(struct watch *w, const char *text)
+{
+	now(w);
+	tell(w, STORY_PLAN, text);
+}
+
 void watch_event(struct watch *w, const struct drill_event *e)
 {
 	char where[260] = "", span[40] = "", text[600];
@@ -375,7 +441,9 @@ void watch_event(struct watch *w, const struct drill_event *e)
 	event_where(w, e, where, sizeof where);
 	if (e->for_us)
 		span_text(e->for_us, span, sizeof span);
-	if (e->what == DO_NOTE)
+	if (order_text_of(w, e, text, sizeof text))
+		;
+	else if (e->what == DO_NOTE)
 		snprintf(text, sizeof text, "%s", e->text);
 	else if (e->what == DO_CANCEL)
 		snprintf(text, sizeof text, "the sender cancels %s", e->text);
@@ -401,6 +469,7 @@ void watch_repaired(struct watch *w)
 			w->trouble[i] = 0;
 			oracle_site_troubled(w->oracle, number(w, i), false);
 		}
+	w->repaired = true;
 	tell(w, STORY_PLAN, "everything is repaired; nothing more is sent, desks go on");
 	oracle_repaired(w->oracle);
 }
@@ -409,6 +478,9 @@ bool watch_converged(struct watch *w)
 {
 	now(w);
 	if (!oracle_converged(w->oracle, NULL, 0))
+		return false;
+	w->orders_agreed = orders_agree(w, w->orders_why, sizeof w->orders_why);
+	if (!w->orders_agreed)
 		return false;
 	for (size_t i = 0; w->drill && i < w->drill->n_expects; i++)
 		if (w->drill->expects[i].at_us == MONO_NEVER.us && !expect_holds(w, &w->drill->expects[i]))
@@ -435,6 +507,8 @@ void watch_finish(struct watch *w)
 	oracle_struck(w->oracle, FAULT_LINK_STALL, world_counts(w->world)->stalls);
 	if (world_counts(w->world)->records_damaged_read)
 		oracle_rare(w->oracle, RARE_DAMAGE_FOUND);
+	if (w->repaired && w->orders && !w->orders_agreed)
+		oracle_broken(w->oracle, PROMISE_ORDERS, "after the last repair, %s", w->orders_why);
 	oracle_finish(w->oracle, in_time);
 	for (size_t i = 0; w->drill && i < w->drill->n_expects; i++) {
 		keeps = keeps && w->drill->expects[i].what != WHAT_LOST;

@@ -28,6 +28,8 @@ void watch_free(struct watch *w);
 void watch_sent(struct watch *w, const char *label, size_t site, const struct msgid *id);
 /* The timetable is about to do this event: a line of the story, and a fault counted. Calls with what the swarm drew too. */
 void watch_event(struct watch *w, const struct drill_event *e);
+/* What became of something that people asked of a node: a line of the story. */
+void watch_said(struct watch *w, const char *text);
 /* What a desk did, for the coverage: FAULT_DESK_CRASH, FAULT_DESK_REFUSES, FAULT_CLIENT_RETRY. */
 void watch_fault(struct watch *w, enum fault_kind k);
 

@@ -94,8 +94,35 @@ static int64_t counted(struct watch *w, const struct drill_expect *e)
 	return (int64_t)(e->what == WHAT_WAITING ? t.waiting : t.accepted);
 }
 
+/* By the journals of the sites that are to serve, and of those that are up of whose queues it is. */
+static bool is_served_by(const struct watch *w, const struct drill_expect *e)
+{
+	for (size_t i = 0; i < e->sites.n; i++) {
+		uint16_t site = world_site_number(w->world, e->sites.v[i]);
+		bool home = sites_has(&e->to, e->sites.v[i]);
+
+		for (size_t k = 0; k < e->to.n; k++)
+			if (!oracle_serves(w->oracle, world_site_number(w->world, e->to.v[k]), site, e->queue, false))
+				return false;
+		if (!home && e->queue[0] && world_site_state(w->world, e->sites.v[i]) == SITE_UP && oracle_serves(w->oracle, site, site, e->queue, false))
+			return false;
+	}
+	return true;
+}
+
+static void judge_served_by(struct watch *w, const struct drill_expect *e)
+{
+	char a[120], b[120];
+
+	sites_text(w->drill, &e->sites, a, sizeof a);
+	sites_text(w->drill, &e->to, b, sizeof b);
+	oracle_expect(w->oracle, is_served_by(w, e), false, "%s of %s is served by %s", e->queue[0] ? e->queue : "a queue", a, b);
+}
+
 bool expect_holds(struct watch *w, const struct drill_expect *e)
 {
+	if (e->what == WHAT_SERVED_BY && supported(e))
+		return is_served_by(w, e);
 	return !supported(e) || (e->what != WHAT_READ && e->what != WHAT_WAITING) || within(e, counted(w, e));
 }
 
@@ -232,6 +259,7 @@ void expect_judge(struct watch *w, const struct drill_expect *e)
 	case WHAT_ALARM:
 	case WHAT_NO_ALARM: judge_alarm(w, e); break;
 	case WHAT_LINK: judge_link(w, e); break;
+	case WHAT_SERVED_BY: judge_served_by(w, e); break;
 	case WHAT_CONFLICTS:
 	case WHAT_LOST: judge_total(w, e); break;
 	default: break;

@@ -31,6 +31,11 @@ struct watch {
 	uint8_t *trouble;            /* by site: enum trouble bits */
 	struct noted *noted;         /* by site */
 	struct asking *asking;
+	struct orders_shown *orders; /* NULL: no order was given */
+	uint64_t orders_told;        /* oracle_orders_changed, as the picture has it */
+	uint16_t *served;            /* by site: who serves its queues, 0 for itself */
+	bool orders_agreed, repaired;
+	char orders_why[300];
 	size_t n_labels;
 	struct label *labels;
 };
@@ -41,6 +46,10 @@ void *watch_room(void *p, size_t n, size_t size);
 void asking_begin(struct watch *w);
 void asking_reply(struct watch *w, size_t site, struct view bytes); /* replies that reach any client of a site */
 void asking_end(struct watch *w);
+/* ---- watch_orders.c ---- */
+/* All sites show the same orders in force. False, too, while they have not answered: then again after the world has run on. */
+bool orders_agree(struct watch *w, char *why, size_t size);
+void orders_end(struct watch *w);
 /* ---- watch_expect.c ---- */
 /* False for a count at the end that is not reached yet. */
 bool expect_holds(struct watch *w, const struct drill_expect *e);

@@ -1,4 +1,5 @@
 /* witness.c - journals: each entry is read once, when it came; rows of streams and messages at a start and at the end. */
+#include "proto/order.h"
 #include "sim/witness_int.h"
 
 static void *more(void *array, size_t want, size_t *cap, size_t size)
@@ -176,7 +177,7 @@ static uint8_t ended(const struct msg_row *row)
 
 	while (rd_left(&r) && row_event(&r, &event, &source, &when))
 		for (size_t i = 0; i < best; i++)
-			if (order[i] == event && (event == EVENT_CANCELLED || event == EVENT_EXPIRED || source == row->addressee))
+			if (order[i] == event) /* whether its source had it at a desk the oracle knows */
 				best = i;
 	return best < sizeof order ? order[best] : 0;
 }
@@ -200,15 +201,29 @@ static void msgs_each(struct txn *t, const struct msgid *only, void (*fn)(void *
 	}
 }
 
+/* Read or refused by a desk of that site; 0: neither. */
+static uint8_t ended_at(const struct msg_row *row, uint16_t site)
+{
+	struct rd r = rd_init(row->events);
+	uint8_t event;
+	uint16_t source;
+	int64_t when;
+
+	while (rd_left(&r) && row_event(&r, &event, &source, &when))
+		if (source == site && (event == EVENT_READ || event == EVENT_REFUSED))
+			return event;
+	return 0;
+}
+
 struct ending { struct witness *w; uint16_t site; bool cancel; };
 
 static void tell_ended(void *arg, const struct msg_row *row)
 {
 	const struct ending *k = arg;
-	uint8_t how = ended(row);
+	uint8_t how = k->cancel ? ended(row) : ended_at(row, k->site);
 
-	if (k->cancel ? how == EVENT_CANCELLED : row->addressee == k->site && (how == EVENT_READ || how == EVENT_REFUSED))
-		oracle_ended(k->w->oracle, row->addressee, &row->id, how);
+	if (k->cancel ? how == EVENT_CANCELLED : how != 0)
+		oracle_ended_at(k->w->oracle, k->site, row->addressee, &row->id, how);
 }
 
 /* What a request ended, as the journal says after its commit: its desk is told later, or never. */
@@ -228,6 +243,68 @@ static void look_ended(struct witness *w, uint16_t site, struct txn *t, const st
 		memcpy(id.b, f.value.ptr, MSGID_BYTES);
 		msgs_each(t, &id, tell_ended, &k);
 	}
+}
+
+/* ---- orders, and what is lent ------------------------------------------------------------------------------------------ */
+
+struct look_orders { struct witness *w; uint16_t site; uint8_t kind; };
+
+static enum err tell_order(void *arg, const struct hash *id, struct view blob)
+{
+	const struct look_orders *k = arg;
+
+	(void)id;
+	oracle_order(k->w->oracle, k->site, k->kind, blob);
+	return ERR_OK;
+}
+
+/* Endorsements first, so that an order never seems to wait for one that is there. A damaged one is none. */
+static void look_orders(struct witness *w, uint16_t site, struct txn *t)
+{
+	struct look_orders k = {w, site, STATE_KIND_ENDORSEMENT};
+	enum err e = store_state_each(t, k.kind, tell_order, &k);
+
+	k.kind = STATE_KIND_ORDER;
+	e = store_state_each(t, k.kind, tell_order, &k);
+	(void)e;
+}
+
+static enum err tell_lent(void *arg, const struct lease_row *l)
+{
+	const struct look_orders *k = arg;
+	const struct site *to = strncmp(l->by, "lent to ", 8) == 0 ? roster_site_by_id(k->w->roster, view_str(l->by + 8)) : NULL;
+
+	if (to)
+		oracle_lent(k->w->oracle, k->site, &l->id, to->number);
+	return ERR_OK;
+}
+
+/* Does this event bring orders (1), or lend (2)? */
+static int brings(const struct event *ev)
+{
+	if (ev->type == EVENT_FRAME)
+		return ev->u.frame.bytes.len > 1 && ev->u.frame.bytes.ptr[1] == FRAME_STATE ? 1 : 0;
+	if (ev->type != EVENT_REQUEST || ev->u.request.bytes.len < REQUEST_HEAD_BYTES)
+		return 0;
+	uint8_t type = ev->u.request.bytes.ptr[5];
+
+	return type == REQ_ORDER || type == REQ_ENDORSE ? 1 : type == REQ_ASSIST ? 2 : 0;
+}
+
+static void look_taken_over(struct witness *w, uint16_t site, struct txn *t, const struct event *events, size_t n)
+{
+	struct look_orders k = {w, site, 0};
+	bool orders = false, lent = false;
+
+	for (size_t i = 0; i < n; i++) {
+		orders = orders || brings(&events[i]) == 1;
+		lent = lent || brings(&events[i]) == 2;
+	}
+	if (orders)
+		look_orders(w, site, t);
+	enum err e = lent ? store_lease_each(t, tell_lent, &k) : ERR_OK;
+
+	(void)e; /* a damaged lease is none */
 }
 
 #define DAMAGED_MOST 64
@@ -304,6 +381,7 @@ void witness_start(struct witness *w, uint16_t site, struct store *store, const 
 	if (!j->fresh)
 		read_again(w, j, t);
 	look(w, j, t);
+	look_orders(w, site, t);
 	j->fresh = false;
 	txn_abort(t);
 }
@@ -341,6 +419,7 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 		talk_event(w, site, &events[i]);
 	if (txn_begin(store, false, &t) == ERR_OK) {
 		look(w, journal_get(w, site), t);
+		look_taken_over(w, site, t, events, n);
 		for (size_t i = 0; i < n; i++)
 			look_ended(w, site, t, &events[i]);
 		look_damaged(w, journal_get(w, site), t);
@@ -391,6 +470,25 @@ static void tell_receipt(void *arg, const struct msg_row *row)
 		oracle_receipt(k->w->oracle, k->site, row->addressee, &row->id, ended(row));
 }
 
+static void tell_conflicts(struct witness *w, uint16_t site, struct txn *t)
+{
+	struct conflict_row row = {.addressee = 0};
+	enum err e;
+
+	while ((e = store_conflict_from(t, &row.id, row.addressee, &row)) == ERR_OK || e == ERR_DAMAGED) {
+		if (!e)
+			oracle_conflict(w->oracle, site, &row.id, row.addressee);
+		if (++row.addressee)
+			continue;
+		size_t i = MSGID_BYTES;
+
+		while (i && ++row.id.b[i - 1] == 0)
+			i--;
+		if (!i)
+			return;
+	}
+}
+
 void witness_final(struct witness *w, uint16_t site, struct store *store, struct wall now)
 {
 	struct txn *t = NULL;
@@ -401,6 +499,7 @@ void witness_final(struct witness *w, uint16_t site, struct store *store, struct
 
 	look(w, journal_get(w, site), t);
 	msgs_each(t, NULL, tell_standing, &k);
+	tell_conflicts(w, site, t);
 	oracle_site_final(w->oracle, site);
 	txn_abort(t);
 }

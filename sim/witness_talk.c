@@ -239,6 +239,15 @@ static void queue_part(struct view full, char *out, size_t size)
 	snprintf(out, size, "%.*s", (int)name.len, name.len ? (const char *)name.ptr : "");
 }
 
+/* Whose queue it is: "cic-luik/dispatch" at Namen is Luik's. */
+static uint16_t queue_of_site(const struct witness *w, uint16_t site, struct view full)
+{
+	const uint8_t *slash = full.len ? memchr(full.ptr, '/', full.len) : NULL;
+	const struct site *s = slash ? roster_site_by_id(w->roster, view_of(full.ptr, (size_t)(slash - full.ptr))) : NULL;
+
+	return s ? s->number : site;
+}
+
 static bool read_taken(const struct witness *w, uint16_t site, struct view fields, struct taken *t)
 {
 	struct view subject = {NULL, 0}, type = {NULL, 0}, lang = {NULL, 0}, channel = {NULL, 0};
@@ -259,7 +268,10 @@ static bool read_taken(const struct witness *w, uint16_t site, struct view field
 			t->h.from = s ? s->number : 0;
 			break;
 		}
-		case F_QUEUE: queue_part(f.value, t->queue, sizeof t->queue); break;
+		case F_QUEUE:
+			queue_part(f.value, t->queue, sizeof t->queue);
+			t->h.addressee = queue_of_site(w, site, f.value);
+			break;
 		case F_PRECEDENCE: t->h.precedence = item_u8(&f); break;
 		case F_EXERCISE: t->h.exercise = f.value.len > 0; break;
 		case F_PERHAPS_SEEN: t->h.perhaps_seen = true; break;
@@ -456,8 +468,10 @@ void talk_effect(struct witness *w, uint16_t site, const struct effects *all, co
 	if (f->type != EFFECT_REPLY || bytes.len < REQUEST_HEAD_BYTES || bytes.ptr[5] != REPLY_TAKEN || request_decode(bytes, &r))
 		return;
 	/* Only id, queue and exercise are wanted here; the body is looked at when it reaches the desk. */
-	t.h.exercise = field(r.fields, F_EXERCISE).len > 0;
-	id_of(field(r.fields, F_ID), &t.h.id);
+	struct serving s = {.site = site, .addressee = queue_of_site(w, site, field(r.fields, F_QUEUE)), .queue = t.queue,
+			    .exercise = field(r.fields, F_EXERCISE).len > 0, .perhaps_seen = field(r.fields, F_PERHAPS_SEEN).len > 0};
+
+	id_of(field(r.fields, F_ID), &s.id);
 	queue_part(field(r.fields, F_QUEUE), t.queue, sizeof t.queue);
-	oracle_served(w->oracle, site, t.queue, t.h.exercise, &t.h.id);
+	oracle_served_at(w->oracle, &s);
 }

@@ -20,11 +20,13 @@ traffic = ( { name = "calls"; from = "all"; per-day = 2400; to = "own/dispatch";
 desks = ( { sites = "all"; queue = "dispatch"; handling = "5s"; } );
 events = (
   { at = "5min"; do = "power-cut"; sites = "%(site)s"; for = "5min"; },
-  { at = "6min"; do = "relocate"; site = "cic-luik"; to = ( "cic-namen" ); }
+  { at = "6min"; do = "relocate"; site = "cic-luik"; to = ( "cic-namen" ); by = "cic-luik"; },
+  { at = "12min"; do = "courier"; from = "cic-luik"; to = "cic-namen"; takes = "1min"; }
 );
 expect = (
   { what = "accepted"; at-least = %(least)d; },
-  { what = "served-by"; at = "8min"; sites = "cic-luik"; to = "cic-namen"; }
+  { what = "accepted"; at = "14min"; at-least = 1; needs = ( "courier" ); },
+  { what = "served-by"; at = "13min"; sites = "cic-luik"; to = "cic-namen"; }
 );
 '''
 # ../../sim/README.md and the users' scripts: members may be added, never taken away.
@@ -116,11 +118,11 @@ def members(sim, tap):
 	j = json.loads(r.stdout)
 	wrong = [k for k, t in MEMBERS.items() if k not in j or not isinstance(j[k], (t, type(None)) if t is float else t)]
 	tap.ok(r.returncode == 0 and not wrong and r.stdout.count('\n') == 1 and not r.stderr, '--json: one object with all members', f'{wrong} {r.stderr}')
-	tap.ok(j['ok'] and j['unsupported'] == ['relocate'] and [e['state'] for e in j['expectations']] == ['skipped', 'met'],
+	tap.ok(j['ok'] and j['unsupported'] == ['courier'] and [e['state'] for e in j['expectations']] == ['met', 'skipped', 'met'],
 	       'what the node cannot do yet is listed and skipped', r.stdout)
 	r = sim.run(sim.drill(least=1000000), '--json')
 	j = json.loads(r.stdout)
-	tap.ok(r.returncode == 1 and not j['ok'] and j['expectations'][1]['state'] == 'missed', 'a missed expectation fails the run', r.stdout)
+	tap.ok(r.returncode == 1 and not j['ok'] and j['expectations'][2]['state'] == 'missed', 'a missed expectation fails the run', r.stdout)
 	again = json.loads(sim.run(sim.drill(least=1000000), '--json', '--set', 'store=lmdb').stdout)
 	tap.ok(again['trace'] == j['trace'], 'the same trace with LMDB', f"{again['trace']} {j['trace']}")
 
@@ -148,7 +150,7 @@ def report_page(sim, tap):
 	tap.ok(r.returncode == 0 and not p.open and not p.wrong, 'the page is well formed', f'{p.open} {p.wrong} {r.stderr}')
 	tap.ok(not p.outside and 'url(' not in text and '@import' not in text and '<script' not in text, 'nothing in it comes from outside', p.outside)
 	tap.ok('<b>two</b> & no more' in shown and "again: estafette-sim run 'it'\\''s <two>.conf' --seed 1" in shown, 'what people wrote is shown as they wrote it', shown[:900])
-	for what in ('seed 1', 'estafette ', 'Promises', 'Queues', 'Links', 'Who served which queues', 'What happened', 'nobody', 'relocate', '2021-07-14 02:00'):
+	for what in ('seed 1', 'estafette ', 'Promises', 'Queues', 'Links', 'Who served which queues', 'What happened', 'nobody', 'courier', '2021-07-14 02:00'):
 		tap.ok(what in shown, f'the page shows: {what}', shown[:900])
 	tap.ok('prefers-color-scheme:dark' in text, 'the page has a dark face')
 	r = sim.run(sim.drill(), '--report', os.path.join(sim.folder, 'no', 'such.html'))

@@ -135,8 +135,8 @@ static void test_unsupported(void **state)
 			       "{ what = \"served-by\"; sites = \"cic-luik\"; to = \"cic-namen\"; }", "");
 
 	(void)state;
-	assert_int_equal(drill_unsupported(d, names, 8), 6);
-	assert_string_equal(names[0], "relocate");
+	assert_int_equal(drill_unsupported(d, names, 8), 3);
+	assert_string_equal(names[0], "courier");
 	assert_string_equal(d->events[0].text, "cic-namen:dispatch cic-vlaams-brabant");
 	assert_true(d->expects[0].needs >> DO_RELOCATE & 1);
 	assert_int_equal(d->events[3].value, 5);
@@ -164,6 +164,7 @@ static void test_bad_input(void **state)
 	bad("{ at = \"1h\"; do = \"send\"; from = \"cic-luik\"; to = \"cic-namen/dispatch\"; precedence = \"urgent\"; }", "", "", ERR_FORMAT, "7", "flash, immediate, priority, routine");
 	bad("{ at = \"1h\"; do = \"link-down\"; from = \"cic-luik\"; to = \"all\"; bearer = \"fiber\"; }", "", "", ERR_NOT_FOUND, "7", "not a bearer");
 	bad("{ at = \"1h\"; do = \"cancel\"; message = \"x\"; }", "", "", ERR_NOT_FOUND, "7", "label \"x\"");
+	bad("{ at = \"1h\"; do = \"handback\"; site = \"cic-luik\"; by = ( \"cic-namen\", \"cic-namen\" ); }", "", "", ERR_EXISTS, "7", "twice");
 	bad("{ at = \"1h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-gent:dispatch\" ); }", "", "", ERR_UNKNOWN_SITE, "7", "cic-gent");
 	bad("{ at = \"1h\"; do = \"degrade\"; from = \"all\"; to = \"all\"; }", "", "", ERR_FORMAT, "7", "nothing gets worse");
 	bad("{ at = \"1h\"; do = \"rate\"; sites = \"all\"; factor = 2; flow = \"call\"; }", "", "", ERR_NOT_FOUND, "7", "not a flow");
@@ -396,7 +397,7 @@ static void test_every_event(void **state)
 		"{ at = \"1h\"; do = \"desks-away\"; sites = \"all\"; queue = \"dispatch\"; for = \"1h\"; }, { at = \"1h\"; do = \"desks-back\"; sites = \"all\"; },"
 		"{ at = \"1h\"; do = \"desk-crash\"; sites = \"all\"; }, { at = \"1h\"; do = \"roster\"; }, { at = \"1h\"; do = \"note\"; text = \"n\"; },"
 		"{ at = \"1h\"; do = \"roster\"; site = \"cic-luik\"; standbys = ( \"cic-vlaams-brabant\" ); },"
-		"{ at = \"2h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:share=20%\" ); exercise = \"e\"; }, { at = \"2h\"; do = \"handback\"; site = \"cic-luik\"; by = \"cic-namen\"; },"
+		"{ at = \"2h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:share=20%\" ); exercise = \"e\"; }, { at = \"2h\"; do = \"handback\"; site = \"cic-luik\"; by = ( \"cic-namen\", \"cic-luik\" ); exercise = \"e\"; },"
 		"{ at = \"2h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-namen\"; takes = \"1h\"; precedence = \"flash\"; },"
 		"{ at = \"2h\"; do = \"assist\"; from = \"cic-luik\"; queue = \"dispatch\"; to = \"cic-namen\"; count = 5; },"
 		"{ at = \"2h\"; do = \"minimize\"; by = \"cic-luik\"; for = \"1h\"; precedence = \"priority\"; }, { at = \"2h\"; do = \"revoke\"; site = \"cic-luik\"; }",
@@ -445,7 +446,7 @@ static void test_set(void **state)
 
 static void test_copy_and_add(void **state)
 {
-	struct drill *d = good("{ at = \"1h\"; do = \"note\"; text = \"a\"; }, { at = \"2h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen\" ); },"
+	struct drill *d = good("{ at = \"1h\"; do = \"note\"; text = \"a\"; }, { at = \"2h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-namen\"; takes = \"1h\"; },"
 			       "{ at = \"3h\"; do = \"note\"; text = \"c\"; }", "", "");
 	struct drill *c = NULL;
 	struct drill_event e = {.what = DO_NOTE, .at_us = 3600 * US_PER_S, .bearer = -1, .text = "b"};
