@@ -35,6 +35,7 @@ static const struct { enum drill_do what; int64_t least_us, most_us; } kinds[] =
 	{DO_DESKS_AWAY, 10 * MIN_US, 2 * HOUR_US},
 	{DO_DESK_CRASH, 0, 0},
 	{DO_ROSTER, 0, 0},
+	{DO_RELOCATE, 0, 0},
 	{DO_LOSE_DISK, US_PER_S, 20 * MIN_US},
 	{DO_RESTORE, US_PER_S, 20 * MIN_US},
 	{DO_FLIP_BIT, 0, 0},
@@ -264,6 +265,126 @@ static enum err add_companion(struct drawing *w, const struct drill_event *e)
 	return e->what == DO_DESKS_AWAY ? add_cancelled(w, e) : ERR_OK;
 }
 
+/* ---- orders ----------------------------------------------------------------------------------------------------------- */
+
+static bool set_sites(struct drill_sites *s, const uint16_t *v, size_t n)
+{
+	s->v = malloc((n ? n : 1) * sizeof *v);
+	for (size_t i = 0; s->v && i < n; i++)
+		s->v[s->n++] = v[i];
+	return s->v != NULL;
+}
+
+/* Who gives it: the site itself or whoever can, a site that the drill names (a relocator or not), or a quorum of others. */
+static bool draw_givers(struct drawing *w, struct drill_event *e, uint16_t site)
+{
+	const struct roster *r = w->d->roster;
+	size_t n = drill_site_count(w->d), first = prng_below(&w->prng, n), k = 0;
+	uint16_t by[8];
+
+	switch (prng_below(&w->prng, 4)) {
+	case 0: return true;
+	case 1: return set_one(&e->from, site);
+	case 2:
+		for (size_t i = 0; i < n && r->n_relocators; i++)
+			if (r->sites[i].number == r->relocators[0] && i != site)
+				return set_one(&e->from, (uint16_t)i);
+		return true;
+	default:
+		for (size_t i = 0; i < n && k < r->quorum && k < 8; i++)
+			if ((first + i) % n != site)
+				by[k++] = (uint16_t)((first + i) % n);
+		return set_sites(&e->from, by, k);
+	}
+}
+
+static uint16_t draw_standby(struct drawing *w, uint16_t site, uint16_t not)
+{
+	const struct site *s = &w->d->roster->sites[site];
+	size_t n = drill_site_count(w->d);
+
+	for (int tries = 0; tries < TRIES; tries++) {
+		uint16_t to = (uint16_t)prng_below(&w->prng, n);
+
+		if (s->n_standbys && prng_chance(&w->prng, 750000))
+			for (uint16_t i = 0, want = s->standbys[prng_below(&w->prng, s->n_standbys)]; i < n; i++)
+				to = w->d->roster->sites[i].number == want ? i : to;
+		if (to != site && to != not)
+			return to;
+	}
+	return site == 0 ? 1 : 0;
+}
+
+/* Everything to one; by queue or by share to two, the rest at home or not; one area. */
+static void draw_assignments(struct drawing *w, uint16_t site, char *out, size_t size)
+{
+	const struct roster *r = w->d->roster;
+	const struct site *s = &r->sites[site];
+	uint16_t a = draw_standby(w, site, site), b = draw_standby(w, site, a);
+	const char *to_a = drill_site_name(w->d, a), *to_b = drill_site_name(w->d, b);
+	int share = (int)prng_between(&w->prng, 10, 90);
+
+	switch (prng_below(&w->prng, 4)) {
+	case 0: snprintf(out, size, "%s", to_a); return;
+	case 1: snprintf(out, size, "%s:share=%d%% %s:share=%d%%", to_a, share, prng_chance(&w->prng, 500000) && b != a ? to_b : drill_site_name(w->d, site), 100 - share); return;
+	case 2:
+		for (size_t i = 0; i < r->n_areas; i++)
+			if (r->areas[i].site == s->number) {
+				snprintf(out, size, "%s:area=%s", to_a, r->areas[i].id);
+				return;
+			}
+		break;
+	default: break;
+	}
+	if (s->n_queues > 1 && prng_chance(&w->prng, 600000))
+		snprintf(out, size, "%s:%s %s:%s", to_a, s->queues[0].name, to_b, s->queues[1].name);
+	else
+		snprintf(out, size, "%s:%s", to_a, s->queues[prng_below(&w->prng, s->n_queues)].name);
+}
+
+static enum err add_order(struct drawing *w, enum drill_do what, uint16_t site, int64_t at_us, const char *assignments)
+{
+	struct drill_event e = {.what = what, .at_us = at_us, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}};
+
+	snprintf(e.text, sizeof e.text, "%s", assignments);
+	if (!set_one(&e.sites, site) || !draw_givers(w, &e, site)) {
+		free(e.sites.v);
+		free(e.from.v);
+		return ERR_NOMEM;
+	}
+	return add(w, &e);
+}
+
+/* A relocation; now and then the site dies just before, is cut off, or another order competes with it; mostly a handback. */
+static enum err draw_relocation(struct drawing *w, const struct drill_event *like)
+{
+	uint16_t site = (uint16_t)prng_below(&w->prng, drill_site_count(w->d));
+	int64_t at = like->at_us, gone = draw_time(w, 10 * US_PER_S, 10 * MIN_US), last = w->d->length_us;
+	char text[LIMIT_REASON_BYTES + 1];
+	uint64_t how = prng_below(&w->prng, 4);
+	enum err err = ERR_OK;
+
+	if (how < 2) {
+		struct drill_event e = {.what = how ? DO_PARTITION : DO_POWER_CUT, .at_us = at > US_PER_S ? at - US_PER_S : 0, .for_us = gone, .bearer = -1,
+					.degrade = {-1, -1, -1, -1, -1}};
+
+		if (!set_one(how ? &e.from : &e.sites, site) || (how && !set_rest(w, &e.to, &e.from))) {
+			free(e.from.v);
+			return ERR_NOMEM;
+		}
+		err = add(w, &e);
+	}
+	draw_assignments(w, site, text, sizeof text);
+	if (!err)
+		err = add_order(w, DO_RELOCATE, site, at, text);
+	if (!err && prng_chance(&w->prng, 250000)) {
+		draw_assignments(w, site, text, sizeof text);
+		err = add_order(w, DO_RELOCATE, site, at + draw_time(w, 0, 2 * MIN_US), text);
+	}
+	at += gone + draw_time(w, 0, 10 * MIN_US);
+	return err || at >= last || prng_chance(&w->prng, 100000) ? err : add_order(w, DO_HANDBACK, site, at, "");
+}
+
 static enum err draw_one(struct drawing *w, size_t kind)
 {
 	struct drill_event e = {.what = kinds[kind].what, .bearer = -1, .degrade = {-1, -1, -1, -1, -1}};
@@ -273,6 +394,8 @@ static enum err draw_one(struct drawing *w, size_t kind)
 		e.for_us = draw_time(w, kinds[kind].least_us, kinds[kind].most_us);
 	if ((destructive && w->n_destroyed == DESTROYED_MOST) || !draw_moment(w, &e, destructive))
 		return ERR_OK; /* there is no room for it in this drill */
+	if (e.what == DO_RELOCATE)
+		return draw_relocation(w, &e);
 	if (!draw_what(w, &e)) {
 		free(e.from.v);
 		return ERR_NOMEM;
@@ -295,6 +418,8 @@ static bool possible(const struct drill *d, enum drill_do what)
 {
 	bool link = what == DO_LINK_DOWN || what == DO_LINK_RESET || what == DO_CUT || what == DO_DEGRADE || what == DO_PARTITION;
 
+	if (what == DO_RELOCATE && (drill_site_count(d) < 3 || d->roster->sites[0].n_queues == 0))
+		return false;
 	return (!link || d->n_links > 0) && (what != DO_PARTITION || drill_site_count(d) > 1) && ((what != DO_DESKS_AWAY && what != DO_DESK_CRASH) || d->n_desks > 0);
 }
 
@@ -303,6 +428,8 @@ static int64_t draw_count(struct drawing *w, size_t kind)
 {
 	int64_t days = (w->d->length_us + US_PER_DAY - 1) / US_PER_DAY, most = w->d->swarm.faults * days;
 
+	if (kinds[kind].what == DO_RELOCATE)
+		return prng_between(&w->prng, 2, most > 2 ? most : 2);
 	if (prng_chance(&w->prng, 500000))
 		return 0;
 	if (destroys(kinds[kind].what))
@@ -325,7 +452,8 @@ static void draw_clocks(struct drawing *w)
 enum err fault_draw(struct drill *d, uint64_t seed)
 {
 	struct drawing w = {.d = d};
-	uint64_t wanted = d->swarm.kinds ? d->swarm.kinds : fault_kinds();
+	/* Orders are drawn where a drill asks for them. */
+	uint64_t wanted = d->swarm.kinds ? d->swarm.kinds : fault_kinds() & ~(UINT64_C(1) << DO_RELOCATE);
 
 	if (!d->swarm.on)
 		return ERR_OK;
@@ -337,7 +465,7 @@ enum err fault_draw(struct drill *d, uint64_t seed)
 		for (size_t i = 0; i < KINDS; i++) {
 			if (destroys(kinds[i].what) != (pass == 0))
 				continue;
-			int64_t n = draw_count(&w, i);
+			int64_t n = kinds[i].what == DO_RELOCATE && !(wanted >> DO_RELOCATE & 1) ? 0 : draw_count(&w, i);
 			for (int64_t k = 0; k < n && (wanted >> kinds[i].what & 1) && possible(d, kinds[i].what); k++) {
 				enum err e = draw_one(&w, i);
 				if (e)
