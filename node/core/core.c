@@ -308,16 +308,24 @@ static void roster_taken(struct core *c, struct roster *r)
 		return; /* applied again after a failed commit */
 	const struct site *me = roster_site_by_id(r, view_str(c->config.keys.site));
 
-	if (!me || me->number != c->self || !hash_equal(&r->network_hash, &c->roster->network_hash) || r->serial <= c->roster->serial) {
+	if (me && me->removed)
+		alarm_raise(c, "removed", NULL, "stop this node when its links have nothing left to send; others serve its queues",
+			    "roster %u removed this site: it is not taken over here", r->serial);
+	if (!me || me->removed || me->number != c->self || !hash_equal(&r->network_hash, &c->roster->network_hash) || r->serial <= c->roster->serial) {
 		effect_log(c->out, 3, "roster: serial %u is not newer than %u, or of another network or without us: not taken", r->serial, c->roster->serial);
 		roster_retire(c, r);
 		return;
 	}
+	const struct roster *old = c->roster;
+
 	roster_retire(c, c->roster);
 	c->roster = r;
 	c->me = me;
 	peers_build(c);
 	orders_settle_all(c);
+	for (size_t i = 0; i < old->n_sites; i++)
+		if (roster_has(old, old->sites[i].number) != roster_has(r, old->sites[i].number))
+			deliver_orphans(c, old->sites[i].number);
 	for (size_t i = 0; i < c->n_peers; i++)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 			replicate_rewind(c, c->peers[i], lane);
@@ -377,14 +385,29 @@ static bool waived_site(struct core *c, const struct client *cl, const struct re
 	return any;
 }
 
+/* What stood in quarantine, by id. */
+static bool released_ids(struct core *c, const struct client *cl, const struct request *rq, uint32_t *n)
+{
+	struct view fields = rq->fields;
+	struct request_item f;
+	struct msgid id;
+
+	while (request_next(&fields, &f) == ERR_OK)
+		if (f.field == F_WHAT && msgid_parse(f.value, &id) == ERR_OK && quarantine_release(c, &id, cl->rights.name) == ERR_OK)
+			++*n;
+	return *n > 0;
+}
+
 static void release_request(struct core *c, struct client *cl, const struct request *rq)
 {
 	if (!cl->rights.may_operate) {
 		reply_error(c, cl->id, rq->tag, ERR_NOT_PERMITTED, "release: this user may not operate the node (see `clients` in node.conf)");
 		return;
 	}
-	if (waived_site(c, cl, rq)) {
-		reply_done(c, cl->id, rq->tag, 1);
+	uint32_t released = 0;
+
+	if (waived_site(c, cl, rq) || released_ids(c, cl, rq, &released)) {
+		reply_done(c, cl->id, rq->tag, released ? released : 1);
 		return;
 	}
 	if (!c->recovering) {

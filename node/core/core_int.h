@@ -65,6 +65,11 @@ struct stream {
 	struct hash epoch_for;       /* own: hash of the custodians and their keys that the grant names */
 	uint16_t n_missing;
 	uint64_t missing[LIMIT_NOT_WHOLE];
+	uint64_t limit;              /* entries beyond it are kept in quarantine; UINT64_MAX: none; see quarantine.c */
+	uint64_t limit_next;         /* a point beyond what is held: looked at again when it is */
+	unsigned limit_of;           /* of takeover.limits; 0: never looked at */
+	enum signer { SIGNER_UNKNOWN, SIGNER_NOW, SIGNER_FORMER } signer; /* by which identity of its originator */
+	uint32_t signer_under;       /* under the roster of that serial */
 	size_t n_flows;
 	struct flow *flows;
 };
@@ -90,7 +95,9 @@ struct lane_state {
 };
 struct peer {
 	uint16_t site;
-	bool gone;                   /* not in the roster any more */
+	bool gone;                   /* not in the roster any more, removed, or revoked */
+	bool left;                   /* gone, and its connections are forgotten */
+	bool back;                   /* not gone any more: its connections are to be begun anew */
 	bool active;                 /* in core.active: it has timers, or something to be sent */
 	struct lane_state lane[LANE_COUNT];
 	struct incarnation incarnation, incarnation_before;
@@ -339,6 +346,7 @@ const char *site_name(const struct core *c, uint16_t number, char out[LIMIT_NAME
 bool is_custodian(const struct core *c, uint16_t site, uint16_t addressee, bool exercise);
 /* Does a stream concern a site: custodian or originator? */
 bool concerns(const struct core *c, uint16_t site, const struct stream_name *n);
+enum signer stream_signer(struct core *c, struct stream *s);
 struct client *client_find(struct core *c, uint64_t id);
 struct msgid core_next_id(struct core *c);
 /* The counters that a message with these header flags goes into; they are stored with the commit. */
@@ -471,6 +479,7 @@ void deliver_expire(struct core *c);
 int64_t deliver_next_expiry(struct core *c);                                 /* by the wall clock; INT64_MAX: none */
 void deliver_remove(struct core *c, struct msg_row *row);                    /* out of its queue, wherever it stands */
 void deliver_before(struct core *c, const struct place *p);                  /* something stands there now, before what was passed over */
+void deliver_orphans(struct core *c, uint16_t site);                         /* it left the roster, came back, or its orders changed: who serves what was sent to it? */
 void deliver_again(struct core *c, const struct msg_row *row);               /* it waits here, and may be handed out again */
 void take_request(struct core *c, struct client *cl, const struct request *rq);
 struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m); /* one that this site's desks may take from */

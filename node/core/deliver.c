@@ -161,6 +161,46 @@ static void sealed(struct core *c, struct stream *s, uint64_t number, struct msg
 	store_msg_put(c->t, row);
 }
 
+/* Was it sent to a site that is no more? Its own desks serve nothing. */
+static bool is_orphan(const struct core *c, uint16_t addressee, bool exercise)
+{
+	const struct chain *ch = roster_has(c->roster, addressee) ? NULL : chain_find(c, addressee, exercise);
+
+	return !roster_has(c->roster, addressee) && (!ch || !ch->now || order_leaves_home(&ch->now->order));
+}
+
+/* Nobody serves it, until an order says who does: kept apart by who sent it and who holds it. */
+static void orphaned(struct core *c, struct msg_row *row, struct buf *events, const struct header *h)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	place_message(c, row, events, h, view_str(DEAD_LETTERS));
+	row->events = buf_view(events);
+	store_msg_put(c->t, row);
+	if (h->flags & HEADER_EXERCISE)
+		return; /* shown with the queues; nobody is to be woken */
+	alarm_raise(c, "dead-letter", site_name(c, row->addressee, name), "give an order: `estafette relocate SITE --to ...`, or cancel them and send them elsewhere",
+		    "messages to %s, which the roster removed, are served by nobody", name);
+}
+
+void deliver_orphans(struct core *c, uint16_t site)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+
+	for (size_t i = 0; i < c->n_streams; i++)
+		if (c->streams[i]->row.name.addressee == site && c->streams[i]->row.held)
+			redo_add(c, c->streams[i], c->streams[i]->row.floor + 1, c->streams[i]->row.held);
+	if (!is_orphan(c, site, false))
+		alarm_clear(c, "dead-letter", site_name(c, site, name));
+}
+
+static bool in_dead_letters(struct core *c, const struct msg_row *row)
+{
+	const struct queue *q = row->state == LOC_WAITING ? queue_by_local(c, row->place.queue) : NULL;
+
+	return q && q->row.site != c->self && strcmp(q->row.name, DEAD_LETTERS) == 0;
+}
+
 static bool queue_known(const struct core *c, uint16_t site, struct view name)
 {
 	const struct site *s = roster_site(c->roster, site);
@@ -194,8 +234,15 @@ static void message_open(struct core *c, struct stream *s, const struct entry_ro
 		dead_letter(c, row, events, h, why);
 		return;
 	}
-	place_message(c, row, events, h, env.queue);
-	delivered(c, row, events, h, owner_of(c, row->addressee, (h->flags & HEADER_EXERCISE) != 0, env.queue, h->area, &row->id) == c->self);
+	uint16_t owner = owner_of(c, row->addressee, (h->flags & HEADER_EXERCISE) != 0, env.queue, h->area, &row->id);
+
+	if (owner == row->addressee && !roster_has(c->roster, owner)) {
+		orphaned(c, row, events, h);
+		return;
+	}
+	if (is_custodian(c, c->self, row->addressee, s->row.name.exercise))
+		place_message(c, row, events, h, env.queue);
+	delivered(c, row, events, h, owner == c->self);
 }
 
 static bool is_whole(const struct entry_row *row)
@@ -259,8 +306,13 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	/* What was reported of it as of another kind was not about it. */
 	if (!row.arrival && ((row.flags ^ h->flags) & HEADER_EXERCISE))
 		buf_clear(&events);
-	bool again = row.arrival == arrival && row.state != LOC_NONE;
+	bool again = row.arrival == arrival && row.state != LOC_NONE, orphan = is_orphan(c, addressee, s->row.name.exercise);
 
+	/* What an order or a roster says of it now may be something else than when it came. */
+	if (again && row.state == LOC_WAITING && orphan != in_dead_letters(c, &row) && !roster_has(c->roster, addressee)) {
+		deliver_remove(c, &row);
+		again = false;
+	}
 	row.arrival = arrival;
 	row.originator = h->originator;
 	row.precedence = h->precedence;
@@ -274,7 +326,19 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 		own_again(c, s, entry);
 	bool ended = events_ended(c, buf_view(&events), h->originator, addressee, (h->flags & HEADER_EXERCISE) != 0, &which);
 
-	if (again || ended || !is_custodian(c, c->self, addressee, s->row.name.exercise) || !is_whole(entry)) {
+	bool mine = is_custodian(c, c->self, addressee, s->row.name.exercise);
+
+	if (mine && !ended && quarantine_holds(c, s, entry)) {
+		/* What a desk has in hand is kept back when it comes back. */
+		if (row.state == LOC_WAITING)
+			deliver_remove(c, &row);
+		if (row.state == LOC_NONE)
+			quarantine_keep(c, s, entry, false);
+		again = true;
+	} else {
+		quarantine_free(c, s, entry);
+	}
+	if (again || ended || (!mine && !orphan) || !is_whole(entry)) {
 		row.events = buf_view(&events);
 		store_msg_put(c->t, &row);
 	} else {
@@ -291,6 +355,12 @@ static void report_arrived(struct core *c, struct stream *s, const struct entry_
 	enum err e = open_envelope(c, s, entry, &h, &env);
 	char from[LIMIT_NAME_BYTES + 1];
 
+	if (quarantine_holds(c, s, entry)) {
+		/* One that came before this batch was applied as it came, if it could be opened. */
+		quarantine_keep(c, s, entry, !e && !(c->fresh_from && entry->arrival >= c->fresh_from));
+		return;
+	}
+	quarantine_free(c, s, entry);
 	if (!e) {
 		report_apply(c, s, &env);
 		return;

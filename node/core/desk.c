@@ -316,6 +316,12 @@ static enum handed hand_out(struct core *c, struct take *t, const struct queue *
 	}
 	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);
 
+	/* It came back from a desk, or the work that takes it out has not come so far. */
+	if (s && quarantine_holds(c, s, &entry)) {
+		redo_add(c, s, entry.number, entry.number);
+		result = SKIPPED;
+		goto out;
+	}
 	if (!e)
 		e = s ? open_envelope(c, s, &entry, &h, &env) : ERR_DAMAGED;
 	if (!e && row.state != LOC_WAITING)
@@ -775,6 +781,10 @@ static enum err ack_field(struct core *c, const struct request *rq, const struct
 	if (f->field != F_ID)
 		return ERR_OK;
 	memcpy(id.b, f->value.ptr, MSGID_BYTES);
+	if (rq->type == REQ_REFUSE && quarantine_known(c, &id)) {
+		*n += round;
+		return round ? quarantine_refuse(c, &id, how->by, how->why) : ERR_OK;
+	}
 	if (round == 0) {
 		enum err e = handle_check(c, &id, rq->type, m);
 

@@ -202,6 +202,11 @@ static enum err check_change(const struct core *c, const struct order *o, struct
 	if (o->kind == ORDER_HANDBACK && o->site == o->issuer && site_revoked(c, o->site))
 		return err_set(m, ERR_REFUSED, "%s: its keys were revoked, so its own word does not count (enrol it anew, and give the order at another site)",
 			       site_name(c, o->site, name));
+	const struct site *s = roster_site(c->roster, o->site);
+
+	if (o->kind == ORDER_HANDBACK && site_revoked(c, o->site) && s && (s->removed || !s->n_former))
+		return err_set(m, ERR_REFUSED, "%s: its keys were revoked and the roster still has them (enrol it anew, with the old identity in `former`)",
+			       site_name(c, o->site, name));
 	if (now && o->kind != ORDER_HANDBACK && (now->kind == o->kind || o->kind == ORDER_RELOCATE) && strcmp(now->exercise, o->exercise) == 0 &&
 	    same_assignments(now, o))
 		return err_set(m, ERR_REFUSED, "%s: order %s, which is in force, says the same already (nothing was changed)", site_name(c, o->site, name), id);
@@ -260,7 +265,11 @@ static enum err add_points(struct core *c, uint16_t site, struct buf *out, uint1
 		effect_log(c->out, 4, "revocation: %zu streams of the site, the newest %d are in it", found, POINTS_MAX);
 	for (size_t i = 0; i < found && i < POINTS_MAX; i++) {
 		struct frontier f = {.stream = list[i]->row.name, .number = list[i]->row.held, .chain = list[i]->row.chain};
+		uint64_t limit = stream_limit(c, list[i]);
 
+		/* What an earlier revocation keeps back this one does not let through. */
+		if (f.number > limit && (limit == 0 || chain_at(c, list[i], f.number = limit, &f.chain)))
+			continue;
 		frontier_add(out, &f);
 		++*n;
 	}

@@ -221,7 +221,7 @@ void stream_flows_build(struct core *c, struct stream *s)
 		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
 		bool twice = i + 1 == n_sites && is_custodian(c, sites[i], s->row.name.addressee, s->row.name.exercise);
 
-		if (!p || twice)
+		if (!p || p->gone || twice)
 			continue;
 		struct flow *f = &flows[n++];
 
@@ -254,6 +254,7 @@ struct stream *stream_load(struct core *c, const struct stream_row *row)
 	s->hash = stream_hash(&c->roster->network_hash, &row->name);
 	s->own = row->name.originator == c->self && incarnation_equal(&row->name.incarnation, &c->incarnation);
 	s->signed_to = row->held;
+	s->limit = s->limit_next = UINT64_MAX;
 	if (!stream_index(c, s)) {
 		free(s);
 		return NULL;
@@ -468,6 +469,7 @@ enum err mirror_load(struct core *c)
 		bodies_load(c);
 		alarms_load(c);
 		redo_load(c);
+		limits_load(c);
 	}
 	txn_abort(t);
 	c->t = NULL;

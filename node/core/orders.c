@@ -102,7 +102,32 @@ static struct endorsement_known *endorsement_add(struct core *c, struct view blo
 
 /* ---- settling ------------------------------------------------------------------------------------------------- */
 
-static size_t cases_of(struct core *c, const struct chain *ch, const struct endorsement *const *all, struct order_case *cases)
+/* Whose signature counts no more: made with an identity of before, and revoked at some time. Before it is known who was, nobody is. */
+static bool captured(const struct core *c, uint16_t site, bool by_former)
+{
+	return by_former && site_ever_revoked(c, site);
+}
+
+/* Looked at once a roster. */
+static bool by_former(struct core *c, struct order_known *o)
+{
+	if (o->former_under != c->roster->serial) {
+		o->former_under = c->roster->serial;
+		o->by_former = order_by_former(c->config.suite, c->roster, buf_view(&o->blob), &o->order);
+	}
+	return o->by_former;
+}
+
+static bool endorsed_by_captured(struct core *c, struct endorsement_known *e)
+{
+	if (e->former_under != c->roster->serial) {
+		e->former_under = c->roster->serial;
+		e->by_former = endorsement_by_former(c->config.suite, c->roster, buf_view(&e->blob), &e->e);
+	}
+	return captured(c, e->e.site, e->by_former);
+}
+
+static size_t cases_of(struct core *c, const struct chain *ch, const struct endorsement *const *all, size_t n_all, struct order_case *cases)
 {
 	size_t n = 0;
 
@@ -113,8 +138,9 @@ static size_t cases_of(struct core *c, const struct chain *ch, const struct endo
 			continue;
 		struct errmsg m = {0};
 
-		cases[n] = (struct order_case){.order = &o->order, .id = o->id, .n_endorsements = c->takeover.n_endorsements, .endorsements = all,
-					       .newer_roster = o->order.roster > c->roster->serial};
+		cases[n] = (struct order_case){.order = &o->order, .id = o->id, .n_endorsements = n_all, .endorsements = all,
+					       .newer_roster = o->order.roster > c->roster->serial, .by_former = by_former(c, o)};
+		cases[n].captured = captured(c, o->order.issuer, cases[n].by_former);
 		cases[n].check = cases[n].newer_roster ? ERR_OK : order_check(c->roster, &o->order, &m);
 		if (cases[n].check)
 			snprintf(cases[n].why, sizeof cases[n].why, "%.150s", m.text);
@@ -147,17 +173,28 @@ static size_t sites_room(const struct core *c)
 	return n ? (size_t)c->roster->sites[n - 1].number + 1 : 1;
 }
 
+/* The last revocation at or before o. */
+const struct order_known *revocation_of(const struct order_known *o)
+{
+	while (o && o->order.kind != ORDER_REVOKE)
+		o = o->before;
+	return o;
+}
+
 static void revoked_find(struct core *c)
 {
 	size_t n = sites_room(c);
 
 	c->takeover.revoked = calloc(n, sizeof *c->takeover.revoked);
-	c->takeover.n_revoked = c->takeover.revoked ? n : 0;
+	c->takeover.ever_revoked = calloc(n, sizeof *c->takeover.ever_revoked);
+	c->takeover.n_revoked = c->takeover.revoked && c->takeover.ever_revoked ? n : 0;
 	for (size_t i = 0; i < c->takeover.n_chains; i++) {
 		const struct chain *ch = &c->takeover.chains[i];
 
-		if (!ch->exercise && ch->site < c->takeover.n_revoked && ch->now && ch->now->revoked)
-			c->takeover.revoked[ch->site] = true;
+		if (ch->exercise || ch->site >= c->takeover.n_revoked)
+			continue;
+		c->takeover.revoked[ch->site] = ch->now && ch->now->revoked;
+		c->takeover.ever_revoked[ch->site] = revocation_of(ch->now) != NULL;
 	}
 }
 
@@ -169,10 +206,13 @@ static bool chain_settle(struct core *c, struct chain *ch, const bool *revoked, 
 	struct order_case *cases = calloc(n_o ? n_o : 1, sizeof *cases);
 	bool ok = all && cases;
 
+	size_t n_all = 0;
+
 	for (size_t i = 0; ok && i < n_e; i++)
-		all[i] = &c->takeover.endorsements[i]->e;
+		if (!endorsed_by_captured(c, c->takeover.endorsements[i]))
+			all[n_all++] = &c->takeover.endorsements[i]->e;
 	if (ok) {
-		size_t n = cases_of(c, ch, all, cases);
+		size_t n = cases_of(c, ch, all, n_all, cases);
 
 		*now = settled(c, cases, n, order_settle(c->roster, revoked, cases, n));
 	}
@@ -199,6 +239,9 @@ static void settle_all(struct core *c, bool quiet)
 	struct order_known **before = calloc(t->n_orders + 1, sizeof *before);
 	bool ok = before != NULL;
 
+	/* Until it is known who was revoked. */
+	free(t->ever_revoked);
+	t->ever_revoked = NULL;
 	for (size_t i = 0; ok && i < t->n_orders; i++)
 		ok = chain_get(c, t->orders[i]->order.site, t->orders[i]->order.exercise[0] != '\0') != NULL;
 	for (size_t i = 0; ok && i < t->n_chains; i++) {
@@ -210,16 +253,22 @@ static void settle_all(struct core *c, bool quiet)
 
 	t->revoked = NULL;
 	revoked_find(c);
-	ok = ok && t->revoked;
+	ok = ok && t->n_revoked;
 	/* Who is revoked is no custodian of anything any more. */
-	t->moved = t->moved || (ok && (n_revoked != t->n_revoked || memcmp(revoked, t->revoked, n_revoked) != 0));
+	bool changed = ok && (n_revoked != t->n_revoked || memcmp(revoked, t->revoked, n_revoked) != 0);
+
+	t->moved = t->moved || changed;
 	free(revoked);
 	for (size_t i = 0; ok && i < t->n_revoked; i++)
-		if (t->revoked[i]) {
+		if (t->ever_revoked[i]) {
 			for (size_t k = 0; ok && k < t->n_chains; k++)
 				ok = chain_settle(c, &t->chains[k], t->revoked, &t->chains[k].now);
 			break;
 		}
+	if (changed)
+		peers_build(c); /* nothing is sent to, or taken from, who is revoked */
+	if (ok)
+		limits_changed(c, quiet);
 	for (size_t i = 0; ok && !quiet && i < t->n_chains; i++)
 		if (t->chains[i].now != before[i])
 			takeover_changed(c, &t->chains[i], before[i]);
@@ -393,6 +442,7 @@ void orders_drop(struct core *c)
 	free(t->endorsements);
 	free(t->chains);
 	free(t->revoked);
+	free(t->ever_revoked);
 	free(t->redo);
 	free(t->due);
 	*t = (struct takeover){.at = MONO_NEVER};
@@ -403,6 +453,11 @@ void orders_drop(struct core *c)
 bool site_revoked(const struct core *c, uint16_t site)
 {
 	return site < c->takeover.n_revoked && c->takeover.revoked[site];
+}
+
+bool site_ever_revoked(const struct core *c, uint16_t site)
+{
+	return c->takeover.ever_revoked && site < c->takeover.n_revoked && c->takeover.ever_revoked[site];
 }
 
 static const struct order *order_now(const struct core *c, uint16_t site, bool exercise)
@@ -460,7 +515,7 @@ size_t custodians_under(const struct core *c, uint16_t addressee, const struct o
 			out[n++] = all[i];
 	for (size_t i = 0; o && i < o->n_assign && n < LIMIT_CUSTODIANS; i++) {
 		uint16_t to = o->assign[i].to;
-		bool there = to == addressee || site_revoked(c, to) || !roster_site(c->roster, to);
+		bool there = to == addressee || site_revoked(c, to) || !roster_has(c->roster, to);
 
 		for (size_t k = 0; k < n; k++)
 			there = there || out[k] == to;

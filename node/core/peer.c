@@ -85,6 +85,26 @@ void peer_tell(struct core *c, struct peer *p)
 	peer_touch(c, p);
 }
 
+/* Nothing goes there any more, and nothing is taken from there, whatever connections may live. */
+static void peer_leaves(struct core *c, struct peer *p)
+{
+	p->left = true;
+	p->back = false;
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
+		replicate_rewind(c, p, lane);
+		p->lane[lane].dialled = p->lane[lane].up = p->lane[lane].accepted = p->lane[lane].ack_due = false;
+	}
+	p->digest_heard = p->digest_out = p->digest_since_order = p->probe_out = p->tell_due = p->met = p->state_met = false;
+}
+
+/* Its connections may have lived on all the time: they are begun anew. */
+static void peer_back(struct core *c, struct peer *p)
+{
+	p->back = true;
+	peer_touch(c, p);
+	c->peers_at = c->now;
+}
+
 void peers_build(struct core *c)
 {
 	for (size_t i = 0; i < c->n_peers; i++)
@@ -93,13 +113,18 @@ void peers_build(struct core *c)
 		uint16_t site = c->roster->sites[i].number;
 		struct peer *p = peer_find(c, site);
 
-		if (site == c->self)
+		if (site == c->self || c->roster->sites[i].removed || site_revoked(c, site))
 			continue;
 		if (!p)
 			p = peer_new(c, site);
+		else if (p->left)
+			peer_back(c, p);
 		if (p)
-			p->gone = false;
+			p->gone = p->left = false;
 	}
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (c->peers[i]->gone && !c->peers[i]->left)
+			peer_leaves(c, c->peers[i]);
 }
 
 bool peer_reachable(const struct peer *p)
@@ -442,6 +467,8 @@ static struct mono peer_due(const struct peer *p)
 
 	if (p->gone)
 		return MONO_NEVER;
+	if (p->back)
+		return (struct mono){0};
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 		at = mono_min(at, lane_due(p, &p->lane[lane]));
 	return at;
@@ -475,6 +502,9 @@ static void peer_look(struct core *c, struct peer *p)
 {
 	if (p->gone)
 		return;
+	for (uint8_t lane = 0; p->back && lane < LANE_COUNT; lane++)
+		effect_link_reset(c->out, p->site, lane);
+	p->back = false;
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 		lane_look(c, p, lane);
 	if (is_due(c, digest_due(p)))

@@ -208,16 +208,32 @@ static void branch_found(struct core *c, struct peer *p, struct stream *s, const
 		flow_fork(c, f, seg->first - 1);
 }
 
+/* By the identity of its originator, or one of before. What the present one signs no former one goes on with. */
+static enum err verify(struct core *c, const struct site *o, struct stream *s, const struct hash *stream, const struct hash *before, struct segment *seg,
+		       struct hash *after, struct entry *e, enum signer *signer)
+{
+	bool now = s && o->n_former && stream_signer(c, s) == SIGNER_NOW;
+	const struct sign_public *key;
+	enum err rc = ERR_AUTH;
+
+	for (size_t i = 0; rc && (i == 0 || !now) && (key = site_identity(o, i)); i++) {
+		rc = segment_verify(c->config.suite, key, stream, before, seg, after, e);
+		*signer = i ? SIGNER_FORMER : SIGNER_NOW;
+	}
+	return rc;
+}
+
 /* Does it go on where something kept apart ends? Then it is kept with it. */
 static bool on_a_branch(struct core *c, struct stream *s, struct segment *seg, struct hash *after, struct view raw)
 {
 	const struct site *o = roster_site(c->roster, seg->name.originator);
+	enum signer signer;
 	struct hash *ends = calloc(BRANCHES_MAX, sizeof *ends);
 	size_t n = ends ? branches_before(c, s, seg->first, ends) : 0;
 	bool found = false;
 
 	for (size_t i = 0; !found && i < n; i++)
-		found = segment_verify(c->config.suite, &o->identity, &s->hash, &ends[i], seg, after, NULL) == ERR_OK;
+		found = verify(c, o, s, &s->hash, &ends[i], seg, after, NULL, &signer) == ERR_OK;
 	if (found)
 		branch_keep(c, s, seg->first, &after[seg->entries - 1], raw);
 	free(ends);
@@ -231,13 +247,14 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
 	struct entry *e = calloc(seg->entries ? seg->entries : 1, sizeof *e);
+	enum signer signer = SIGNER_UNKNOWN;
 	bool admits = space_admits(c, seg->name.precedence ? (uint8_t)(seg->name.precedence - 1) : PREC_FLASH), go = true;
 
 	if (!after || !e) {
 		txn_fail(c->t, ERR_NOMEM);
 		goto out;
 	}
-	if (segment_verify(c->config.suite, &o->identity, stream, before, seg, after, e)) {
+	if (verify(c, o, s, stream, before, seg, after, e, &signer)) {
 		if (s && on_a_branch(c, s, seg, after, raw))
 			goto out;
 		if (!s || !s->forked)
@@ -256,6 +273,8 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 		peer_bad(c, p, "more streams than a site may have");
 		goto out;
 	}
+	s->signer = signer;
+	s->signer_under = c->roster->serial;
 	flow_ack(c, s, p);
 	for (uint16_t i = 0; go && i < seg->entries; i++)
 		if (seg->first + i == s->row.held + 1)
@@ -445,7 +464,8 @@ static bool head_here(struct core *c, const struct stream *s, uint64_t number, s
 {
 	struct head h = {.number = number};
 
-	if (s->row.name.originator != c->self || number >= head->number || chain_at(c, s, number, &h.chain))
+	/* What an identity of before signed this one does not sign again. */
+	if (s->row.name.originator != c->self || (!s->own && c->me->n_former) || number >= head->number || chain_at(c, s, number, &h.chain))
 		return false;
 	head_sign(c->config.suite, &c->config.keys.identity, &s->hash, &h);
 	*head = h;

@@ -433,9 +433,10 @@ static void events_changed(struct core *c, struct msg_row *row, struct buf *even
 {
 	uint8_t which;
 
-	if (row->arrival && events_ended(c, buf_view(events), row->originator, row->addressee, exercise, &which))
+	if (row->arrival && events_ended(c, buf_view(events), row->originator, row->addressee, exercise, &which)) {
 		deliver_remove(c, row);
-	else if (event == EVENT_HANDED_OUT)
+		quarantine_ended(c, row);
+	} else if (event == EVENT_HANDED_OUT)
 		seen_by_a_desk(c, row);
 	if (row->state == LOC_WAITING && (event == EVENT_RETURNED || event == EVENT_LENT))
 		deliver_again(c, row);

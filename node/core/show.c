@@ -306,6 +306,11 @@ static void show_browse(struct rows *r, struct view name)
 	struct queue *q = NULL;
 	char text[LIMIT_ADDRESS_BYTES + 2], site[LIMIT_NAME_BYTES + 1];
 
+	/* No queue, and no roster names it so: nobody takes from it. */
+	if (view_equal(name, view_str("quarantine"))) {
+		show_quarantine(r);
+		return;
+	}
 	for (size_t i = 0; i < c->n_queues && !q; i++) {
 		snprintf(text, sizeof text, "%s/%s", site_name(c, c->queues[i].row.site, site), c->queues[i].row.name);
 		if (view_equal(name, view_str(text)) || (c->queues[i].row.site == c->self && view_equal(name, view_str(c->queues[i].row.name))))

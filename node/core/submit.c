@@ -22,6 +22,23 @@ struct submission {
 
 /* ---- reading and checking ------------------------------------------------------------------------------------ */
 
+/* Nobody is there to send to; who serves its queues is told, so that a person can send it there. */
+static enum err removed_addressee(const struct core *c, uint16_t site, const char *queue, struct errmsg *m)
+{
+	const struct chain *ch = chain_find(c, site, false);
+	const struct order *o = ch && ch->now ? &ch->now->order : NULL;
+	char name[LIMIT_NAME_BYTES + 1], to[LIMIT_NAME_BYTES + 1], who[200] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; o && i < c->roster->n_sites && at < sizeof who; i++)
+		if (roster_has(c->roster, c->roster->sites[i].number) && order_may_own(o, site, view_str(queue), c->roster->sites[i].number))
+			at += (size_t)snprintf(who + at, sizeof who - at, "%s%s", at ? ", " : "", site_name(c, c->roster->sites[i].number, to));
+	if (!at)
+		return err_set(m, ERR_UNKNOWN_SITE, "%s/%s: the site was removed from the network, and no order says who serves it (see roster %u)",
+			       site_name(c, site, name), queue, c->roster->serial);
+	return err_set(m, ERR_UNKNOWN_SITE, "%s/%s: the site was removed from the network; its queue is served by %s (send it there)", site_name(c, site, name), queue, who);
+}
+
 static enum err add_address(struct core *c, struct submission *s, struct view text, struct errmsg *m)
 {
 	static const char again[] = "named twice (send to each queue of a site by itself)";
@@ -47,6 +64,8 @@ static enum err add_address(struct core *c, struct submission *s, struct view te
 		if (!e && s->n_to == LIMIT_SITES)
 			e = err_set(m, ERR_TOO_LARGE, "address: more than %d sites", LIMIT_SITES);
 		if (e)
+			break;
+		if (!roster_has(c->roster, a->sites[i]) && (e = removed_addressee(c, a->sites[i], a->queue, m)))
 			break;
 		s->to[s->n_to].site = a->sites[i];
 		s->to[s->n_to].to = text;

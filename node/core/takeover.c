@@ -396,6 +396,8 @@ void takeover_changed(struct core *c, struct chain *ch, struct order_known *befo
 
 	if (n_old != n_new || memcmp(old, new, n_new * sizeof *new) != 0)
 		c->takeover.moved = true;
+	if (!roster_has(c->roster, ch->site))
+		deliver_orphans(c, ch->site);
 	c->takeover.dirty = true;
 	c->takeover.at = ch->since = c->now;
 	ch->open = ch->ready = false;

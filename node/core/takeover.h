@@ -12,6 +12,7 @@
  *   takeover.c  what changes with an order: queues opened and closed, closings, gates, leases of others
  *   redo.c      long work in small steps: entries opened again when a key or an order has come
  *   grants.c    keys asked for, given, and taken
+ *   quarantine.c  what a revoked site signed beyond its revocation
  *   conflict.c  messages handled at two sites
  *   give.c      orders given here: requests, checks, what an order would do
  *   assist.c    a part of a queue lent to a standby
@@ -42,8 +43,10 @@ struct order_known {
 	bool on_chain, revoked;       /* revoked: under it the site's keys do not count */
 	char why[160];
 	struct order_known *before;   /* its predecessor when on_chain */
+	uint32_t former_under;        /* by_former was looked at under the roster of that serial */
+	bool by_former;               /* signed with an identity that its issuer had before */
 };
-struct endorsement_known { struct hash id; struct buf blob; struct endorsement e; };
+struct endorsement_known { struct hash id; struct buf blob; struct endorsement e; uint32_t former_under; bool by_former; };
 /* The orders of one site, operational or of exercises. */
 struct chain {
 	uint16_t site;
@@ -58,6 +61,8 @@ struct takeover {
 	struct endorsement_known **endorsements; size_t n_endorsements;
 	struct chain *chains; size_t n_chains;
 	bool *revoked; size_t n_revoked;     /* by site number: a revocation of it is in force */
+	bool *ever_revoked;                  /* as many: one is on its chain, in force or before a handback */
+	unsigned limits;                     /* rises whenever the limits of streams may be others: quarantine.c */
 	bool dirty;                          /* orders or who serves changed: queues are looked at again before the commit */
 	bool moved;                          /* who is a custodian changed: flows are built anew before the commit */
 	bool touched;                        /* state was stored in this batch: read anew when it fails */
@@ -96,6 +101,29 @@ bool may_serve(const struct core *c, uint16_t site, uint16_t addressee, bool exe
 /* The order under which self serves addressee's queues: in force and naming self, else the latest that named it. NULL: none. */
 const struct order_known *order_served_by(const struct core *c, uint16_t addressee, bool exercise);
 bool site_revoked(const struct core *c, uint16_t site);
+bool site_ever_revoked(const struct core *c, uint16_t site);
+const struct order_known *revocation_of(const struct order_known *o); /* the last one at or before o on its chain; NULL: none */
+
+/* ---- quarantine.c ---------------------------------------------------------------------------------------------- */
+
+/* A revocation names how far its signers held the streams of the revoked site. What lies beyond the highest point that fits the
+ * chain here is kept in quarantine until a person releases or refuses it. After a handback that goes on for what a former
+ * identity signed: whoever has the old key can still use it. */
+void limits_changed(struct core *c, bool quiet); /* orders, endorsements or the roster changed */
+void limits_load(struct core *c);                /* once the streams are read */
+void limit_again(struct core *c, struct stream *s); /* its row was read anew */
+uint64_t stream_limit(struct core *c, struct stream *s); /* UINT64_MAX: none */
+/* Is it to be kept back: beyond its stream's limit, and not released? */
+struct entry_row;
+bool quarantine_holds(struct core *c, struct stream *s, const struct entry_row *row);
+void quarantine_keep(struct core *c, struct stream *s, const struct entry_row *row, bool applied);
+void quarantine_free(struct core *c, struct stream *s, const struct entry_row *row); /* the limit has passed it */
+struct msg_row;
+void quarantine_ended(struct core *c, const struct msg_row *row); /* it has ended: there is nothing left to decide */
+/* By a person, by the id of a message or of a report entry. ERR_NOT_FOUND: nothing of that id is kept back. */
+bool quarantine_known(struct core *c, const struct msgid *id);
+MUST_USE enum err quarantine_release(struct core *c, const struct msgid *id, const char *by);
+MUST_USE enum err quarantine_refuse(struct core *c, const struct msgid *id, const char *by, const char *why);
 
 /* ---- state.c ---------------------------------------------------------------------------------------------------- */
 

@@ -144,6 +144,7 @@ static enum err stream_again(struct core *c, struct stream *s)
 		crypt_wipe(&s->epoch, sizeof s->epoch);
 	}
 	e = missing_read(c, s);
+	limit_again(c, s);
 	for (size_t i = 0; i < s->n_flows; i++)
 		flow_again(c, &s->flows[i]);
 	return e;

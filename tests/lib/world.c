@@ -337,6 +337,48 @@ void world_link(struct world *w, size_t a, size_t b, bool up)
 	}
 }
 
+struct roster *world_roster_copy(struct world *w)
+{
+	struct roster *r = open_roster(w);
+
+	r->serial++;
+	return r;
+}
+
+void world_reload(struct world *w, size_t i)
+{
+	struct event ev = {.type = EVENT_ROSTER};
+
+	ev.u.roster.roster = open_roster(w);
+	apply(w, i, &ev, 1);
+}
+
+void world_roster(struct world *w, const struct roster *r)
+{
+	buf_clear(&w->roster_text);
+	assert_int_equal(roster_format(r, &w->roster_text), ERR_OK);
+	for (size_t i = 0; i < w->n; i++)
+		if (w->node[i].up)
+			world_reload(w, i);
+}
+
+void world_enrol(struct world *w, size_t i, struct roster *r)
+{
+	struct site *s = (struct site *)roster_site(r, w->number[i]);
+	uint8_t seed[32];
+
+	for (size_t b = 0; b < sizeof seed; b++)
+		seed[b] = (uint8_t)world_random(w, 256);
+	memmove(&s->former[1], &s->former[0], s->n_former * sizeof s->former[0]);
+	s->former[0] = s->identity;
+	s->n_former++;
+	site_keys_make(seed, s->id, r->network, &w->keys[i]);
+	s->identity = w->keys[i].identity_public;
+	s->link = w->keys[i].link_public;
+	s->sealing = w->keys[i].sealing[0].pub;
+	sealing_key_sign(&w->keys[i].identity, s->number, &s->sealing, &s->sealing_signature);
+}
+
 static void make_roster(struct world *w, const char *const *sites, size_t n)
 {
 	static char text[LIMIT_ROSTER_BYTES];

@@ -58,6 +58,14 @@ struct world {
 	uint32_t tag;
 };
 
+/* The roster in force, to be changed and given to world_roster; its serial is one more. Freed with roster_free. */
+struct roster *world_roster_copy(struct world *w);
+/* Every node that is up takes it over now, and those that start later begin with it. */
+void world_roster(struct world *w, const struct roster *r);
+/* That node alone. */
+void world_reload(struct world *w, size_t i);
+/* Site i has new keys, from its next start on; r gets them, with the identity of before among its former ones. */
+void world_enrol(struct world *w, size_t i, struct roster *r);
 /* A network of the Belgian template cut to the named sites ("cic-luik", ...), started and linked. Fails the test when
  * something is wrong. */
 void world_init(struct world *w, const char *const *sites, size_t n, uint64_t seed);
