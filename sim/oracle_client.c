@@ -385,7 +385,9 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 	struct item *m = &o->items[i];
 
 	if (event == EVENT_RETURNED) {
-		m->flags |= ITEM_RETURNED;
+		for (uint32_t k = item_first(o, id); k != NONE; k = item_next(o, k)) /* the client named the id only */
+			if (k == i || o->items[k].handed_by == site)
+				o->items[k].flags |= ITEM_RETURNED;
 		oracle_rare(o, RARE_LEASE_RETURNED);
 		return;
 	}

@@ -301,7 +301,9 @@ void judge_elsewhere(struct oracle *o, uint32_t i, uint16_t site, bool perhaps_s
 	o->v.checks[PROMISE_TWICE]++;
 	if (m->flags & ITEM_FORGIVEN || osite_get(o, site)->flipped || (!has_ended && (perhaps_seen || m->flags & ITEM_RETURNED)))
 		return;
-	bool knows = m->end_stream != NONE && ostream_held(&o->streams[m->end_stream], site) >= m->end_number;
+	/* A report under an order that is not there yet waits for it. */
+	const struct oorder *under = has_ended ? m->ended_order : m->handed_order;
+	bool knows = m->end_stream != NONE && ostream_held(&o->streams[m->end_stream], site) >= m->end_number && (!under || under->has[site]);
 
 	item_text(m, text);
 	if (!has_ended) {
