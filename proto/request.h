@@ -33,6 +33,7 @@ enum request_type {
 	REQ_ORDER = 14,        /* WHAT relocate|handback|revoke, TO (the site), ASSIGN.., [WITHOUT..], [REASON], [EXERCISE], [DRY] -> rows, DONE */
 	REQ_ENDORSE = 15,      /* WHAT (the beginning of an order's id), or BLOB (an endorsement by the authority) -> a row, DONE */
 	REQ_ASSIST = 16,       /* QUEUE, TO (a site), COUNT -> DONE */
+	REQ_PURGE = 17,        /* EXERCISE, [NUMBER: the entry to go on at], [DRY]: a step of removing its messages here -> a row, DONE */
 	/* replies */
 	REPLY_ERROR = 128,     /* CODE, TEXT; ends the request */
 	REPLY_ACCEPTED = 129,  /* ID, DUPLICATE, STATE; one a submission */

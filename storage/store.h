@@ -144,6 +144,8 @@ MUST_USE enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t numb
 uint64_t store_last_arrival(struct txn *t);
 /* Marks a body that came later as present in the entry (its record is rewritten). */
 void store_entry_set_body(struct txn *t, uint64_t arrival, uint64_t body_no, uint8_t body_class);
+/* Makes a stub of it: header and hashes stay, the envelope goes, and it has no body here. (The body is removed apart.) */
+void store_entry_stub(struct txn *t, uint64_t arrival);
 
 /* ---- bodies --------------------------------------------------------------------------------------------------- */
 
@@ -308,6 +310,7 @@ struct conflict_row {
 	struct wall signed_at;
 };
 void store_conflict_put(struct txn *t, const struct conflict_row *row);
+void store_conflict_del(struct txn *t, const struct msgid *id, uint16_t addressee);
 MUST_USE enum err store_conflict_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct conflict_row *out);
 /* The first at or after (id, addressee). ERR_NOT_FOUND at the end; ERR_DAMAGED, with both filled from the key; ERR_IO where
  * there is no way on. */

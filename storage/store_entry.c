@@ -103,3 +103,21 @@ void store_entry_set_body(struct txn *t, uint64_t arrival, uint64_t body_no, uin
 	codec_entry_write(&w, &row); /* apart first: header and envelope are views of the record that is replaced */
 	record_put_wr(t, &k, &w, KV_PUT);
 }
+
+void store_entry_stub(struct txn *t, uint64_t arrival)
+{
+	uint8_t bytes[ROW_BYTES_MAX];
+	struct wr w = wr_init(bytes, sizeof bytes);
+	struct key k = key_entry(arrival);
+	struct entry_row row;
+	enum err e = store_entry_get(t, arrival, &row);
+	if (e) {
+		txn_stick(t, e);
+		return;
+	}
+	row.body_no = 0;
+	row.e.flags = ENTRY_STUB;
+	row.e.envelope = view_of(NULL, 0);
+	codec_entry_write(&w, &row); /* apart first: the header is a view of the record that is replaced */
+	record_put_wr(t, &k, &w, KV_PUT);
+}

@@ -48,6 +48,12 @@ void store_conflict_put(struct txn *t, const struct conflict_row *row)
 	record_put_wr(t, &k, &w, KV_PUT);
 }
 
+void store_conflict_del(struct txn *t, const struct msgid *id, uint16_t addressee)
+{
+	struct key k = key_conflict(id, addressee);
+	record_del(t, &k);
+}
+
 enum err store_conflict_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct conflict_row *out)
 {
 	struct key k = key_conflict(id, addressee);

@@ -32,6 +32,7 @@ static const struct command commands[] = {
 	{"endorse", NULL, "ORDER [--authority KEYFILE]", cmd_endorse},
 	{"revoke", NULL, "SITE --reason TEXT [--to SITE[:...]]... [--authority KEYFILE] [--dry-run] [--yes]", cmd_revoke},
 	{"assist", NULL, "QUEUE --to SITE [--count N]", cmd_assist},
+	{"purge", NULL, "--exercise NAME [--yes]", cmd_purge},
 	{"status", NULL, "[--watch]", cmd_show},
 	{"queues", NULL, "[QUEUE [--list]] [--watch]", cmd_show},
 	{"links", NULL, "[--watch]", cmd_show},

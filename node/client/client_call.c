@@ -228,7 +228,7 @@ static bool fits(uint8_t request, uint8_t reply)
 	case REPLY_STATE: return request == REQ_WAIT;
 	case REPLY_TAKEN: return request == REQ_TAKE;
 	case REPLY_BODY: return request == REQ_READ;
-	case REPLY_ROW: return request == REQ_SHOW || request == REQ_ORDER || request == REQ_ENDORSE;
+	case REPLY_ROW: return request == REQ_SHOW || request == REQ_ORDER || request == REQ_ENDORSE || request == REQ_PURGE;
 	case REPLY_DONE: return request != REQ_SUBMIT && request != REQ_WAIT && request != REQ_READ;
 	default: return false;
 	}

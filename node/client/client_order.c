@@ -1,4 +1,6 @@
-/* client_order.c - orders, endorsements, and a part of a queue lent. */
+/* client_order.c - orders, endorsements, a part of a queue lent, and what an exercise left. */
+#include <string.h>
+
 #include "node/client/client.h"
 
 static int order_call(struct estafette *h, uint8_t type, show_row row, void *arg, struct call **out)
@@ -84,5 +86,50 @@ int estafette_assist(estafette *h, const char *queue, const char *to, uint32_t c
 	st = finish(h, c, &w, &r, timeout_ms);
 	if (done != NULL)
 		*done = r.count;
+	return st;
+}
+
+struct purge_step { struct estafette_purged *total; uint64_t next; };
+
+static int purge_row(void *arg, const struct estafette_member *m, size_t n)
+{
+	struct purge_step *s = arg;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t x = m[i].kind == ESTAFETTE_NUMBER && m[i].number > 0 ? (uint64_t)m[i].number : 0;
+		if (strcmp(m[i].name, "purged") == 0)
+			s->total->purged += x;
+		else if (strcmp(m[i].name, "waiting") == 0)
+			s->total->waiting += x;
+		else if (strcmp(m[i].name, "sealed") == 0)
+			s->total->sealed += x;
+		else if (strcmp(m[i].name, "bytes") == 0)
+			s->total->bytes += x;
+		else if (strcmp(m[i].name, "next") == 0)
+			s->next = x;
+	}
+	return 0;
+}
+
+int estafette_purge(estafette *h, const char *exercise, int dry, struct estafette_purged *out, int timeout_ms)
+{
+	struct purge_step s = {.total = out, .next = 1};
+	int st = ESTAFETTE_OK;
+	if (exercise == NULL || out == NULL || out->size < sizeof *out)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "a purge needs the name of an exercise, and where to count");
+	while (st == ESTAFETTE_OK && s.next != 0) {
+		struct request_writer w;
+		struct call *c = NULL;
+		uint64_t from = s.next;
+		st = order_call(h, REQ_PURGE, purge_row, &s, &c);
+		if (st != ESTAFETTE_OK)
+			return st;
+		s.next = 0;
+		request_begin(&w, &h->out, REQ_PURGE, c->r.tag);
+		request_str(&w, F_EXERCISE, exercise);
+		request_u64(&w, F_NUMBER, from);
+		if (dry)
+			request_u8(&w, F_DRY, 1);
+		st = finish(h, c, &w, NULL, timeout_ms);
+	}
 	return st;
 }

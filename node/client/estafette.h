@@ -236,6 +236,20 @@ ESTAFETTE_API int estafette_endorse_signed(estafette *h, const void *endorsement
 /* Lends up to count messages (0: the node's choice) of one of the node's queues to a standby. *done, which may be NULL, gets how many. */
 ESTAFETTE_API int estafette_assist(estafette *h, const char *queue, const char *to, uint32_t count, uint32_t *done, int timeout_ms);
 
+/* ---- what an exercise left ---------------------------------------------------------------------------------------- */
+
+struct estafette_purged {
+	size_t size;
+	uint64_t purged;   /* messages */
+	uint64_t waiting;  /* of them, in a queue or at a desk */
+	uint64_t sealed;   /* entries of exercises that cannot be opened here, and stay */
+	uint64_t bytes;    /* of sealed bodies */
+};
+#define ESTAFETTE_PURGED_INIT { sizeof(struct estafette_purged), 0, 0, 0, 0 }
+/* Removes the messages of an exercise from the node's journal, in as many requests as it takes, each within timeout_ms. dry: only
+ * counts. *out has what was done also when it fails on the way; called again, it goes on. */
+ESTAFETTE_API int estafette_purge(estafette *h, const char *exercise, int dry, struct estafette_purged *out, int timeout_ms);
+
 #ifdef __cplusplus
 }
 #endif

@@ -453,6 +453,7 @@ static void request(struct core *c, uint64_t client, struct view bytes)
 	case REQ_ORDER: order_request(c, cl, &rq); break;
 	case REQ_ENDORSE: endorse_request(c, cl, &rq); break;
 	case REQ_ASSIST: assist_request(c, cl, &rq); break;
+	case REQ_PURGE: purge_request(c, cl, &rq); break;
 	default: reply_error(c, client, rq.tag, ERR_UNSUPPORTED, "request: type %u is not known to this node (it may be older than the client)", rq.type);
 	}
 }

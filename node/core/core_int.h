@@ -398,6 +398,9 @@ void submit_cancel(struct core *c, struct client *cl, const struct request *rq);
 void submit_known_again(struct core *c, const struct header *h, const struct envelope *env);
 void submit_start(struct core *c); /* finds what broken-off submissions left */
 void submit_finish(struct core *c); /* removes it in small steps */
+void submit_trash(struct core *c, uint8_t class, uint64_t body_no); /* a body that no entry uses any more: it goes the same way */
+/* ---- purge.c ---- */
+void purge_request(struct core *c, struct client *cl, const struct request *rq);
 void submit_committed(struct core *c);
 void submit_reload(struct core *c); /* after a failed commit */
 

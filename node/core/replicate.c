@@ -107,12 +107,20 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 
 /* ---- segments in ----------------------------------------------------------------------------------------------------------------- */
 
+/* An exercise message may be purged anywhere; who lacks it gets what is left of it, and has all there is. */
+static bool is_purged(const struct entry *e)
+{
+	struct header h;
+
+	return (e->flags & ENTRY_STUB) && header_decode(e->header, &h) == ERR_OK && h.kind == KIND_MESSAGE && (h.flags & HEADER_EXERCISE);
+}
+
 static bool left_out(const struct entry *e)
 {
 	struct header h;
 
 	if (e->flags & ENTRY_STUB)
-		return true;
+		return !is_purged(e);
 	return e->body_len && !e->body.len && header_decode(e->header, &h) == ERR_OK && !(h.flags & HEADER_CHUNKED);
 }
 
@@ -131,7 +139,7 @@ static bool take_entry(struct core *c, struct peer *p, struct stream *s, const s
 		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = p->site,
 		.body_class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL, .e = *e,
 	};
-	bool apart = e->body_len && !e->body.len;
+	bool apart = e->body_len && !e->body.len && !is_purged(e);
 	struct body_row have;
 
 	/* Only who wrote an entry may leave something out of it that would not come by itself. */

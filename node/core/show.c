@@ -506,7 +506,9 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		trace_line(r, &row->id, row->addressee, "waiting", (struct wall){0}, 0, row->addressee == c->self ? "in its queue; nobody has taken it" : "as this standby knows it");
 	if (row->state == LOC_LEASED)
 		trace_line(r, &row->id, row->addressee, "leased", (struct wall){0}, 0, "");
-	if (s && !entry.body_no && entry.e.body_len)
+	if (s && (entry.e.flags & ENTRY_STUB))
+		trace_line(r, &row->id, c->self, "purged", (struct wall){0}, 0, "header and hashes are all that is left of it here");
+	else if (s && !entry.body_no && entry.e.body_len)
 		trace_line(r, &row->id, c->self, "not-whole", (struct wall){0}, 0, "its body is still being fetched");
 }
 

@@ -385,7 +385,7 @@ static struct upload *upload_find(struct core *c, uint64_t client, uint32_t tag)
 	return NULL;
 }
 
-static void trash_add(struct core *c, uint8_t class, uint64_t body_no)
+void submit_trash(struct core *c, uint8_t class, uint64_t body_no)
 {
 	struct trash *t = array_grow(&c->trash, &c->n_trash, sizeof *t);
 
@@ -398,7 +398,7 @@ static void trash_add(struct core *c, uint8_t class, uint64_t body_no)
 static void upload_drop(struct core *c, struct upload *u)
 {
 	if (!u->failed && !u->row.refs)
-		trash_add(c, u->row.class, u->row.body_no);
+		submit_trash(c, u->row.class, u->row.body_no);
 	buf_release(&u->request);
 	buf_release(&u->leaves);
 	hasher_free(u->hasher);
@@ -574,7 +574,7 @@ void submit_forget_client(struct core *c, uint64_t client)
 
 static enum err orphan(void *arg, const struct body_row *row)
 {
-	trash_add(arg, row->class, row->body_no);
+	submit_trash(arg, row->class, row->body_no);
 	return ERR_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "node/core/core_int.h"
+#include "storage/verify.h"
 #include "tests/lib/world.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-antwerpen", "spoc-brussel"};
@@ -544,6 +545,193 @@ static void a_second_exercise_follows_the_first(void **state)
 	world_release(&w);
 }
 
+/* ---- purged ------------------------------------------------------------------------------------------------------------------ */
+
+struct purged { uint64_t purged, waiting, sealed, next; };
+
+/* One step of a purge at a site. */
+static struct purged purge_step(struct world *w, size_t i, const char *exercise, uint64_t from, bool dry)
+{
+	struct purged p = {.purged = UINT64_MAX};
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+	struct request r;
+	uint32_t tag = ++w->tag;
+	bool done = false;
+
+	request_begin(&rw, &b, REQ_PURGE, tag);
+	request_str(&rw, F_EXERCISE, exercise);
+	request_u64(&rw, F_NUMBER, from);
+	if (dry)
+		request_u8(&rw, F_DRY, 1);
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+	for (int tries = 0; !done && tries < 100; tries++) {
+		world_run(w, 10000);
+		while (!done && world_reply(w, i, &r)) {
+			if (r.tag != tag)
+				continue;
+			assert_int_not_equal(r.type, REPLY_ERROR);
+			done = r.type == REPLY_DONE;
+			uint64_t *members[] = {&p.purged, &p.waiting, &p.sealed, NULL, &p.next};
+			struct request_item f;
+			size_t n = 0;
+
+			for (struct view rest = r.fields; r.type == REPLY_ROW && request_next(&rest, &f) == ERR_OK;)
+				if (f.field == F_NUMBER && n++ < 5 && members[n - 1])
+					*members[n - 1] = item_u64(&f);
+		}
+	}
+	assert_true(done);
+	return p;
+}
+
+static struct purged purge(struct world *w, size_t i, const char *exercise, bool dry)
+{
+	struct purged sum = {0}, p = {.next = 1};
+
+	while (p.next) {
+		p = purge_step(w, i, exercise, p.next, dry);
+		sum.purged += p.purged;
+		sum.waiting += p.waiting;
+		sum.sealed += p.sealed;
+	}
+	return sum;
+}
+
+static void journal_is_whole(struct world *w, size_t i)
+{
+	struct verify_result r;
+
+	assert_int_equal(verify_run(w->node[i].store, NULL, &r), ERR_OK);
+	if (r.wrong)
+		fail_msg("%s: %s", SITES[i], r.finding[0]);
+}
+
+static void mixed_traffic(struct world *w)
+{
+	static uint8_t large[200000];
+
+	for (size_t i = 0; i < sizeof large; i++)
+		large[i] = (uint8_t)(i * 2654435761u >> 13);
+	struct send_options alpha = {.subject = "large", .exercise = ALPHA}, none = {.subject = "large"};
+
+	send(w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "op", NULL);
+	send(w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "a1", ALPHA);
+	send(w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "a2", ALPHA);
+	send(w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "", ALPHA);
+	send(w, ANTWERPEN, "all-cic/dispatch", PREC_FLASH, "group", ALPHA);
+	send(w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "b", BETA);
+	assert_int_equal(world_send(w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, view_of(large, sizeof large), &alpha, NULL, NULL), ERR_OK);
+	assert_int_equal(world_send(w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, view_of(large, sizeof large), &none, NULL, NULL), ERR_OK);
+	world_run(w, 5 * US_PER_S);
+}
+
+static void a_purge_takes_one_exercise(void **state)
+{
+	struct world w;
+	struct msgid got;
+	struct purged p;
+	struct buf before = BUF_EMPTY, after = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, N, 30);
+	mixed_traffic(&w);
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "a1");
+	operational(&w, &before);
+	p = purge(&w, LUIK, ALPHA, true);
+	assert_int_equal(p.purged, 4 + 2); /* that to the group lies here twice: Luik is a standby of Namen */
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(purge(&w, i, ALPHA, false).sealed, 0);
+	assert_int_equal(purge(&w, LUIK, ALPHA, false).purged, 0);
+	operational(&w, &after);
+	assert_true(view_equal(buf_view(&before), buf_view(&after)));
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, NULL), "");
+	assert_true(shows(&w, LUIK, "trace", &got, " event=purged"));
+	assert_int_equal(world_status(&w, LUIK, "exercise_queued"), 1);
+	world_run(&w, 400 * US_PER_S); /* the lease that was out brings nothing back */
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, NULL), "");
+	assert_string_equal(take(&w, LUIK, "dispatch", BETA, NULL), "b");
+	assert_string_equal(take(&w, LUIK, "dispatch", NULL, NULL), "op");
+	for (size_t i = 0; i < N; i++)
+		journal_is_whole(&w, i);
+	/* Who lost its journal gets what is left, and waits for nothing. */
+	world_crash(&w, NAMEN);
+	world_lose_journal(&w, NAMEN);
+	world_start(&w, NAMEN);
+	world_run(&w, 60 * US_PER_S);
+	assert_false(world_alarm(&w, NAMEN, "recovering"));
+	assert_false(shows(&w, NAMEN, "streams", NULL, " exercise=yes head=0"));
+	assert_true(shows(&w, NAMEN, "streams", NULL, " exercise=yes"));
+	struct buf streams = BUF_EMPTY;
+
+	table(&w, NAMEN, "streams", NULL, " not_whole ", true, &streams);
+	assert_true(has(&streams, "not_whole=0"));
+	for (char n = '1'; n <= '9'; n++)
+		assert_false(has(&streams, (char[]){'w', 'h', 'o', 'l', 'e', '=', n, '\0'}));
+	journal_is_whole(&w, NAMEN);
+	buf_release(&streams);
+	buf_release(&before);
+	buf_release(&after);
+	world_release(&w);
+}
+
+static void a_purge_goes_on_after_a_crash(void **state)
+{
+	struct world w;
+	struct purged p;
+
+	(void)state;
+	world_init(&w, SITES, N, 31);
+	for (int i = 0; i < 150; i++)
+		send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "a", ALPHA);
+	world_run(&w, 2 * US_PER_S);
+	p = purge_step(&w, LUIK, ALPHA, 1, false);
+	assert_int_equal(p.purged, 128);
+	assert_true(p.next > 1);
+	world_crash(&w, LUIK);
+	world_start(&w, LUIK);
+	world_run(&w, 5 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "exercise_queued"), 22);
+	p = purge(&w, LUIK, ALPHA, false);
+	assert_int_equal(p.purged, 22);
+	assert_int_equal(p.waiting, 22);
+	assert_int_equal(world_status(&w, LUIK, "exercise_queued"), 0);
+	journal_is_whole(&w, LUIK);
+	world_release(&w);
+}
+
+static void a_purge_takes_its_conflicts_along(void **state)
+{
+	struct world w;
+	struct msgid ex, got;
+
+	(void)state;
+	world_init(&w, SITES, N, 32);
+	ex = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA);
+	world_run(&w, US_PER_S);
+	for (size_t i = 1; i < N; i++)
+		world_link(&w, LUIK, i, false);
+	world_run(&w, 30 * US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", ALPHA);
+	world_run(&w, US_PER_S);
+	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "ex");
+	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "ex");
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &ex), ERR_OK);
+	assert_int_equal(world_handle(&w, LEUVEN, REQ_ACK, &ex), ERR_OK);
+	for (size_t i = 1; i < N; i++)
+		world_link(&w, LUIK, i, true);
+	world_run(&w, 30 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 1);
+	assert_int_equal(purge(&w, LUIK, ALPHA, false).purged, 1);
+	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 0);
+	assert_false(world_alarm(&w, LUIK, "exercise-conflict"));
+	assert_int_equal(world_status(&w, LEUVEN, "exercise_conflicts"), 1);
+	journal_is_whole(&w, LUIK);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -556,6 +744,9 @@ int main(void)
 		cmocka_unit_test(a_report_of_the_wrong_kind_is_refused),
 		cmocka_unit_test(a_claim_of_the_wrong_kind_falls),
 		cmocka_unit_test(a_second_exercise_follows_the_first),
+		cmocka_unit_test(a_purge_takes_one_exercise),
+		cmocka_unit_test(a_purge_goes_on_after_a_crash),
+		cmocka_unit_test(a_purge_takes_its_conflicts_along),
 	};
 
 	return cmocka_run_group_tests_name("exercise", tests, NULL, NULL);
