@@ -141,8 +141,9 @@ struct queue {
 	bool dirty, touched, changed; /* touched: stored in this batch; changed: something may be handed out */
 	uint64_t arrivals;           /* how often something came to wait in it, in this run */
 	bool served[2];              /* [exercise] handed out here, some of it at least */
-	struct place mine_from[2];   /* [exercise] nothing before it is this site's to hand out, when mine_known */
-	bool mine_known[2];
+	/* Nothing of a part before `from` is this site's to hand out, when it is known. A part: what has one precedence, and came
+	 * back from a desk or did not. */
+	struct passed { struct place from; bool known; } passed[2][PREC_COUNT][2]; /* [exercise][precedence][fresh] */
 	int takers;
 	struct mono unattended_since;/* MONO_NEVER when attended or nothing FLASH waits */
 };
@@ -158,7 +159,8 @@ struct take {
 	bool going;                  /* it passed over other exercises, up to `from`, and goes on in the next batch */
 	struct place from;
 	uint64_t arrivals;           /* of the queue when this pass began */
-	bool front;                  /* everything before `from` is another site's to hand out */
+	int part;                    /* of the queue, where `from` is: its precedence and freshness; -1: at none yet */
+	bool front;                  /* everything of the part before `from` is another site's to hand out */
 	bool committed;              /* the request was: else it goes with its batch when that fails */
 };
 struct lease_due { struct mono at; uint64_t arrival; struct wall since; };
@@ -483,6 +485,9 @@ int64_t deliver_next_expiry(struct core *c);                                 /* 
 void deliver_remove(struct core *c, struct msg_row *row);                    /* out of its queue, wherever it stands */
 void deliver_before(struct core *c, const struct place *p);                  /* something stands there now, before what was passed over */
 void deliver_orphans(struct core *c, uint16_t site);                         /* it left the roster, came back, or its orders changed: who serves what was sent to it? */
+void deliver_anew(struct core *c, struct queue *q);                          /* what may be handed out changed: all of it is looked at */
+bool place_before(const struct place *a, const struct place *b);             /* in the order of a queue */
+struct passed *passed_of(struct queue *q, const struct place *p);            /* NULL for a place that no queue can have */
 void deliver_again(struct core *c, const struct msg_row *row);               /* it waits here, and may be handed out again */
 void take_request(struct core *c, struct client *cl, const struct request *rq);
 struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m); /* one that this site's desks may take from */

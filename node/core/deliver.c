@@ -45,8 +45,7 @@ void deliver_again(struct core *c, const struct msg_row *row)
 	deliver_before(c, &row->place);
 }
 
-/* In the order of a queue. */
-static bool place_before(const struct place *a, const struct place *b)
+bool place_before(const struct place *a, const struct place *b)
 {
 	if (a->precedence != b->precedence)
 		return a->precedence < b->precedence;
@@ -57,13 +56,28 @@ static bool place_before(const struct place *a, const struct place *b)
 	return a->arrival < b->arrival;
 }
 
+struct passed *passed_of(struct queue *q, const struct place *p)
+{
+	return p->exercise > 1 || p->precedence >= PREC_COUNT || p->fresh > 1 ? NULL : &q->passed[p->exercise][p->precedence][p->fresh];
+}
+
 /* What nobody here may have was passed over from the front of the queue; this one stands before that. */
 void deliver_before(struct core *c, const struct place *p)
 {
 	struct queue *q = queue_by_local(c, p->queue);
+	struct passed *passed = q ? passed_of(q, p) : NULL;
 
-	if (q && q->mine_known[p->exercise] && place_before(p, &q->mine_from[p->exercise]))
-		q->mine_from[p->exercise] = *p;
+	if (passed && passed->known && place_before(p, &passed->from))
+		passed->from = *p;
+}
+
+void deliver_anew(struct core *c, struct queue *q)
+{
+	q->changed = true;
+	memset(q->passed, 0, sizeof q->passed);
+	for (size_t i = 0; i < c->n_takes; i++)
+		if (c->takes[i].queue == q->row.local)
+			c->takes[i].going = false;
 }
 
 static void place_put(struct core *c, struct msg_row *row, const struct place *p)

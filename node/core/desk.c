@@ -371,10 +371,27 @@ static void place_mend(struct core *c, const struct place *p)
 	damage_found(c, p->arrival, "its place in a queue and the entry cannot be read");
 }
 
-static struct place queue_begin(struct take *t, const struct queue *q)
+static struct place queue_begin(struct take *t)
 {
+	t->part = -1;
+	t->front = false;
+	return (struct place){.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN};
+}
+
+/* The walk is at p. True when that begins a part of the queue, of which so much is known to be others' that it goes on behind. */
+static bool pass_over(struct take *t, struct queue *q, const struct place *p)
+{
+	const struct passed *passed = passed_of(q, p);
+	int part = 2 * p->precedence + p->fresh;
+
+	if (t->part == part)
+		return false;
+	t->part = part;
 	t->front = true;
-	return q->mine_known[t->exercise] ? q->mine_from[t->exercise] : (struct place){.queue = t->queue, .exercise = t->exercise, .handle_by_us = INT64_MIN};
+	if (!passed || !passed->known || !place_before(p, &passed->from))
+		return false;
+	t->from = passed->from;
+	return true;
 }
 
 /* At the end of a queue. True when the pass began in an earlier batch and something has come since, perhaps before it. */
@@ -383,7 +400,7 @@ static bool serve_again(struct take *t, const struct queue *q, bool resumed)
 	t->going = false;
 	if (!resumed || t->arrivals == q->arrivals)
 		return false;
-	t->from = queue_begin(t, q);
+	t->from = queue_begin(t);
 	t->arrivals = q->arrivals;
 	return true;
 }
@@ -396,8 +413,12 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 	struct msgid id;
 
 	if (!resumed) {
-		t->from = queue_begin(t, q);
+		t->from = queue_begin(t);
 		t->arrivals = q->arrivals;
+	}
+	if (takeover_shut(c, q, t->exercise)) {
+		t->going = false;
+		return true;
 	}
 	for (size_t looked = 0; t->left; looked++) {
 		t->going = looked >= SERVE_LOOKED_AT;
@@ -420,6 +441,8 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
 			return true;
 		}
+		if (pass_over(t, q, &p))
+			continue;
 		enum handed h = hand_out(c, t, q, &p, &id);
 
 		*served += h == HANDED || h == REMOVED;
@@ -430,10 +453,10 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 			t->from = p;
 			t->from.arrival++;
 			t->front = t->front && h != SKIPPED;
-			if (t->front && h == ANOTHERS) {
-				q->mine_from[t->exercise] = t->from;
-				q->mine_known[t->exercise] = true;
-			}
+			struct passed *passed = t->front && h == ANOTHERS ? passed_of(q, &p) : NULL;
+
+			if (passed)
+				*passed = (struct passed){.from = t->from, .known = true};
 		}
 	}
 	return true;

@@ -295,10 +295,8 @@ static bool caught_up(struct core *c, const struct chain *ch, uint16_t *behind)
 static void queues_of(struct core *c, uint16_t site)
 {
 	for (size_t i = 0; i < c->n_queues; i++)
-		if (c->queues[i].row.site == site) {
-			c->queues[i].changed = true;
-			c->queues[i].mine_known[0] = c->queues[i].mine_known[1] = false;
-		}
+		if (c->queues[i].row.site == site)
+			deliver_anew(c, &c->queues[i]);
 }
 
 static void gate_alarm(struct core *c, const struct chain *ch, bool still)
@@ -459,8 +457,10 @@ static void served_look(struct core *c)
 			alarms_unserved(c, q);
 		q->served[0] = served;
 		q->served[1] = home || queue_serving(c, q, true);
-		q->changed = q->changed || q->served[0] || q->served[1];
-		q->mine_known[0] = q->mine_known[1] = false;
+		bool changed = q->changed || q->served[0] || q->served[1];
+
+		deliver_anew(c, q);
+		q->changed = changed;
 	}
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		if (c->takeover.chains[i].since.us == c->now.us)
@@ -534,6 +534,21 @@ static bool waived(struct core *c, const struct chain *ch, uint16_t giver)
 		if (left_out(ch->now, o, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
 			return true;
 	return site_revoked(c, giver);
+}
+
+bool takeover_shut(const struct core *c, const struct queue *q, bool exercise)
+{
+	const struct chain *ch = c->takeover.n_chains ? chain_find(c, q->row.site, exercise) : NULL;
+
+	if (!ch || queue_serving(c, q, exercise) != SERVES_ALL)
+		return false;
+	if (q->row.site != c->self)
+		return !ch->ready;
+	/* What was at home all the time is handed out; of a queue that was given away whole, that is nothing. */
+	for (const struct order_known *o = !ch->open && ch->now ? ch->now->before : NULL; away(o); o = o->before)
+		if (!order_may_own(&o->order, ch->site, view_str(q->row.name), ch->site))
+			return true;
+	return false;
 }
 
 enum may takeover_may(struct core *c, const struct queue *q, bool exercise, uint16_t area, const struct msgid *id, struct view events)

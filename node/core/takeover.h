@@ -168,6 +168,8 @@ enum may {
 	MAY,
 };
 enum may takeover_may(struct core *c, const struct queue *q, bool exercise, uint16_t area, const struct msgid *id, struct view events);
+/* Is all of that queue waiting for a gate, so that nobody needs to look at its messages? */
+bool takeover_shut(const struct core *c, const struct queue *q, bool exercise);
 /* The other site that has the message out at a desk, as far as its events say; 0 for none. */
 uint16_t leased_at(const struct core *c, struct view events);
 /* A closing came in with a report entry of giver. */

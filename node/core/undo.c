@@ -180,7 +180,7 @@ static void queues_again(struct core *c)
 		q->row = q->committed;
 		q->dirty = q->touched = false;
 		q->changed = true; /* what was handed out was not */
-		q->mine_known[0] = q->mine_known[1] = false;
+		memset(q->passed, 0, sizeof q->passed);
 		c->queues[n++] = *q;
 	}
 	c->n_queues = n;
