@@ -659,9 +659,10 @@ static void a_purge_takes_one_exercise(void **state)
 	/* Who lost its journal gets what is left, and waits for nothing. */
 	world_crash(&w, NAMEN);
 	world_lose_journal(&w, NAMEN);
+	world_link(&w, NAMEN, ANTWERPEN, false); /* not from who wrote it */
 	world_start(&w, NAMEN);
-	world_run(&w, 60 * US_PER_S);
-	assert_false(world_alarm(&w, NAMEN, "recovering"));
+	world_run(&w, 120 * US_PER_S);
+	assert_true(shows(&w, NAMEN, "streams", NULL, " addressee=cic-luik precedence=flash exercise=yes head=6 "));
 	assert_false(shows(&w, NAMEN, "streams", NULL, " exercise=yes head=0"));
 	assert_true(shows(&w, NAMEN, "streams", NULL, " exercise=yes"));
 	struct buf streams = BUF_EMPTY;
