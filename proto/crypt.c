@@ -92,6 +92,7 @@ static const uint8_t domains[HASH_DOMAINS][crypto_generichash_blake2b_PERSONALBY
 	[HASH_SHARE] = "estaf.share",
 	[HASH_IDEMPOTENCY] = "estaf.idempot",
 	[HASH_NETWORK] = "estaf.network",
+	[HASH_BACKUP] = "estaf.backup",
 };
 
 static void blake2b_update(crypto_generichash_blake2b_state *s, struct view v)

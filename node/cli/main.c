@@ -43,6 +43,8 @@ static const struct command commands[] = {
 	{"trace", NULL, "ID", cmd_trace},
 	{"check", NULL, "[alive|disk|clock|keys|links|deadlines|journal]", cmd_check},
 	{"journal", NULL, "verify|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
+	{"backup", NULL, "node.conf FILE [--since FILE] [--damaged]  |  --check FILE [--since FILE]...", cmd_backup},
+	{"restore", NULL, "FILE node.conf [--since FILE]... [--dry-run]", cmd_restore},
 	{"network", "init", "DIR [--roster FILE] [--sites A,B,..] [--base-port N]", cmd_network_init},
 	{"network", "up", "DIR [--sites A,B,..]", cmd_network_up},
 	{"network", "down", "DIR [--sites A,B,..]", cmd_network_down},

@@ -115,6 +115,7 @@ static void hash_known_answers(void **state)
 		[HASH_SHARE] = "63bfabe2671f0bb536c1e7226b7b80e4507a7dd4405733e9be2d442f8f90ee93",
 		[HASH_IDEMPOTENCY] = "dd04b426e79ddaf3448229c9108fb66c6c3c925d7be152a96ba4bd95224613b0",
 		[HASH_NETWORK] = "fac08a8424354bc9e8906f201c7e3932a09bbd3bc348d9c70e5e4fff5445347c",
+		[HASH_BACKUP] = "41b46ea16cf8614cd622ae2bdaa01fad50aa8fa2e2b5e9e086627d438f9cb020",
 	};
 
 	(void)state;
