@@ -176,18 +176,20 @@ static int64_t last_moment(const struct drill *d)
 	return last;
 }
 
-static void both_phases(struct run_parts *p)
+/* False when it ended before its time. */
+static bool both_phases(struct run_parts *p)
 {
 	int64_t end = play_end_us(p->drill), last = last_moment(p->drill);
 
 	if (!run_until(p, p->drill->length_us, SLICE_US))
-		return;
+		return false;
 	world_heal(p->world);
 	watch_repaired(p->watch);
 	play_repaired(p->play);
 	while (world_now(p->world).us < end && (!watch_converged(p->watch) || world_now(p->world).us < last))
 		if (!run_until(p, world_now(p->world).us + SETTLE_SLICE_US < end ? world_now(p->world).us + SETTLE_SLICE_US : end, SETTLE_SLICE_US))
-			return;
+			return false;
+	return true;
 }
 
 static void report(struct run_parts *p)
@@ -222,8 +224,9 @@ enum err conduct(const struct drill *d, const struct conduct *c, struct errmsg *
 		err_set(m, e, "drill: it cannot be played: %s", err_text(e));
 		goto out;
 	}
-	both_phases(&p);
-	watch_finish(p.watch);
+	bool whole = both_phases(&p);
+
+	watch_finish(p.watch, !whole);
 	progress(&p, true);
 	report(&p);
 out:

@@ -5,6 +5,8 @@
 
 /* TCP's first retransmission timeout on a fast path; on a slow one it is a few round trips. */
 #define RETRANSMIT_US (200 * US_PER_MS)
+/* A frame is lost at most so often, each time for twice as long. */
+#define RETRANSMITS 6
 #define QUEUE_BYTES (4 * 1024 * 1024)
 
 void link_init(struct link *l, const struct link_config *config, uint64_t seed, uint64_t index)
@@ -107,6 +109,23 @@ static struct mono put_on_wire(struct link *l, struct conn *c, int dialler, int 
 	return c->free_at[dir] = mono_add(from, (int64_t)len * 8 * US_PER_S / share);
 }
 
+static int64_t retransmit_us(const struct bearer_state *s)
+{
+	return RETRANSMIT_US > 3 * s->delay_us ? RETRANSMIT_US : 3 * s->delay_us;
+}
+
+int64_t link_stall_us(const struct link *l, size_t bearer)
+{
+	const struct bearer_state *s = &l->bearer[bearer];
+	int64_t stall = 0, wait = retransmit_us(s), ppm = s->loss_ppm;
+
+	for (int i = 0; i < RETRANSMITS && ppm > 0; i++, wait *= 2) {
+		stall += wait;
+		ppm = ppm * s->loss_ppm / 1000000;
+	}
+	return stall;
+}
+
 struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct mono now, size_t len, bool *reset, bool *stalled)
 {
 	struct conn *c = &l->conn[dialler][lane];
@@ -122,9 +141,9 @@ struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct
 	}
 	at = mono_add(at, s->delay_us + draw_jitter(l, s));
 	if (s->loss_ppm) {
-		int64_t wait = RETRANSMIT_US > 3 * s->delay_us ? RETRANSMIT_US : 3 * s->delay_us;
+		int64_t wait = retransmit_us(s);
 
-		for (int i = 0; i < 6 && prng_chance(&l->prng, (uint32_t)s->loss_ppm); i++, wait *= 2) {
+		for (int i = 0; i < RETRANSMITS && prng_chance(&l->prng, (uint32_t)s->loss_ppm); i++, wait *= 2) {
 			at = mono_add(at, wait);
 			*stalled = true;
 		}

@@ -175,11 +175,12 @@ void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored);
 void oracle_site_troubled(struct oracle *o, uint16_t site, bool troubled);
 /* A bit of its journal was flipped: what is damaged is passed over, so the order of its queues is not judged any more. */
 void oracle_site_damaged(struct oracle *o, uint16_t site);
-/* The best way between a and b, both directions working: latency one way and rate of its slower direction. up false: none.
+/* The best way between a and b, both directions working: latency one way, rate, and how long a loss may keep a frame,
+ * of its slower direction. up false: none.
  * Told at the start and at each change (also a change of bearer). */
-void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t delay_us, int64_t rate_bps);
-/* Only its latency or rate may be another one now; nothing when they are not. */
-void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps);
+void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t delay_us, int64_t rate_bps, int64_t stall_us);
+/* Only these may be another one now; nothing when they are not. */
+void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps, int64_t stall_us);
 void oracle_fault(struct oracle *o, enum fault_kind k);
 /* So many at once, of what only the world counts. */
 void oracle_struck(struct oracle *o, enum fault_kind k, uint64_t times);
@@ -198,6 +199,8 @@ void oracle_repaired(struct oracle *o);
 bool oracle_converged(struct oracle *o, char *why, size_t size);
 /* Cheap, at least once a virtual minute: FLASH messages that are overdue, depths for the picture. witness_step does it. */
 void oracle_tick(struct oracle *o);
+/* The run ends before the settling is over: what needs its end is not judged. */
+void oracle_cut_short(struct oracle *o);
 /* Judges what is left. in_time_us: how long convergence may take after oracle_repaired. The journals were told before with
  * oracle_standing and oracle_receipt. */
 void oracle_finish(struct oracle *o, int64_t in_time_us);

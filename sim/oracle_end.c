@@ -200,6 +200,11 @@ static void finish_item(struct oracle *o, struct item *m)
 	}
 }
 
+void oracle_cut_short(struct oracle *o)
+{
+	o->was_repaired = false;
+}
+
 void oracle_finish(struct oracle *o, int64_t in_time_us)
 {
 	char why[256] = "";

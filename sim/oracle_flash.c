@@ -1,11 +1,11 @@
 /* oracle_flash.c - FLASH is bounded: what a site, a link and a FLASH message on its way are to each other.
  *
  * The bound is judged where it can be known: between two sites that were up, well, and connected the whole time since the
- * message was there. It allows for the handshake and a stall, the latency, what is in the wire already, and the FLASH
- * messages that share the way, each to several custodians. Bulk has no part in it. */
+ * message was there. It allows for the handshake, the latency, what losses keep back on a bad line, what is in the wire already,
+ * and the FLASH messages that share the way, each to several custodians. Bulk has no part in it. */
 #include "sim/oracle_int.h"
 
-#define SETTLE_US (10 * US_PER_S)     /* connect, digests, a stall of TCP */
+#define SETTLE_US (10 * US_PER_S)     /* connect, digests */
 #define WIRE_BYTES (96 * 1024)        /* in the wire, a largest segment, heads and reports */
 #define COPIES 4
 
@@ -18,17 +18,17 @@ static struct way *way_get(struct oracle *o, uint16_t a, uint16_t b)
 	return i < k ? &o->ways[i * o->cap_ways + k] : &o->ways[k * o->cap_ways + i];
 }
 
-void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t delay_us, int64_t rate_bps)
+void oracle_link(struct oracle *o, uint16_t a, uint16_t b, bool up, int64_t delay_us, int64_t rate_bps, int64_t stall_us)
 {
-	*way_get(o, a, b) = (struct way){.up = up, .since = o->now, .delay_us = delay_us, .rate_bps = rate_bps};
+	*way_get(o, a, b) = (struct way){.up = up, .since = o->now, .delay_us = delay_us, .rate_bps = rate_bps, .stall_us = stall_us};
 }
 
-void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps)
+void oracle_link_changed(struct oracle *o, uint16_t a, uint16_t b, int64_t delay_us, int64_t rate_bps, int64_t stall_us)
 {
 	const struct way *w = way_get(o, a, b);
 
-	if (w->up && (w->delay_us != delay_us || w->rate_bps != rate_bps))
-		oracle_link(o, a, b, true, delay_us, rate_bps);
+	if (w->up && (w->delay_us != delay_us || w->rate_bps != rate_bps || w->stall_us != stall_us))
+		oracle_link(o, a, b, true, delay_us, rate_bps, stall_us);
 }
 
 void oracle_site_up(struct oracle *o, uint16_t site, const struct incarnation *incarnation)
@@ -98,7 +98,7 @@ static bool flash_late(struct oracle *o, struct flash *f)
 	if (!a->up || !b->up || a->troubled || b->troubled || !w->up)
 		return false;
 	int64_t since = later(later(m->entered_at, w->since), later(later(a->up_since, b->up_since), later(a->clear_since, b->clear_since)));
-	int64_t bound = SETTLE_US + 8 * w->delay_us, bits = (int64_t)(COPIES * f->ahead + WIRE_BYTES) * 8;
+	int64_t bound = SETTLE_US + 8 * w->delay_us + w->stall_us, bits = (int64_t)(COPIES * f->ahead + WIRE_BYTES) * 8;
 
 	if (w->rate_bps)
 		bound += bits * US_PER_S / w->rate_bps;

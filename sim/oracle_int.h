@@ -116,7 +116,7 @@ struct osite {
 	uint32_t *kept;        /* streams that it holds anything of */
 };
 
-struct way { bool up; int64_t since, delay_us, rate_bps; };
+struct way { bool up; int64_t since, delay_us, rate_bps, stall_us; };
 struct flash { uint32_t item; uint64_t ahead; };
 
 /* An order or an endorsement, and the journals that hold it, by site number. */

@@ -121,12 +121,12 @@ static void site_down(struct watch *w, const struct world_news *n)
 /* The pair as the oracle judges FLASH by it, and as the story tells it. */
 static void pair_changed(struct watch *w, size_t a, size_t b, struct view bearer)
 {
-	int64_t delay, rate;
+	int64_t delay, rate, stall;
 	char text[200];
 	size_t n = world_sites(w->world), lo = a < b ? a : b, hi = a < b ? b : a;
-	bool urgent = world_urgent_way(w->world, a, b, &delay, &rate), both = world_connected(w->world, a, b) && world_connected(w->world, b, a);
+	bool urgent = world_urgent_way(w->world, a, b, &delay, &rate, &stall), both = world_connected(w->world, a, b) && world_connected(w->world, b, a);
 
-	oracle_link(w->oracle, number(w, a), number(w, b), urgent, delay, rate);
+	oracle_link(w->oracle, number(w, a), number(w, b), urgent, delay, rate, stall);
 	if (both == w->together[lo * n + hi])
 		return;
 	w->together[lo * n + hi] = both;
@@ -137,16 +137,16 @@ static void pair_changed(struct watch *w, size_t a, size_t b, struct view bearer
 		tell(w, STORY_LINK, text);
 }
 
-/* Latency and rate change without news; so they are looked at, once something was made slower. */
+/* Latency, rate and loss change without news; so they are looked at, once something was made slower. */
 static void rates_look(struct watch *w)
 {
 	size_t n = w->slowed ? world_sites(w->world) : 0;
-	int64_t delay, rate;
+	int64_t delay, rate, stall;
 
 	for (size_t a = 0; a < n; a++)
 		for (size_t b = a + 1; b < n; b++)
-			if (world_urgent_way(w->world, a, b, &delay, &rate))
-				oracle_link_changed(w->oracle, number(w, a), number(w, b), delay, rate);
+			if (world_urgent_way(w->world, a, b, &delay, &rate, &stall))
+				oracle_link_changed(w->oracle, number(w, a), number(w, b), delay, rate, stall);
 }
 
 static void connection(struct watch *w, const struct world_news *n)
@@ -349,77 +349,6 @@ static int fault_of(enum drill_do what)
 	}
 }
 
-static void span_text(int64_t us, char *out, size_t size)
-{
-	if (us % (3600 * US_PER_S) == 0)
-		snprintf(out, size, "%lld h", (long long)(us / (3600 * US_PER_S)));
-	else if (us % (60 * US_PER_S) == 0)
-		snprintf(out, size, "%lld min", (long long)(us / (60 * US_PER_S)));
-	else
-		snprintf(out, size, "%.4g s", (double)us / US_PER_S);
-}
-
-static void event_where(const struct watch *w, const struct drill_event *e, char *out, size_t size)
-{
-	char a[120], b[120];
-
-	if (e->what == DO_SEND) {
-		sites_text(w->drill, &e->from, out, size);
-	} else if (e->from.n && e->sites.n) {
-		sites_text(w->drill, &e->sites, a, sizeof a);
-		sites_text(w->drill, &e->from, b, sizeof b);
-		snprintf(out, size, "%s, by order of %s", a, b);
-	} else if (e->from.n || e->to.n) {
-		sites_text(w->drill, &e->from, a, sizeof a);
-		sites_text(w->drill, &e->to, b, sizeof b);
-		snprintf(out, size, "%s %s %s", a, e->what == DO_CUT ? "->" : "-", b);
-	} else {
-		sites_text(w->drill, &e->sites, out, size);
-	}
-}
-
-/* "dispatch to cic-vlaams-brabant, area eupen to cic-namen" of "cic-vlaams-brabant:dispatch cic-namen:area=eupen". */
-static void moves_text(const char *assignments, char *out, size_t size)
-{
-	size_t used = 0;
-
-	out[0] = '\0';
-	for (const char *at = assignments; *at && used < size;) {
-		size_t all = strcspn(at, " "), name = strcspn(at, ": ");
-		const char *what = at + name + (at[name] == ':');
-		int n = (int)(at + all - what);
-		bool area = n > 5 && strncmp(what, "area=", 5) == 0, share = n > 6 && strncmp(what, "share=", 6) == 0;
-		int skip = area ? 5 : share ? 6 : 0;
-
-		used += (size_t)snprintf(out + used, size - used, "%s%s%.*s%s to %.*s", used ? ", " : "", area ? "area " : "", n ? n - skip : 10,
-					 n ? what + skip : "everything", share ? " of it" : "", (int)name, at);
-		at += all + (at[all] == ' ');
-	}
-}
-
-/* Orders, and what is lent, in plain words. False for other events. */
-static bool order_text_of(const struct watch *w, const struct drill_event *e, char *out, size_t size)
-{
-	char moves[400], by[160] = "", first[60] = "";
-	const char *site = e->sites.n ? drill_site_name(w->drill, e->sites.v[0]) : "";
-	struct drill_sites rest = {e->from.n ? e->from.n - 1 : 0, e->from.v + 1};
-
-	if (e->from.n)
-		snprintf(first, sizeof first, ", by order of %s", drill_site_name(w->drill, e->from.v[0]));
-	if (rest.n)
-		sites_text(w->drill, &rest, by, sizeof by);
-	if (e->what == DO_RELOCATE) {
-		moves_text(e->text, moves, sizeof moves);
-		snprintf(out, size, "%s moves: %s%s%s%s%s%s", site, moves, first, by[0] ? " with " : "", by, e->flow[0] ? "; an exercise: " : "", e->flow);
-	} else if (e->what == DO_HANDBACK) {
-		snprintf(out, size, "%s takes its queues back%s%s%s%s%s", site, first, by[0] ? " with " : "", by, e->flow[0] ? "; an exercise: " : "", e->flow);
-	} else if (e->what == DO_ASSIST) {
-		snprintf(out, size, "%s lends %lld of %s to %s", drill_site_name(w->drill, e->from.v[0]), (long long)e->value, e->queue,
-			 drill_site_name(w->drill, e->to.v[0]));
-	}
-	return e->what == DO_RELOCATE || e->what == DO_HANDBACK || e->what == DO_ASSIST;
-}
-
 void watch_said(struct watch *w, const char *text)
 {
 	now(w);
@@ -428,8 +357,7 @@ void watch_said(struct watch *w, const char *text)
 
 void watch_event(struct watch *w, const struct drill_event *e)
 {
-	char where[260] = "", span[40] = "", text[600];
-	const char *queue = e->queue[0] ? e->queue : "";
+	char text[600];
 	int fault = fault_of(e->what);
 
 	now(w);
@@ -438,25 +366,14 @@ void watch_event(struct watch *w, const struct drill_event *e)
 	w->slowed = w->slowed || e->what == DO_DEGRADE;
 	if (!w->drill)
 		return;
-	event_where(w, e, where, sizeof where);
-	if (e->for_us)
-		span_text(e->for_us, span, sizeof span);
-	if (order_text_of(w, e, text, sizeof text))
-		;
-	else if (e->what == DO_NOTE)
-		snprintf(text, sizeof text, "%s", e->text);
-	else if (e->what == DO_CANCEL)
-		snprintf(text, sizeof text, "the sender cancels %s", e->text);
-	else if (e->what == DO_SEND && e->send)
-		snprintf(text, sizeof text, "%s: send %u x %s to %s%s%s", where, e->send->count, precedence_name(e->send->precedence), e->send->address,
-			 e->send->label[0] ? " as " : "", e->send->label);
-	else
-		snprintf(text, sizeof text, "%s: %s%s%s%s%s%s", where, drill_do_name(e->what), queue[0] ? " of " : "", queue, span[0] ? " for " : "", span,
-			 drill_do_supported(e->what) ? "" : " (not supported yet: nothing happens)");
+	event_text(w, e, text, sizeof text);
 	tell(w, e->line ? STORY_PLAN : STORY_FAULT, text);
 	if (e->what == DO_CLOCK_STEP || e->what == DO_CLOCK_DRIFT)
 		for (size_t i = 0; i < e->sites.n; i++)
 			trouble(w, e->sites.v[i], TROUBLE_CLOCK, true);
+	/* A repair sets the clocks right; what else troubled a site is told as news when it ends. */
+	for (size_t i = 0; e->what == DO_REPAIR && i < world_sites(w->world); i++)
+		trouble(w, i, TROUBLE_CLOCK, false);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------------------- */
@@ -488,12 +405,15 @@ bool watch_converged(struct watch *w)
 	return true;
 }
 
-void watch_finish(struct watch *w)
+void watch_finish(struct watch *w, bool cut_short)
 {
 	int64_t in_time = w->drill ? w->drill->settle_us : 3600 * US_PER_S;
 	bool keeps = true;
 
 	now(w);
+	w->cut_short = cut_short;
+	if (cut_short)
+		oracle_cut_short(w->oracle);
 	oracle_converged(w->oracle, NULL, 0);
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < world_sites(w->world); i++) {
@@ -507,7 +427,7 @@ void watch_finish(struct watch *w)
 	oracle_struck(w->oracle, FAULT_LINK_STALL, world_counts(w->world)->stalls);
 	if (world_counts(w->world)->records_damaged_read)
 		oracle_rare(w->oracle, RARE_DAMAGE_FOUND);
-	if (w->repaired && w->orders && !w->orders_agreed)
+	if (w->repaired && !cut_short && w->orders && !w->orders_agreed)
 		oracle_broken(w->oracle, PROMISE_ORDERS, "after the last repair, %s", w->orders_why);
 	oracle_finish(w->oracle, in_time);
 	for (size_t i = 0; w->drill && i < w->drill->n_expects; i++) {
@@ -518,8 +438,8 @@ void watch_finish(struct watch *w)
 	struct verdict v;
 
 	oracle_verdict(w->oracle, &v);
-	/* A swarm may destroy the only journal that held a message an instant before it travelled; a drill must say so. */
-	if (keeps && v.excused && w->drill && !w->drill->swarm.on)
+	/* A drill that destroys the only journal that holds a message must say so; what a seed draws never does. */
+	if (keeps && v.excused && w->drill)
 		oracle_expect(w->oracle, false, false, "no accepted message is destroyed with the last journal that held it (%llu were)", (unsigned long long)v.excused);
 	series_tick(w->series, w->oracle, world_now(w->world).us);
 }

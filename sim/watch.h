@@ -6,10 +6,11 @@
  *     world_run(world, length);
  *     world_heal(world);  watch_repaired(watch);    nothing more is submitted, desks go on
  *     while (!watch_converged(watch) && time is left) world_run(world, a second or so more);
- *     watch_finish(watch);                          reads every journal, judges what is left
+ *     watch_finish(watch, false);                   reads every journal, judges what is left
  *     report_*(...) with watch_oracle, watch_series
  *
- * An interrupted run skips to watch_finish(watch) with cut_short set in the report; what needs the settling is then not judged. */
+ * A run that ends sooner (interrupted, or a sweep that has seen something break) skips to watch_finish(watch, true); what needs
+ * the end of the settling is then not judged. */
 #ifndef SIM_WATCH_H
 #define SIM_WATCH_H
 
@@ -36,7 +37,7 @@ void watch_fault(struct watch *w, enum fault_kind k);
 void watch_repaired(struct watch *w);
 /* All journals agree, and the counts that the drill expects at its end are reached: desks may need longer than journals. */
 bool watch_converged(struct watch *w);
-void watch_finish(struct watch *w);
+void watch_finish(struct watch *w, bool cut_short);
 /* Something broke: a sweep need not go on with this seed. */
 bool watch_failed(const struct watch *w);
 

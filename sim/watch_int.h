@@ -34,7 +34,7 @@ struct watch {
 	struct orders_shown *orders; /* NULL: no order was given */
 	uint64_t orders_told;        /* oracle_orders_changed, as the picture has it */
 	uint16_t *served;            /* by site: who serves its queues, 0 for itself */
-	bool orders_agreed, repaired;
+	bool orders_agreed, repaired, cut_short;
 	char orders_why[300];
 	size_t n_labels;
 	struct label *labels;
@@ -50,6 +50,9 @@ void asking_end(struct watch *w);
 /* All sites show the same orders in force. False, too, while they have not answered: then again after the world has run on. */
 bool orders_agree(struct watch *w, char *why, size_t size);
 void orders_end(struct watch *w);
+/* ---- watch_tell.c ---- */
+/* One event of the timetable in plain words, with its figures. */
+void event_text(const struct watch *w, const struct drill_event *e, char *out, size_t size);
 /* ---- watch_expect.c ---- */
 /* False for a count at the end that is not reached yet. */
 bool expect_holds(struct watch *w, const struct drill_expect *e);

@@ -122,8 +122,9 @@ struct wall world_site_wall(const struct world *w, size_t site); /* its own wall
 bool world_connected(const struct world *w, size_t a, size_t b);
 /* A link exists and one of its bearers passes both ways now: the two will connect if both are up. */
 bool world_link_open(const struct world *w, size_t a, size_t b);
-/* Both urgent connections between a and b are up and bytes pass: latency one way (with jitter) and rate (0: no limit) of what they lie on, the worse of the two. */
-bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_us, int64_t *rate_bps);
+/* Both urgent connections between a and b are up and bytes pass: latency one way (with jitter), rate (0: no limit) and how long a loss keeps a
+ * frame of what they lie on, the worse of the two. */
+bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_us, int64_t *rate_bps, int64_t *stall_us);
 /* The sites that have a link to site: how many; list (may be NULL) gets them, rising; room for world_sites. */
 size_t world_neighbours(const struct world *w, size_t site, size_t *list);
 

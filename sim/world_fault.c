@@ -33,6 +33,8 @@ void world_stop_site(struct world *w, size_t site)
 	struct node *n = &w->node[site];
 	struct event ev = {.type = EVENT_STOP};
 
+	if (n->state == SITE_PAUSED) /* it does not hear of it: the service manager kills what does not end */
+		node_die(w, n, "stopped while it stood still", false);
 	if (n->state != SITE_UP)
 		return;
 	node_take(w, n, ROW_URGENT, &ev, NULL);

@@ -470,11 +470,11 @@ bool world_connected(const struct world *w, size_t a, size_t b)
 	return l && l->conn[dialler][LANE_URGENT].state == CONN_UP && l->conn[dialler][LANE_BULK].state == CONN_UP;
 }
 
-bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_us, int64_t *rate_bps)
+bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_us, int64_t *rate_bps, int64_t *stall_us)
 {
 	const struct link *l = net_between(w, a, b);
 
-	*delay_us = *rate_bps = 0;
+	*delay_us = *rate_bps = *stall_us = 0;
 	for (int d = 0; l && d < 2; d++) {
 		const struct conn *c = &l->conn[d][LANE_URGENT];
 		const struct bearer_state *b_now = &l->bearer[c->bearer];
@@ -485,6 +485,8 @@ bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_
 			*delay_us = b_now->delay_us + b_now->jitter_us;
 		if (b_now->rate_bps && (!*rate_bps || b_now->rate_bps < *rate_bps))
 			*rate_bps = b_now->rate_bps;
+		if (link_stall_us(l, c->bearer) > *stall_us)
+			*stall_us = link_stall_us(l, c->bearer);
 	}
 	return l != NULL;
 }

@@ -21,7 +21,7 @@ static const char *const two_sites =
 	"desks = ( { sites = \"all\"; queue = \"dispatch\"; handling = \"1s\"; } );\n"
 	"events = (\n%s\n); expect = (\n%s\n);\n";
 
-struct outcome { size_t expected, met; bool ok, cut_short; uint64_t accepted, waiting; int64_t virtual_us; };
+struct outcome { size_t expected, met, skipped; uint64_t broken, flash_looks; bool ok, cut_short; uint64_t accepted, waiting; int64_t virtual_us; };
 
 static void ended(void *arg, const struct run *r)
 {
@@ -33,7 +33,10 @@ static void ended(void *arg, const struct run *r)
 	oracle_verdict(r->oracle, &v);
 	o->expected = n;
 	for (size_t i = 0; i < n; i++)
-		o->met += e[i].met;
+		o->met += e[i].met, o->skipped += e[i].skipped;
+	for (size_t i = 0; i < PROMISES; i++)
+		o->broken += v.broken[i];
+	o->flash_looks = v.checks[PROMISE_FLASH];
 	o->ok = run_ok(r);
 	o->cut_short = r->cut_short;
 	o->accepted = v.accepted;
@@ -94,6 +97,45 @@ static void test_repair_brings_desks_back(void **state)
 	assert_int_equal(o.met, 2);
 }
 
+/* A wrong clock keeps FLASH from being judged, until a repair sets it right. */
+static void test_repair_ends_a_clocks_trouble(void **state)
+{
+	for (int repaired = 0; repaired < 2; repaired++) {
+		struct drill *d = drill_of_text(repaired ? "{ at = \"5min\"; do = \"clock-step\"; sites = \"cic-luik\"; by = \"1h\"; }, { at = \"10min\"; do = \"repair\"; },"
+							   "{ at = \"20min\"; do = \"send\"; from = \"cic-namen\"; to = \"cic-luik/dispatch\"; precedence = \"flash\"; }"
+							 : "{ at = \"5min\"; do = \"clock-step\"; sites = \"cic-luik\"; by = \"1h\"; },"
+							   "{ at = \"20min\"; do = \"send\"; from = \"cic-namen\"; to = \"cic-luik/dispatch\"; precedence = \"flash\"; }",
+						"");
+		(void)state;
+		d->n_flows = 0;
+		struct outcome o = run_drill(d, NULL);
+
+		d->n_flows = 1;
+		drill_free(d);
+		assert_int_equal(o.flash_looks > 0, repaired);
+	}
+}
+
+/* What was cancelled was not read, though it went further than "held"; and where no FLASH was, none was in time. */
+static void test_not_met_by_another_end(void **state)
+{
+	struct drill *d = drill_of_text("{ at = \"5min\"; do = \"desks-away\"; sites = \"all\"; for = \"20min\"; },"
+					"{ at = \"10min\"; do = \"send\"; from = \"cic-luik\"; to = \"cic-namen/dispatch\"; precedence = \"routine\"; label = \"gone\"; },"
+					"{ at = \"12min\"; do = \"cancel\"; message = \"gone\"; }",
+					"{ what = \"state\"; message = \"gone\"; state = \"held\"; at = \"11min\"; },"
+					"{ what = \"state\"; message = \"gone\"; state = \"held\"; at = \"15min\"; }, { what = \"state\"; message = \"gone\"; state = \"read\"; },"
+					"{ what = \"state\"; message = \"gone\"; state = \"cancelled\"; }, { what = \"flash-delay\"; within = \"1min\"; },"
+					"{ what = \"read-delay\"; precedence = \"routine\"; within = \"1h\"; }, { what = \"read-delay\"; precedence = \"priority\"; within = \"1h\"; }");
+	(void)state;
+	d->n_flows = 0;
+	struct outcome o = run_drill(d, NULL);
+
+	d->n_flows = 1;
+	drill_free(d);
+	assert_int_equal(o.expected, 7);
+	assert_int_equal(o.met, 2);
+}
+
 /* A timetable that was made shorter: nothing of what came later happens or is asked for, and nothing is sent after it. */
 static void test_made_shorter(void **state)
 {
@@ -130,6 +172,57 @@ static void test_interrupted(void **state)
 	assert_true(o.cut_short);
 	assert_false(o.ok);
 	assert_int_equal(o.virtual_us, 0);
+}
+
+/* Interrupts the run once its story says so. */
+struct interrupting { const char *at; volatile sig_atomic_t now; char all[65536]; size_t n; };
+
+static ssize_t follow(void *arg, const char *text, size_t n)
+{
+	struct interrupting *i = arg;
+
+	assert_true(i->n + n < sizeof i->all);
+	memcpy(i->all + i->n, text, n);
+	i->n += n;
+	i->now = i->now || strstr(i->all, i->at) != NULL;
+	return (ssize_t)n;
+}
+
+static struct outcome run_until_told(const struct drill *d, struct interrupting *i)
+{
+	struct outcome o = {0};
+	struct errmsg m;
+	FILE *f = fopencookie(i, "w", (cookie_io_functions_t){.write = follow});
+
+	assert_non_null(f);
+	setvbuf(f, NULL, _IONBF, 0);
+	struct conduct c = {.seed = 1, .repeat = "again", .suite = &crypt_suite_fast, .interrupted = &i->now, .follow = f, .outcome = ended, .arg = &o};
+
+	assert_int_equal(conduct(d, &c, &m), ERR_OK);
+	fclose(f);
+	return o;
+}
+
+/* Cut short before the repair, or while all comes together: what needs the end is skipped, and no promise is broken by it. */
+static void test_cut_short_is_not_judged(void **state)
+{
+	static const char *const at[] = {"cic-luik: crash", "everything is repaired"};
+
+	(void)state;
+	for (size_t k = 0; k < 2; k++) {
+		struct drill *d = drill_of_text("{ at = \"50min\"; do = \"send\"; from = \"cic-namen\"; to = \"cic-luik/dispatch\"; precedence = \"routine\"; },"
+						"{ at = \"30min\"; do = \"crash\"; sites = \"cic-luik\"; }",
+						"{ what = \"converged\"; within = \"30min\"; }, { what = \"accepted\"; at-least = 1000; }");
+		struct interrupting i = {.at = at[k]};
+		struct outcome o = run_until_told(d, &i);
+
+		drill_free(d);
+		assert_true(o.cut_short);
+		assert_int_equal(o.expected, 2);
+		assert_int_equal(o.met, 0);
+		assert_int_equal(o.skipped, 2);
+		assert_int_equal(o.broken, 0);
+	}
 }
 
 static size_t entries(const char *path)
@@ -179,7 +272,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_late_expectation), cmocka_unit_test(test_repair_brings_desks_back), cmocka_unit_test(test_made_shorter),
-		cmocka_unit_test(test_interrupted), cmocka_unit_test(test_journals),
+		cmocka_unit_test(test_interrupted), cmocka_unit_test(test_cut_short_is_not_judged), cmocka_unit_test(test_not_met_by_another_end), cmocka_unit_test(test_repair_ends_a_clocks_trouble),
+		cmocka_unit_test(test_journals),
 	};
 
 	return crypt_start() != 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

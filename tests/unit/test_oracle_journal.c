@@ -82,7 +82,7 @@ static void bulk_before_flash(void **state)
 static void flash_case(struct history *h)
 {
 	h->stream.precedence = PREC_FLASH;
-	oracle_link(h->o, h->site[A], h->site[B], true, 5000, 64000);
+	oracle_link(h->o, h->site[A], h->site[B], true, 5000, 64000, 0);
 	history_send(h, PREC_FLASH);
 }
 
@@ -125,15 +125,30 @@ static void flash_late_at_arrival(void **state)
 	assert_only(h, PROMISE_FLASH, 1);
 }
 
+/* On a line that loses frames one may come later, and no later than that. */
+static void flash_on_a_bad_line(void **state)
+{
+	struct history *h = *state;
+
+	flash_case(h);
+	oracle_link(h->o, h->site[A], h->site[B], true, 5000, 64000, 90 * US_PER_S);
+	history_pass(h, 90 * US_PER_S);
+	oracle_tick(h->o);
+	assert_good(h);
+	history_pass(h, 60 * US_PER_S);
+	oracle_tick(h->o);
+	assert_only(h, PROMISE_FLASH, 1);
+}
+
 static void flash_excused(void **state)
 {
 	struct history *h = *state;
 
 	flash_case(h);
-	oracle_link(h->o, h->site[A], h->site[B], false, 0, 0);
+	oracle_link(h->o, h->site[A], h->site[B], false, 0, 0, 0);
 	history_pass(h, 3600 * US_PER_S);
 	oracle_tick(h->o);
-	oracle_link(h->o, h->site[A], h->site[B], true, 5000, 64000); /* the time counts from here */
+	oracle_link(h->o, h->site[A], h->site[B], true, 5000, 64000, 0); /* the time counts from here */
 	history_pass(h, 10 * US_PER_S);
 	oracle_tick(h->o);
 	oracle_site_troubled(h->o, h->site[B], true); /* its disk is slow */
@@ -277,7 +292,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(entries_out_of_order), T(entry_stored_twice), T(handed_out_of_order), T(bulk_before_flash), T(flash_in_time),
-		T(flash_late), T(flash_late_at_arrival), T(flash_excused), T(frontier_beyond_the_journal), T(frontier_goes_back),
+		T(flash_late), T(flash_late_at_arrival), T(flash_on_a_bad_line), T(flash_excused), T(frontier_beyond_the_journal), T(frontier_goes_back),
 		T(frontier_goes_back_with_the_journal), T(frontier_of_another_chain), T(spoke_before_the_commit),
 		T(convergence_in_time), T(receipt_never_came), T(cancelled_and_still_queued),
 	};

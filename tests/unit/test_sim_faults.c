@@ -257,6 +257,21 @@ static void a_paused_process_goes_on(void **state)
 	assert_int_equal(d->gone + d->down, 0);
 }
 
+/* It does not hear that it should end; the service manager ends it all the same, and no resume wakes it. */
+static void a_paused_process_is_stopped(void **state)
+{
+	struct desk *d = *state;
+
+	world_pause(d->w, A, true);
+	world_stop_site(d->w, A);
+	world_pause(d->w, A, false);
+	assert_int_equal(world_site_state(d->w, A), SITE_DOWN);
+	world_start_site(d->w, A);
+	send(d);
+	run(d, 30 * SECOND);
+	assert_int_equal(world_site_state(d->w, A), SITE_UP);
+}
+
 /* A dead process resets its connections; a machine without power only falls silent. */
 static void what_peers_see(void **state)
 {
@@ -373,7 +388,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_second_commit_fails), T(a_full_disk_refuses_and_goes_on), T(short_room_is_for_the_urgent), T(a_slow_disk_answers_late), T(a_crash_before_the_commit),
-		T(a_crash_after_the_commit), T(a_paused_process_goes_on), T(what_peers_see), T(a_cut_of_one_way), T(clocks), T(equal_times_in_the_order_of_making),
+		T(a_crash_after_the_commit), T(a_paused_process_goes_on), T(a_paused_process_is_stopped), T(what_peers_see), T(a_cut_of_one_way), T(clocks), T(equal_times_in_the_order_of_making),
 	};
 
 	return crypt_start() ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
