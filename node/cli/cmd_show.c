@@ -36,12 +36,13 @@ static int count_row(void *arg, const struct estafette_member *members, size_t n
 	return 0;
 }
 
-/* An empty queue has no messages to list but is a queue all the same; the dead letters are one even when there are none. */
+/* An empty queue has no messages to list but is a queue all the same; the dead letters are one even when there are none,
+ * and so is what is kept back of a revoked site. */
 static bool is_queue(estafette *h, const char *name)
 {
 	size_t rows = 0;
 	const char *dead = strstr(name, "dead-letters");
-	if (dead != NULL && (dead == name || dead[-1] == '/'))
+	if ((dead != NULL && (dead == name || dead[-1] == '/')) || strcmp(name, "quarantine") == 0)
 		return true;
 	return estafette_show(h, "queues", name, NULL, count_row, &rows, ANSWER_MS) == ESTAFETTE_OK && rows > 0;
 }

@@ -218,7 +218,7 @@ void quarantine_keep(struct core *c, struct stream *s, const struct entry_row *r
 	site_name(c, s->row.name.originator, name);
 	snprintf(why, sizeof why, applied ? APPLIED " before the revocation of %s came" : "signed beyond the revocation of %s", name);
 	store_quarantine_put(c->t, row->arrival, why);
-	alarm_raise(c, "quarantine", name, "see `estafette queues --list quarantine`; release or refuse each with its id",
+	alarm_raise(c, "quarantine", name, "see `estafette queues quarantine --list`; release or refuse each with its id",
 		    "entries that %s signed beyond its revocation are kept back here", name);
 }
 

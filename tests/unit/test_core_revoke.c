@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "node/core/core_int.h"
+#include "proto/frame.h"
 #include "tests/lib/world.h"
 
 /* Luik's standbys are Leuven and Namen. The quorum is three other sites. */
@@ -138,7 +139,18 @@ static struct rows_seen quarantine(struct world *w, size_t i)
 	return n;
 }
 
-/* What `queues --list quarantine` says of an id. */
+/* Streams of a site of which nothing counts. */
+static size_t closed_streams(struct world *w, size_t at, size_t of)
+{
+	struct core *c = w->node[at].core;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_streams; i++)
+		n += c->streams[i]->row.name.originator == w->number[of] && c->streams[i]->limit == 0;
+	return n;
+}
+
+/* What `queues quarantine --list` says of an id. */
 static void shown(struct world *w, size_t i, const struct msgid *id, const char *member, char out[200])
 {
 	struct request_writer rw;
@@ -373,6 +385,62 @@ static void reports_do_not_count(void **state)
 	world_release(&w);
 }
 
+/* A signer may lie about how far it had a stream: what fits no chain is no point. */
+static void a_point_that_fits_nothing(void **state)
+{
+	static const size_t pair[] = {ANTWERPEN, LUIK};
+	struct world w;
+	struct msgid id;
+	char hex[17];
+
+	(void)state;
+	world_init(&w, SITES, N, 7);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "before", &id);
+	world_run(&w, 2 * US_PER_S);
+	part(&w, pair, 2);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "beyond", &id);
+	world_run(&w, US_PER_S);
+	ask_ok(&w, SPOC, REQ_ORDER, "revoke", "cic-antwerpen", "cic-vlaams-brabant");
+	world_run(&w, US_PER_S);
+	struct core *c = w.node[LUIK].core;
+	struct frontier f = {.number = 0};
+
+	for (size_t i = 0; i < c->n_streams; i++)
+		if (c->streams[i]->row.name.originator == w.number[ANTWERPEN] && c->streams[i]->row.name.addressee == w.number[LUIK])
+			f = (struct frontier){.stream = c->streams[i]->row.name, .number = c->streams[i]->row.held, .chain = {{1}}};
+	assert_true(f.number > 1);
+	const struct order_known *o = w.node[SPOC].core->takeover.orders[0];
+	struct endorsement e = {.order = o->id, .site = w.number[LEUVEN], .signed_at = world_wall(&w, SPOC), .last = {world_wall(&w, SPOC).us + US_PER_DAY}};
+	struct hash net = roster_network_hash(w.keys[0].network, &w.authority_public);
+	struct buf points = BUF_EMPTY, blob = BUF_EMPTY, frame = BUF_EMPTY;
+	struct effects out = EFFECTS_EMPTY;
+	struct event ev = {.type = EVENT_FRAME, .now = w.now, .wall = world_wall(&w, SPOC)};
+
+	frontier_add(&points, &f);
+	e.n_points = 1;
+	e.points = buf_view(&points);
+	assert_int_equal(endorsement_make(w.suite, &w.keys[LEUVEN].identity, &net, &e, &blob), ERR_OK);
+	frame_state_give(&frame, &(struct hash){{9}}, STATE_KIND_ENDORSEMENT, buf_view(&blob));
+	ev.u.frame.peer = w.number[LEUVEN];
+	ev.u.frame.lane = LANE_URGENT;
+	ev.u.frame.side = SIDE_ACCEPTED;
+	ev.u.frame.bytes = buf_view(&frame);
+	assert_int_equal(core_apply(w.node[SPOC].core, w.node[SPOC].store, &ev, 1, &out), ERR_OK);
+	hex_format(o->id.b, 8, hex);
+	ask_ok(&w, NAMEN, REQ_ENDORSE, hex, NULL, NULL);
+	world_run(&w, US_PER_S);
+	join(&w, ANTWERPEN);
+	assert_true(site_revoked(w.node[LUIK].core, w.number[ANTWERPEN]));
+	read_is(&w, LUIK, "dispatch", "before");
+	take_none(&w, LUIK, "dispatch");
+	assert_int_equal(quarantine(&w, LUIK).open, 1);
+	effects_release(&out);
+	buf_release(&points);
+	buf_release(&blob);
+	buf_release(&frame);
+	world_release(&w);
+}
+
 /* ---- back ------------------------------------------------------------------------------------------------------------------ */
 
 static void enrolled_anew(void **state)
@@ -420,6 +488,10 @@ static void enrolled_anew(void **state)
 	read_is(&w, LUIK, "dispatch", "by the new key");
 	take_none(&w, LUIK, "dispatch");
 	assert_int_equal(quarantine(&w, LUIK).open, 1); /* whoever has the old key has it for ever */
+	world_crash(&w, LUIK);
+	world_start(&w, LUIK);
+	world_run(&w, 5 * US_PER_S);
+	assert_int_equal(closed_streams(&w, LUIK, ANTWERPEN), 1);
 	roster_free(r);
 	world_release(&w);
 }
@@ -432,6 +504,7 @@ int main(void)
 		cmocka_unit_test(late_but_before),
 		cmocka_unit_test(shut_out),
 		cmocka_unit_test(reports_do_not_count),
+		cmocka_unit_test(a_point_that_fits_nothing),
 		cmocka_unit_test(enrolled_anew),
 	};
 

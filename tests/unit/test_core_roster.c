@@ -398,6 +398,30 @@ static void enrolled_anew(void **state)
 	world_release(&w);
 }
 
+/* Its orders stand, and reach who did not have them. */
+static void order_of_before(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, N, 8);
+	world_crash(&w, ANTWERPEN);
+	assert_int_equal(relocate(&w, LUIK, "cic-luik", "cic-namen"), ERR_OK);
+	world_run(&w, US_PER_S);
+	world_crash(&w, LUIK);
+	struct roster *r = world_roster_copy(&w);
+
+	world_enrol(&w, LUIK, r);
+	world_roster(&w, r);
+	world_start(&w, ANTWERPEN);
+	world_run(&w, 5 * US_PER_S);
+	const struct chain *ch = chain_find(w.node[ANTWERPEN].core, w.number[LUIK], false);
+
+	assert_true(ch && ch->now);
+	roster_free(r);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +432,7 @@ int main(void)
 		cmocka_unit_test(another_standby),
 		cmocka_unit_test(rotated_sealing_key),
 		cmocka_unit_test(enrolled_anew),
+		cmocka_unit_test(order_of_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
