@@ -218,6 +218,7 @@ struct pending_report {
 	uint16_t target; uint8_t precedence, exercise;
 	uint8_t event; uint16_t addressee;
 	struct hash order;           /* under which it is served here; zeros at home */
+	struct wall when;
 	char by[LIMIT_USER_BYTES + 1];
 	char why[LIMIT_REASON_BYTES + 1];
 	struct buf ids;

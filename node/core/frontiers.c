@@ -161,6 +161,8 @@ static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 		struct stream *s = c->streams[i];
 		struct flow *f = s->row.name.originator == originator ? flow_of(s, p) : NULL;
 
+		if (f)
+			f->ahead = 0;
 		if (f && (!f->known || f->acked < f->offered)) {
 			flow_learnt(c, f, f->offered);
 			f->n_missing = s->n_missing;
@@ -266,6 +268,8 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 	if (!f)
 		return;
 	f->named = f->named || complete;
+	if (complete)
+		f->ahead = 0; /* what it showed before it may have lost since */
 	if (fr->number > s->row.held) {
 		f->ahead = fr->number;
 		/* It has more than we do. Of a stream that we write that cannot be; of others we may still get it. */
@@ -312,6 +316,7 @@ static void heard_absent(struct core *c, struct peer *p)
 
 		if (!f || f->named || !line_of(p->listed, p->n_listed, s->row.name.originator))
 			continue;
+		f->ahead = 0;
 		if (f->known && f->acked && !f->asked)
 			continue; /* acknowledged since it was asked */
 		if (f->known && f->acked)

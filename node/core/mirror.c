@@ -230,6 +230,9 @@ void stream_flows_build(struct core *c, struct stream *s)
 			if (old[k].peer == p) {
 				f->acked = f->sent = old[k].acked;
 				f->known = old[k].known;
+				f->offered = old[k].offered;
+				f->asked = old[k].asked;
+				f->named = old[k].named;
 				f->ahead = old[k].ahead;
 				f->agreed = old[k].agreed;
 				f->forked = old[k].forked;

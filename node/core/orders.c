@@ -149,13 +149,21 @@ static size_t cases_of(struct core *c, const struct chain *ch, const struct endo
 	return n;
 }
 
+static bool order_counts(const struct order_known *o)
+{
+	return o->state == ORDER_IN_FORCE || o->state == ORDER_SUPERSEDED;
+}
+
 /* What was settled, back into the mirror; the order in force. */
 static struct order_known *settled(struct core *c, const struct order_case *cases, size_t n, const struct order_case *in_force)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct order_known *o = order_find(c, &cases[i].id);
 
+		bool counted = order_counts(o);
+
 		o->state = cases[i].state;
+		o->fresh = o->fresh || (!counted && order_counts(o));
 		o->rank = cases[i].rank;
 		o->votes = cases[i].votes;
 		o->on_chain = cases[i].on_chain;
@@ -356,6 +364,16 @@ static void order_told(struct core *c, const struct hash *id)
 			    o->order.exercise[0] ? "exercise " : "", by, site, o->why);
 }
 
+/* One order may be what several others waited for. */
+static void fresh_look(struct core *c)
+{
+	for (size_t i = 0; i < c->takeover.n_orders; i++)
+		if (c->takeover.orders[i]->fresh) {
+			c->takeover.orders[i]->fresh = false;
+			reports_order(c, &c->takeover.orders[i]->id);
+		}
+}
+
 enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uint16_t from, struct hash *id, bool *is_new, struct errmsg *m)
 {
 	struct order *o = calloc(1, sizeof *o);
@@ -388,7 +406,7 @@ enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uin
 		settle_all(c, false);
 		state_changed(c);
 		state_give_all(c, kind, id, from);
-		reports_order(c, kind == STATE_KIND_ORDER ? id : &d.order);
+		fresh_look(c);
 		order_told(c, kind == STATE_KIND_ORDER ? id : &d.order);
 	} else if (e && from && e != ERR_BUSY && e != ERR_EXISTS && e != ERR_UNSUPPORTED) {
 		refused_alarm(c, id, from, kind == STATE_KIND_ORDER ? "order" : "endorsement", m);
@@ -422,6 +440,8 @@ enum err orders_load(struct core *c)
 		e = ERR_OK;
 	if (!e)
 		settle_all(c, true);
+	for (size_t i = 0; i < c->takeover.n_orders; i++)
+		c->takeover.orders[i]->fresh = false;
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].open = c->takeover.chains[i].ready = false;
 	c->takeover.dirty = c->takeover.n_chains > 0;
@@ -523,11 +543,6 @@ size_t custodians_under(const struct core *c, uint16_t addressee, const struct o
 			out[n++] = to;
 	}
 	return n;
-}
-
-static bool order_counts(const struct order_known *o)
-{
-	return o->state == ORDER_IN_FORCE || o->state == ORDER_SUPERSEDED;
 }
 
 bool may_serve(const struct core *c, uint16_t site, uint16_t addressee, bool exercise)

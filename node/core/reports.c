@@ -212,19 +212,19 @@ static struct pending_report *pending_find(struct core *c, const struct pending_
 		struct pending_report *p = &c->pending[i];
 
 		if (p->target == want->target && p->precedence == want->precedence && p->exercise == want->exercise && p->event == want->event &&
-		    p->addressee == want->addressee && hash_equal(&p->order, &want->order) && strcmp(p->by, want->by) == 0 && strcmp(p->why, want->why) == 0)
+		    p->addressee == want->addressee && p->when.us == want->when.us && hash_equal(&p->order, &want->order) && strcmp(p->by, want->by) == 0 && strcmp(p->why, want->why) == 0)
 			return p;
 	}
 	return NULL;
 }
 
-static void pend(struct core *c, uint16_t target, const struct msg_row *row, uint8_t event, const char *by, const char *why)
+static void pend_at(struct core *c, uint16_t target, const struct msg_row *row, uint8_t event, const char *by, const char *why, struct wall when)
 {
 	bool exercise = (row->flags & HEADER_EXERCISE) != 0;
 	bool own = row->addressee == c->self || event == EVENT_CANCELLED || (event == EVENT_EXPIRED && row->originator == c->self);
 	const struct order_known *o = own ? NULL : order_served_by(c, row->addressee, exercise);
 	struct pending_report want = {.target = target, .precedence = row->precedence, .exercise = exercise, .event = event, .addressee = row->addressee,
-				      .order = own ? (struct hash){{0}} : o ? o->id : REPORT_LENT};
+				      .order = own ? (struct hash){{0}} : o ? o->id : REPORT_LENT, .when = when};
 
 	view_to_str(view_str(by), want.by, sizeof want.by);
 	view_to_str(view_str(why), want.why, sizeof want.why);
@@ -239,6 +239,11 @@ static void pend(struct core *c, uint16_t target, const struct msg_row *row, uin
 		*p = want;
 	}
 	buf_add(&p->ids, view_of(row->id.b, MSGID_BYTES));
+}
+
+static void pend(struct core *c, uint16_t target, const struct msg_row *row, uint8_t event, const char *by, const char *why)
+{
+	pend_at(c, target, row, event, by, why, c->wall);
 }
 
 static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, const char *by, const char *why)
@@ -258,6 +263,23 @@ static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, c
 	}
 }
 
+/* Others handled what was handled here: those who hold this queue's reports no more hear it only so. */
+static void handlers_told(struct core *c, const struct msg_row *row, struct view events)
+{
+	bool exercise = (row->flags & HEADER_EXERCISE) != 0;
+	struct msg_event e, mine = {0};
+	char by[LIMIT_USER_BYTES + 1];
+
+	for (struct view rest = events; events_next(&rest, &e);)
+		if (e.source == c->self && (e.event == EVENT_READ || e.event == EVENT_REFUSED))
+			mine = e;
+	view_to_str(mine.by, by, sizeof by);
+	for (struct view rest = events; mine.source && events_next(&rest, &e);)
+		if (e.source != c->self && (e.event == EVENT_READ || e.event == EVENT_REFUSED) && !is_custodian(c, e.source, row->addressee, exercise) &&
+		    e.source != row->originator && roster_site(c->roster, e.source))
+			pend_at(c, e.source, row, mine.event, by, "", mine.when);
+}
+
 void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const char *by, const char *why)
 {
 	struct msg_event e = {.event = event, .source = c->self, .when = c->wall, .by = view_str(by), .why = view_str(why)};
@@ -268,6 +290,8 @@ void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_
 	row->events = buf_view(events);
 	store_msg_put(c->t, row);
 	pend_all(c, row, event, by, why);
+	if (event == EVENT_READ || event == EVENT_REFUSED)
+		handlers_told(c, row, buf_view(events));
 	if (row->originator == c->self)
 		waits_check(c, &row->id);
 	if (event == EVENT_READ || event == EVENT_REFUSED)
@@ -299,7 +323,7 @@ void report_entry(struct core *c, uint16_t target, uint8_t precedence, bool exer
 /* Appends the records of one pending report; entries that are full are written on the way. */
 static void report_collect(struct core *c, struct pending_report *p, struct buf *records)
 {
-	struct report_record r = {.event = p->event, .addressee = p->addressee, .when = c->wall, .by = view_str(p->by), .why = view_str(p->why), .order = p->order};
+	struct report_record r = {.event = p->event, .addressee = p->addressee, .when = p->when, .by = view_str(p->by), .why = view_str(p->why), .order = p->order};
 	size_t at = 0;
 
 	while (at < p->ids.len) {
@@ -446,6 +470,28 @@ static void events_changed(struct core *c, struct msg_row *row, struct buf *even
 		conflict_look(c, &row->id, row->addressee, exercise, buf_view(events));
 }
 
+/* What a desk here had in hand when this journal was lost, or put back, nobody has in hand any more: others may wait for it. */
+static void lease_lost(struct core *c, const struct stream *s, struct msg_row *row, struct buf *events)
+{
+	struct msg_event e, last = {0};
+
+	for (struct view rest = buf_view(events); events_next(&rest, &e);) {
+		if (e.source != c->self)
+			continue;
+		if (report_event_ends(e.event))
+			return;
+		if ((e.event == EVENT_HANDED_OUT || e.event == EVENT_RETURNED) && e.when.us >= last.when.us)
+			last = e;
+	}
+	if (last.event != EVENT_HANDED_OUT || row->state == LOC_LEASED)
+		return;
+	if (!row->arrival) {
+		row->precedence = s->row.name.precedence;
+		row->flags = s->row.name.exercise ? HEADER_EXERCISE : 0;
+	}
+	report_here(c, row, events, EVENT_RETURNED, "", "");
+}
+
 /* Did the same site say already that it ended there, at another time? No site handles a message twice that knows what it did. */
 static bool ended_elsewhen(struct view events, const struct msg_event *e)
 {
@@ -494,6 +540,10 @@ static void apply_one(struct core *c, const struct stream *s, const struct repor
 	if (buf_ok(&before) && view_equal(buf_view(&before), buf_view(&events)))
 		goto out;
 	events_changed(c, &row, &events, r->event, exercise);
+	if (r->event == EVENT_READ || r->event == EVENT_REFUSED)
+		handlers_told(c, &row, buf_view(&events));
+	if (e.source == c->self && r->event == EVENT_HANDED_OUT)
+		lease_lost(c, s, &row, &events);
 	if (row.addressee == c->self && e.source != c->self && !had_ended && (r->event == EVENT_READ || r->event == EVENT_REFUSED)) {
 		c->counters.elsewhere[exercise]++;
 		c->counters_dirty = true;

@@ -422,7 +422,7 @@ static void moved(struct core *c)
 		struct peer *p = c->peers[i];
 
 		p->digest_since_order = false;
-		if (!p->gone && p->lane[LANE_URGENT].up)
+		if (!p->gone && p->lane[LANE_URGENT].dialled)
 			replicate_offer(c, p);
 	}
 	c->takeover.moved = false;

@@ -41,6 +41,7 @@ struct order_known {
 	uint8_t rank;
 	unsigned votes;
 	bool on_chain, revoked;       /* revoked: under it the site's keys do not count */
+	bool fresh;                   /* it counts since this batch: reports may have waited for it */
 	char why[160];
 	struct order_known *before;   /* its predecessor when on_chain */
 	uint32_t former_under;        /* by_former was looked at under the roster of that serial */

@@ -583,7 +583,7 @@ static void stop_take(struct world *w, size_t i, uint32_t tag)
 bool world_take_one(struct world *w, size_t i, const char *queue, int64_t run_us, struct taken *out)
 {
 	struct request r;
-	uint32_t tag = world_take(w, i, queue, 1, 0);
+	uint32_t tag = world_take(w, i, queue, 1, w->lease_us);
 
 	if (!await(w, i, tag, run_us, &r)) {
 		if (w->node[i].up)

@@ -55,6 +55,7 @@ struct world {
 	int64_t delay_us, jitter_us;
 	uint64_t frames, lost, frame_bytes, resets;
 	const struct crypt_suite *suite;
+	int64_t lease_us;         /* of what world_take_one takes; 0: the node's own */
 	uint32_t tag;
 };
 
