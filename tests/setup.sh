@@ -19,6 +19,7 @@ libsystemd-dev readiness and watchdog of the daemon
 libcmocka-dev unit tests
 libbsd-dev ordered trees of the store in memory
 minisign tests: the tool that must accept a signed roster
+age tests: the tool that must open what an export seals for a person
 mandoc tests: the manual pages must be correct
 python3 demo and integration tests
 EOF
