@@ -22,10 +22,10 @@ enum request_type {
 	REQ_TAKE = 3,          /* QUEUE, COUNT, LEASE_US, [EXERCISE]: up to COUNT replies TAKEN, as messages come, until cancelled */
 	REQ_TAKE_STOP = 4,     /* tag of the TAKE; answered by REPLY_DONE when no more TAKEN will follow */
 	REQ_READ = 5,          /* ID, [TO site/queue], INDEX: chunk INDEX of the plain body -> REPLY_BODY */
-	REQ_ACK = 6,           /* ID.., [BY]: read. Also signs off alarms (ALARM) */
-	REQ_REFUSE = 7,        /* ID.., REASON */
-	REQ_RETURN = 8,        /* ID..: give leases back, as if not taken */
-	REQ_EXTEND = 9,        /* ID.., LEASE_US */
+	REQ_ACK = 6,           /* ([QUEUE], ID).., [BY]: read. QUEUE: where the next ID was taken. Also signs off alarms (ALARM) */
+	REQ_REFUSE = 7,        /* ([QUEUE], ID).., REASON */
+	REQ_RETURN = 8,        /* ([QUEUE], ID)..: give leases back, as if not taken */
+	REQ_EXTEND = 9,        /* ([QUEUE], ID).., LEASE_US */
 	REQ_CANCEL = 10,       /* ID.. */
 	REQ_WAIT = 11,         /* ID, STATE: REPLY_STATE when that is reached */
 	REQ_SHOW = 12,         /* WHAT: status queues links streams alarms trace browse check orders conflicts; [QUEUE] [ID] -> rows */

@@ -50,6 +50,16 @@ static void task_free(struct task *t)
 	free(t);
 }
 
+/* At home by its name, as a guest with its site. */
+static void put_queue(struct request_writer *rw, const struct play *p, const struct seat *s)
+{
+	const struct drill_desk *k = desk_of(p, s);
+	char queue[LIMIT_ADDRESS_BYTES + 1];
+
+	snprintf(queue, sizeof queue, "%s%s%s", s->guest ? drill_site_name(p->d, k->site) : "", s->guest ? "/" : "", k->queue);
+	request_str(rw, F_QUEUE, queue);
+}
+
 static void take_more(struct play *p, struct seat *s)
 {
 	const struct drill_desk *k = desk_of(p, s);
@@ -61,10 +71,7 @@ static void take_more(struct play *p, struct seat *s)
 	s->done = false;
 	s->take_tag = ++s->tag;
 	request_begin(&rw, &b, REQ_TAKE, s->take_tag);
-	char queue[LIMIT_ADDRESS_BYTES + 1];
-
-	snprintf(queue, sizeof queue, "%s%s%s", s->guest ? drill_site_name(p->d, k->site) : "", s->guest ? "/" : "", k->queue);
-	request_str(&rw, F_QUEUE, queue);
+	put_queue(&rw, p, s);
 	request_u32(&rw, F_COUNT, (uint32_t)k->batch);
 	if (k->lease_us)
 		request_u64(&rw, F_LEASE_US, (uint64_t)k->lease_us);
@@ -100,6 +107,7 @@ static void task_done(void *arg, struct world *w, uint64_t cookie)
 	}
 	s->in_hand--;
 	request_begin(&rw, &b, types[t->act], ++s->tag);
+	put_queue(&rw, p, s);
 	request_id(&rw, &t->id);
 	if (t->act == DESK_REFUSE)
 		request_str(&rw, F_REASON, "not for this desk");

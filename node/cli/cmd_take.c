@@ -125,11 +125,20 @@ static void say_file(struct taking *t, struct taken_file *f, bool confirmed)
 	f->line = NULL;
 }
 
+/* A message that was taken, with the queue that it was taken from: a group's may stand here in two. */
+#define ID_AT_SIZE (ESTAFETTE_ID_SIZE + 100)
+static const char *id_at(const struct taking *t, const char *id, char text[ID_AT_SIZE])
+{
+	snprintf(text, ID_AT_SIZE, "%s@%s", id, t->queue);
+	return text;
+}
+
 /* The node takes all of a batch or nothing; when one of it ended meanwhile, the others are acknowledged singly. */
 static void ack_singly(struct taking *t, struct taken_batch *b)
 {
 	for (size_t i = 0; i < b->n; i++) {
-		const char *id = b->file[i].id;
+		char text[ID_AT_SIZE];
+		const char *id = id_at(t, b->file[i].id, text);
 		int st = estafette_apply(t->h, ESTAFETTE_DO_ACK, &id, 1, NULL, 0, NULL, ANSWER_MS);
 		if (st != ESTAFETTE_OK)
 			fail_node(t, "take: acknowledging");
@@ -174,18 +183,23 @@ static int take_answers(struct taking *t, size_t left)
 
 int taking_verdict(struct taking *t, int verdict, const char *const *ids, size_t n)
 {
+	char text[TAKE_BATCH][ID_AT_SIZE];
+	const char *at[TAKE_BATCH];
 	uint32_t tag;
 	if (n == 0)
 		return 0;
 	if (t->lost)
 		return -1;
-	if (estafette_apply_begin(t->h, verdict, ids, n, NULL, t->lease_us, &tag) != ESTAFETTE_OK)
+	for (size_t i = 0; i < n; i++)
+		at[i] = id_at(t, ids[i], text[i]);
+	if (estafette_apply_begin(t->h, verdict, at, n, NULL, t->lease_us, &tag) != ESTAFETTE_OK)
 		return lose_node(t, "take: acknowledging");
 	return take_answers(t, TAKE_ACKS - 1);
 }
 
 void taking_ack_files(struct taking *t, const struct taken_file *files, size_t n)
 {
+	char text[TAKE_BATCH][ID_AT_SIZE];
 	const char *ids[TAKE_BATCH];
 	size_t k = 0;
 	struct taken_batch *b = t->lost || take_answers(t, TAKE_ACKS - 1) != 0 ? NULL : malloc(sizeof *b);
@@ -201,7 +215,7 @@ void taking_ack_files(struct taking *t, const struct taken_file *files, size_t n
 	b->n = n;
 	memcpy(b->file, files, n * sizeof *files);
 	for (size_t i = 0; i < n; i++)
-		ids[i] = b->file[i].id;
+		ids[i] = id_at(t, b->file[i].id, text[i]);
 	t->acks[k] = b;
 	if (estafette_apply_begin(t->h, ESTAFETTE_DO_ACK, ids, n, NULL, 0, &b->tag) != ESTAFETTE_OK)
 		lose_node(t, "take: acknowledging");

@@ -2,6 +2,7 @@
 #include "node/client/client.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- verdicts ------------------------------------------------------------------------------------------------ */
 
@@ -18,13 +19,19 @@ static uint8_t type_of(int verdict)
 	}
 }
 
+/* Of ID or ID@QUEUE. */
+static struct view id_part(const char *text)
+{
+	return view_of(text, strcspn(text, "@"));
+}
+
 static int check_ids(struct estafette *h, int verdict, const char *const *ids, size_t n)
 {
 	struct msgid id;
 	if (h->fd < 0 || type_of(verdict) == 0 || n == 0 || n > LIMIT_REQUEST_IDS)
 		return client_fail(h, ESTAFETTE_USAGE, "usage", "a verdict needs a connection and 1 to %d ids", LIMIT_REQUEST_IDS);
 	for (size_t i = 0; i < n && verdict != ESTAFETTE_DO_ACK_ALARM; i++)
-		if (msgid_parse(view_str(ids[i]), &id) != ERR_OK)
+		if (msgid_parse(id_part(ids[i]), &id) != ERR_OK)
 			return client_fail(h, ESTAFETTE_USAGE, "usage", "%s: not the id of a message", ids[i]);
 	return ESTAFETTE_OK;
 }
@@ -35,8 +42,12 @@ static void put_ids(struct request_writer *w, int verdict, const char *const *id
 	for (size_t i = 0; i < n; i++) {
 		if (verdict == ESTAFETTE_DO_ACK_ALARM)
 			request_str(w, F_ALARM, ids[i]);
-		else if (msgid_parse(view_str(ids[i]), &id) == ERR_OK)
+		else if (msgid_parse(id_part(ids[i]), &id) == ERR_OK) {
+			const char *at = strchr(ids[i], '@');
+			if (at && verdict != ESTAFETTE_DO_CANCEL)
+				request_str(w, F_QUEUE, at + 1);
 			request_id(w, &id);
+		}
 	}
 }
 

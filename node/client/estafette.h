@@ -175,7 +175,8 @@ enum estafette_verdict {
 	ESTAFETTE_DO_CANCEL = 5, /* withdraws what this site sent and nobody read */
 	ESTAFETTE_DO_ACK_ALARM = 6 /* ids are the ids of alarms */
 };
-/* n ids, any number (sent in as many requests as needed). *done, which may be NULL, gets how many it applied to. */
+/* n ids, any number (sent in as many requests as needed); ID@QUEUE, with the queue of the taken message, says which one is meant
+ * where a site may have taken one message from two queues (a group's, from its own and from one that it serves for another site). *done, which may be NULL, gets how many it applied to. */
 ESTAFETTE_API int estafette_apply(estafette *h, int verdict, const char *const *ids, size_t n, const char *text,
                                   int64_t lease_us, uint32_t *done, int timeout_ms);
 /* At most 1024 ids. */

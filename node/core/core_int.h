@@ -497,6 +497,8 @@ void ack_request(struct core *c, struct client *cl, const struct request *rq);  
 void read_request(struct core *c, struct client *cl, const struct request *rq);
 void deliver_forget_client(struct core *c, uint64_t client);
 void leases_load(struct core *c);
+/* Back into its queue. seen: a desk may have seen it, so it goes first in its precedence and is marked. */
+void lease_give_back(struct core *c, const struct lease_row *l, bool seen);
 void lease_due_add(struct core *c, const struct lease_row *l, struct mono at); /* its end is looked after */
 void lease_due_put(struct core *c, const struct lease_due *d);
 /* After leases_load: leases that were known before keep the time at which they end. old is sorted on the way. */
