@@ -275,6 +275,28 @@ static void waiting_is_moved(void **state)
 	world_release(&w);
 }
 
+/* Whichever commit finds no room, or ends the process, while the revocation comes in. */
+static void failed_commits(void **state)
+{
+	(void)state;
+	for (unsigned k = 1; k <= 24; k++) {
+		struct world w;
+		struct msgid beyond[3];
+
+		begin(&w, 100 + k, beyond);
+		w.node[LUIK].fail_at = w.node[LUIK].commits + (k + 1) / 2;
+		w.node[LUIK].fail_with = k % 2 ? ERR_FULL : ERR_IO;
+		join(&w, ANTWERPEN);
+		if (!w.node[LUIK].up)
+			world_start(&w, LUIK);
+		world_run(&w, 10 * US_PER_S);
+		assert_int_equal(quarantine(&w, LUIK).open, 3);
+		read_is(&w, LUIK, "dispatch", "before");
+		take_none(&w, LUIK, "dispatch");
+		world_release(&w);
+	}
+}
+
 static void in_hand_when_it_comes(void **state)
 {
 	struct world w;
@@ -500,6 +522,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(waiting_is_moved),
+		cmocka_unit_test(failed_commits),
 		cmocka_unit_test(in_hand_when_it_comes),
 		cmocka_unit_test(late_but_before),
 		cmocka_unit_test(shut_out),
