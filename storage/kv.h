@@ -36,6 +36,8 @@ struct kv_ops {
 	enum err (*seek)(struct kv_txn *t, enum kv_db db, struct view from, struct view *key, struct view *value);
 	enum err (*before)(struct kv_txn *t, enum kv_db db, struct view limit, struct view *key, struct view *value);
 	void (*space)(struct kv *kv, struct kv_space *out);
+	uint64_t (*count)(struct kv_txn *t, enum kv_db db);
+	uint64_t (*moment)(struct kv_txn *t);
 };
 /* The beginning of each backend's own structs. */
 struct kv {
@@ -96,6 +98,16 @@ MUST_USE static inline enum err kv_seek(struct kv_txn *t, enum kv_db db, struct 
 MUST_USE static inline enum err kv_before(struct kv_txn *t, enum kv_db db, struct view limit, struct view *key, struct view *value)
 {
 	return t->err ? t->err : t->kv->ops->before(t, db, limit, key, value);
+}
+/* How many records a database has. */
+static inline uint64_t kv_count(struct kv_txn *t, enum kv_db db)
+{
+	return t->kv->ops->count(t, db);
+}
+/* Transactions that read see the same when this is the same. */
+static inline uint64_t kv_moment(struct kv_txn *t)
+{
+	return t->kv->ops->moment(t);
 }
 
 #endif

@@ -389,6 +389,18 @@ static enum err lm_before(struct kv_txn *base, enum kv_db db, struct view limit,
 	return error_of(kv_of(base), rc, false);
 }
 
+static uint64_t lm_count(struct kv_txn *base, enum kv_db db)
+{
+	MDB_stat st = {0};
+	mdb_stat(((struct lmdbtxn *)base)->txn, kv_of(base)->dbi[db], &st);
+	return st.ms_entries;
+}
+
+static uint64_t lm_moment(struct kv_txn *base)
+{
+	return mdb_txn_id(((struct lmdbtxn *)base)->txn);
+}
+
 /* ---- life --------------------------------------------------------------------------------------------- */
 
 static void lm_close(struct kv *kv)
@@ -411,6 +423,8 @@ static const struct kv_ops lmdb_ops = {
 	.seek = lm_seek,
 	.before = lm_before,
 	.space = lm_space,
+	.count = lm_count,
+	.moment = lm_moment,
 };
 
 /* All handles are opened in one transaction of their own that is then committed: one from an aborted is invalid. */

@@ -329,6 +329,20 @@ static void mem_close(struct kv *kv)
 	free(m);
 }
 
+static uint64_t mem_count(struct kv_txn *base, enum kv_db db)
+{
+	struct node *n;
+	uint64_t count = 0;
+	RB_FOREACH(n, tree, &((struct memkv *)base->kv)->tree[db])
+		count++;
+	return count;
+}
+
+static uint64_t mem_moment(struct kv_txn *base)
+{
+	return ((struct memkv *)base->kv)->commits;
+}
+
 static const struct kv_ops mem_ops = {
 	.close = mem_close,
 	.begin = mem_begin,
@@ -340,6 +354,8 @@ static const struct kv_ops mem_ops = {
 	.seek = mem_seek,
 	.before = mem_before,
 	.space = mem_space,
+	.count = mem_count,
+	.moment = mem_moment,
 };
 
 enum err memkv_new(struct kv **out)

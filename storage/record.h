@@ -26,6 +26,9 @@ struct txn {
 	uint64_t last_arrival, last_body_no; /* valid when not 0 */
 };
 
+/* Two that read the same, each for a thread of its own. As txn_begin. */
+MUST_USE enum err txn_begin_pair(struct store *s, struct txn **a, struct txn **b);
+
 static inline void txn_stick(struct txn *t, enum err e)
 {
 	kv_stick(t->k, e);
@@ -68,6 +71,9 @@ bool walk_next_good(struct walk *w, enum err *damage);
 
 /* Highest number in a u32-keyed table, 0 for none. */
 uint32_t record_last_u32(struct txn *t, enum table table);
+
+/* A value of this length takes exactly one overflow page of LMDB; a byte more takes two. */
+#define SLICE_BYTES 4080
 
 /* The slices of a part that is new, so that none of a longer one can lie behind it. How many; 0 when something stuck. */
 uint32_t body_put_slices(struct txn *t, uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, struct view bytes);

@@ -84,7 +84,7 @@ static struct key key_u64(enum table t, uint64_t x)
 	return k;
 }
 
-static struct key key_u32_u64(enum table t, uint32_t x, uint64_t y)
+struct key key_stream_number(enum table t, uint32_t x, uint64_t y)
 {
 	struct key k = key_table(t);
 	add_u32(&k, x);
@@ -160,7 +160,7 @@ struct key key_damage(uint64_t arrival)
 
 struct key key_missing(uint32_t stream, uint64_t number)
 {
-	return key_u32_u64(TABLE_MISSING, stream, number);
+	return key_stream_number(TABLE_MISSING, stream, number);
 }
 
 struct key key_lease(uint64_t arrival)
@@ -191,7 +191,7 @@ struct key key_conflict(const struct msgid *id, uint16_t addressee)
 
 struct key key_handed(uint32_t stream, uint64_t number)
 {
-	return key_u32_u64(TABLE_HANDED, stream, number);
+	return key_stream_number(TABLE_HANDED, stream, number);
 }
 
 struct key key_order_wait(const struct hash *order, const struct msgid *id, uint16_t addressee)
@@ -204,7 +204,7 @@ struct key key_order_wait(const struct hash *order, const struct msgid *id, uint
 
 struct key key_branch(uint32_t stream, uint64_t first, const struct hash *hash)
 {
-	struct key k = key_u32_u64(TABLE_BRANCH, stream, first);
+	struct key k = key_stream_number(TABLE_BRANCH, stream, first);
 	add_hash(&k, hash);
 	return k;
 }
@@ -228,17 +228,17 @@ struct key key_entry(uint64_t arrival)
 
 struct key key_position(uint32_t stream, uint64_t number)
 {
-	return key_u32_u64(TABLE_POSITION, stream, number);
+	return key_stream_number(TABLE_POSITION, stream, number);
 }
 
 struct key key_head(uint32_t stream, uint64_t number)
 {
-	return key_u32_u64(TABLE_HEAD, stream, number);
+	return key_stream_number(TABLE_HEAD, stream, number);
 }
 
 struct key key_grant(uint32_t stream, uint64_t number)
 {
-	return key_u32_u64(TABLE_GRANT, stream, number);
+	return key_stream_number(TABLE_GRANT, stream, number);
 }
 
 struct key key_expiry(struct wall when, uint64_t arrival)

@@ -79,6 +79,7 @@ struct key key_branch(uint32_t stream, uint64_t first, const struct hash *hash);
 struct key key_quarantine(uint64_t arrival);
 struct key key_redo(uint32_t stream);
 struct key key_entry(uint64_t arrival);
+struct key key_stream_number(enum table t, uint32_t stream, uint64_t number); /* for tables keyed by both */
 struct key key_position(uint32_t stream, uint64_t number);
 struct key key_head(uint32_t stream, uint64_t number);
 struct key key_grant(uint32_t stream, uint64_t number);

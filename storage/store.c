@@ -237,6 +237,24 @@ enum err txn_begin(struct store *s, bool write, struct txn **out)
 	return ERR_OK;
 }
 
+enum err txn_begin_pair(struct store *s, struct txn **a, struct txn **b)
+{
+	for (;;) {
+		enum err e = txn_begin(s, false, a);
+		if (e)
+			return e;
+		e = txn_begin(s, false, b);
+		if (!e && kv_moment((*a)->k) == kv_moment((*b)->k))
+			return ERR_OK;
+		/* A daemon's commit came between them. */
+		txn_abort(e ? NULL : *b);
+		txn_abort(*a);
+		*a = *b = NULL;
+		if (e)
+			return e;
+	}
+}
+
 enum err txn_commit(struct txn *t)
 {
 	if (t->over && t->k->grown > 0)

@@ -1,9 +1,6 @@
 /* Bodies: parts cut into one-page records, rows of those that lie apart, and entries whose body is still coming. */
 #include "storage/record.h"
 
-/* A value of this length takes exactly one overflow page of LMDB; a byte more takes two. */
-#define SLICE_BYTES 4080
-
 /* ---- parts ---------------------------------------------------------------------------------------------- */
 
 /* Slices that a longer part of the same name left behind. */

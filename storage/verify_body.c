@@ -16,18 +16,38 @@ static bool read_part(struct pass *p, uint8_t class, uint64_t body_no, uint8_t k
 	return e == ERR_OK;
 }
 
+/* Records that a body of that length takes. */
+static uint64_t slices_of(size_t len)
+{
+	return len <= SLICE_BYTES ? 1 : (len + SLICE_BYTES - 1) / SLICE_BYTES;
+}
+
+bool refs_room(struct pass *p, uint64_t n)
+{
+	if (n <= p->n_refs)
+		return true;
+	uint32_t *refs = n < SIZE_MAX / sizeof *refs ? realloc(p->refs, n * sizeof *refs) : NULL;
+	if (!refs)
+		return false;
+	memset(refs + p->n_refs, 0, (n - p->n_refs) * sizeof *refs);
+	p->refs = refs;
+	p->n_refs = n;
+	return true;
+}
+
 /* ---- with their entries --------------------------------------------------------------------------------- */
 
 static void check_inline(struct pass *p, const struct entry_row *row)
 {
-	p->inline_bodies++;
+	p->now->inline_bodies++;
 	if (!read_part(p, row->body_class, row->body_no, PART_WHOLE, 0)) {
-		p->inline_bodies--;
+		p->now->inline_bodies--;
 		wrong(p, WRONG_BODY, "entry %llu: its body is not there", (unsigned long long)row->arrival);
 		return;
 	}
 	struct hash h = body_hash(buf_view(&p->buf));
 	p->out->bodies++;
+	p->now->slices[row->body_class] += slices_of(p->buf.len);
 	if (p->buf.len != row->e.body_len || !hash_equal(&h, &row->e.body_hash))
 		wrong(p, WRONG_BODY, "entry %llu: its body is not what its hash says", (unsigned long long)row->arrival);
 }
@@ -44,16 +64,9 @@ static void count_ref(struct pass *p, const struct entry_row *row)
 	}
 	if (e)
 		return; /* damaged: told when the rows are read */
-	if (i >= p->n_refs) {
-		uint64_t n = i + i / 2 + 64;
-		uint32_t *refs = n < SIZE_MAX / sizeof *refs ? realloc(p->refs, n * sizeof *refs) : NULL;
-		if (!refs) {
-			p->err = ERR_NOMEM;
-			return;
-		}
-		memset(refs + p->n_refs, 0, (n - p->n_refs) * sizeof *refs);
-		p->refs = refs;
-		p->n_refs = n;
+	if (i >= p->n_refs && !refs_room(p, i + i / 2 + 64)) {
+		p->err = ERR_NOMEM;
+		return;
 	}
 	p->refs[i]++;
 }
@@ -156,29 +169,61 @@ static void check_row(struct pass *p, const struct body_row *row)
 
 /* ---- without an owner --------------------------------------------------------------------------------------- */
 
-/* Bodies that have parts, in one of the two tables of a class; with rows they must have one. */
-static uint64_t count_bodies(struct pass *p, uint8_t class, bool apart)
+/* Parts of bodies apart, which must have a row. */
+static void check_apart(struct pass *p, uint8_t class)
 {
-	struct key all = key_body(class, apart ? BODY_NO_APART : 0), k = all;
+	struct key all = key_body(class, BODY_NO_APART), k = all;
 	struct view key, value;
-	uint64_t n = 0;
-	while (kv_seek(p->t->k, k.db, key_view(&k), &key, &value) == ERR_OK && key.len > all.len && key.ptr[0] == all.b[0]) {
+	struct body_row row;
+	uint64_t at = 0;
+	all.len = 1;
+	while (kv_seek(p->t->k, k.db, key_view(&k), &key, &value) == ERR_OK && key.ptr[0] == all.b[0] && pass_see(p)) {
 		struct rd f = key_fields(key);
 		uint64_t body_no = rd_u64(&f);
-		struct body_row row;
-		if (apart && store_body_row(p->t, class, body_no, &row) == ERR_NOT_FOUND)
+		if (body_no != at && store_body_row(p->t, class, body_no, &row) == ERR_NOT_FOUND)
 			wrong(p, WRONG_BODY_ROW, "body %llu: parts of it without its row", (unsigned long long)(body_no & ~BODY_NO_APART));
+		at = body_no;
+		p->now->slices[class]++;
+		if (!key_from(&k, k.db, key) || !key_step(&k))
+			break;
+	}
+}
+
+static uint64_t count_inline(struct pass *p, uint8_t class)
+{
+	struct key k = key_body(class, 0);
+	struct view key, value;
+	uint64_t n = 0;
+	while (kv_seek(p->t->k, k.db, key_view(&k), &key, &value) == ERR_OK && key.ptr[0] == TABLE_PART && key.len > k.len) {
+		struct rd f = key_fields(key);
 		n++;
-		k = key_body(class, body_no);
+		k = key_body(class, rd_u64(&f));
 		if (!key_step(&k))
 			break;
 	}
 	return n;
 }
 
-static void verify_orphans(struct pass *p)
+/* Only when there are more records than the bodies that were found take are those without an owner counted. */
+void verify_parts(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_ORPHAN);
+	struct tally sum;
+	uint64_t bodies = 0;
+	bool more = false;
+	for (uint8_t class = 0; class < BODY_CLASSES; class++)
+		check_apart(p, class);
+	sum_tallies(p, &sum);
+	for (uint8_t class = 0; class < BODY_CLASSES; class++)
+		more |= kv_count(p->t->k, DB_BODIES0 + class) != sum.slices[class];
+	for (uint8_t class = 0; more && class < BODY_CLASSES; class++)
+		bodies += count_inline(p, class);
+	if (bodies > sum.inline_bodies)
+		wrong(p, WRONG_BODY, "%llu bodies belong to no entry", (unsigned long long)(bodies - sum.inline_bodies));
+}
+
+void verify_orphans(struct pass *p)
+{
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct rd k = key_fields(w.key);
 		uint8_t class = rd_u8(&k);
@@ -189,10 +234,21 @@ static void verify_orphans(struct pass *p)
 	}
 }
 
-void verify_bodies(struct pass *p)
+/* They have no check: that each row is found by its hash is looked at with the row. */
+void verify_body_hashes(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_BODY_ROW);
-	uint64_t parts = 0;
+	struct key k = p->task->from;
+	struct view key, value;
+	while (kv_seek(p->t->k, k.db, key_view(&k), &key, &value) == ERR_OK && key.ptr[0] == TABLE_BODY_HASH && pass_see(p)) {
+		p->now->index_records++;
+		if (!key_from(&k, k.db, key) || !key_step(&k))
+			break;
+	}
+}
+
+void verify_body_rows(struct pass *p)
+{
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct body_row row;
 		if (codec_body_read(w.key, &w.row, &row) || row.class >= BODY_CLASSES)
@@ -200,11 +256,4 @@ void verify_bodies(struct pass *p)
 		else
 			check_row(p, &row);
 	}
-	for (uint8_t class = 0; class < BODY_CLASSES; class++) {
-		parts += count_bodies(p, class, false);
-		count_bodies(p, class, true);
-	}
-	if (parts > p->inline_bodies)
-		wrong(p, WRONG_BODY, "%llu bodies belong to no entry", (unsigned long long)(parts - p->inline_bodies));
-	verify_orphans(p);
 }

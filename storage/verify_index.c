@@ -13,6 +13,8 @@ static bool entry_has_id(struct pass *p, uint64_t arrival, const struct msgid *i
 {
 	struct entry_row row;
 	struct header h;
+	if (pass_entry(p, arrival, &row) == ERR_OK && header_decode(row.e.header, &h) == ERR_OK && msgid_equal(&h.id, id))
+		return true;
 	enum err e = store_entry_get(p->t, arrival, &row);
 	if (e)
 		return e == ERR_DAMAGED;
@@ -21,34 +23,19 @@ static bool entry_has_id(struct pass *p, uint64_t arrival, const struct msgid *i
 
 /* ---- queues ----------------------------------------------------------------------------------------------- */
 
-static void load_queues(struct pass *p)
+static struct queue_counts *counts_of(struct pass *p, const struct place *place)
 {
-	struct walk w = pass_table(p, TABLE_QUEUE);
-	p->n_queues = record_last_u32(p->t, TABLE_QUEUE) + 1;
-	p->queues = calloc(p->n_queues, sizeof *p->queues);
-	if (!p->queues || p->n_queues == 0)
-		p->err = ERR_NOMEM;
-	while (!p->err && pass_next(p, &w)) {
-		struct queue_row row;
-		if (codec_queue_read(w.key, &w.row, &row) || row.local >= p->n_queues)
-			wrong(p, WRONG_COUNT, "a queue's row cannot be read");
-		else
-			p->queues[row.local] = (struct queue_state){.row = row, .known = true};
-	}
+	bool in_range = place->queue < p->w->n_queues && place->exercise < 2 && place->precedence < PREC_COUNT;
+	return in_range && p->w->queues[place->queue].known ? &p->counts[place->queue] : NULL;
 }
 
-static struct queue_state *queue_of(struct pass *p, const struct place *place)
+void verify_counts(struct pass *p)
 {
-	bool in_range = place->queue < p->n_queues && place->exercise < 2 && place->precedence < PREC_COUNT;
-	return in_range && p->queues[place->queue].known ? &p->queues[place->queue] : NULL;
-}
-
-static void verify_counts(struct pass *p)
-{
-	for (uint32_t i = 0; i < p->n_queues; i++) {
-		const struct queue_state *q = &p->queues[i];
-		if (q->known && (memcmp(q->waiting, q->row.waiting, sizeof q->waiting) != 0 ||
-		                 memcmp(q->leased, q->row.leased, sizeof q->leased) != 0))
+	for (uint32_t i = 0; i < p->w->n_queues; i++) {
+		const struct queue_state *q = &p->w->queues[i];
+		const struct queue_counts *n = &p->counts[i];
+		if (q->known && (memcmp(n->waiting, q->row.waiting, sizeof n->waiting) != 0 ||
+		                 memcmp(n->leased, q->row.leased, sizeof n->leased) != 0))
 			wrong(p, WRONG_COUNT, "queue %s: it counts otherwise than its places and leases", q->row.name);
 	}
 }
@@ -85,20 +72,21 @@ static void check_place(struct pass *p, const struct place *place, const struct 
 		what = "leads to no entry of that message";
 	else if (!message_knows(p, place, id))
 		what = "is unknown to its message";
+	if (!what)
+		return;
 	id_text(id, text);
-	if (what)
-		wrong(p, WRONG_PLACE, "%s of %s in queue %u: it %s", kind, text, place->queue, what);
+	wrong(p, WRONG_PLACE, "%s of %s in queue %u: it %s", kind, text, place->queue, what);
 }
 
-static void verify_places(struct pass *p)
+void verify_places(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_PLACE);
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct place place;
 		struct msgid id;
 		enum err e = codec_place_read(w.key, &place);
 		rd_copy(&w.row, id.b, sizeof id.b);
-		struct queue_state *q = e ? NULL : queue_of(p, &place);
+		struct queue_counts *q = e ? NULL : counts_of(p, &place);
 		p->out->places++;
 		if (e || rd_done(&w.row) || !q) {
 			wrong(p, WRONG_PLACE, "a place in a queue that is not there");
@@ -109,12 +97,12 @@ static void verify_places(struct pass *p)
 	}
 }
 
-static void verify_leases(struct pass *p)
+void verify_leases(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_LEASE);
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct lease_row lease;
-		struct queue_state *q = codec_lease_read(&w.row, &lease) ? NULL : queue_of(p, &lease.place);
+		struct queue_counts *q = codec_lease_read(&w.row, &lease) ? NULL : counts_of(p, &lease.place);
 		if (!q) {
 			wrong(p, WRONG_PLACE, "a lease in a queue that is not there");
 			continue;
@@ -129,17 +117,18 @@ static void verify_leases(struct pass *p)
 static bool has_place(struct pass *p, const struct msg_row *row)
 {
 	struct key k = key_place(&row->place);
-	struct lease_row lease;
-	struct rd r;
-	enum err e = record_get(p->t, &k, &r);
-	if (e == ERR_NOT_FOUND)
-		e = store_lease_get(p->t, row->place_arrival, &lease);
+	struct view value; /* its check is looked at with its table */
+	enum err e = kv_get(p->t->k, k.db, key_view(&k), &value);
+	if (e == ERR_NOT_FOUND) {
+		k = key_lease(row->place_arrival);
+		e = kv_get(p->t->k, k.db, key_view(&k), &value);
+	}
 	return e != ERR_NOT_FOUND;
 }
 
-static void verify_messages(struct pass *p)
+void verify_messages(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_MSG);
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		char text[MSGID_TEXT_BYTES];
 		struct msg_row row;
@@ -153,17 +142,18 @@ static void verify_messages(struct pass *p)
 			what = "its entry is not there";
 		else if (row.place_arrival && !has_place(p, &row))
 			what = "its place in the queue is not there";
+		if (!what)
+			continue;
 		id_text(&row.id, text);
-		if (what)
-			wrong(p, WRONG_MSG, "message %s to site %u: %s", text, row.addressee, what);
+		wrong(p, WRONG_MSG, "message %s to site %u: %s", text, row.addressee, what);
 	}
 }
 
 /* ---- the small ones ---------------------------------------------------------------------------------------------- */
 
-static void verify_missing(struct pass *p)
+void verify_missing(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_MISSING);
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct rd k = key_fields(w.key);
 		uint32_t stream = rd_u32(&k);
@@ -178,9 +168,9 @@ static void verify_missing(struct pass *p)
 	}
 }
 
-static void verify_grants(struct pass *p)
+void verify_grants(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_GRANT);
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct rd k = key_fields(w.key);
 		uint32_t stream = rd_u32(&k);
@@ -195,9 +185,9 @@ static void verify_grants(struct pass *p)
 	}
 }
 
-static void verify_expiry(struct pass *p)
+void verify_expiry(struct pass *p)
 {
-	struct walk w = pass_table(p, TABLE_EXPIRY);
+	struct walk w = pass_task(p);
 	while (pass_next(p, &w)) {
 		struct rd k = key_fields(w.key);
 		struct entry_row row;
@@ -206,18 +196,4 @@ static void verify_expiry(struct pass *p)
 		if (store_entry_get(p->t, arrival, &row) == ERR_NOT_FOUND)
 			wrong(p, WRONG_EXPIRY, "entry %llu is to expire and is not there", (unsigned long long)arrival);
 	}
-}
-
-void verify_indexes(struct pass *p)
-{
-	load_queues(p);
-	if (p->err)
-		return;
-	verify_places(p);
-	verify_leases(p);
-	verify_counts(p);
-	verify_messages(p);
-	verify_missing(p);
-	verify_grants(p);
-	verify_expiry(p);
 }

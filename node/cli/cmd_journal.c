@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "node/cli/commands.h"
@@ -27,6 +29,7 @@ struct journal {
 	char dir[CONFIG_PATH_BYTES];
 	struct stream_row *streams; /* by local number - 1 */
 	size_t n_streams;
+	struct timespec began;      /* of a verification */
 };
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
@@ -308,23 +311,51 @@ static bool check_head(void *arg, const struct stream_name *name, const struct h
 	return s != NULL && head_verify(&crypt_suite_real, &s->identity, &stream, h);
 }
 
-static bool show_progress(void *arg, uint64_t entries, uint64_t of)
+struct half { void (*work)(void *); void *arg; };
+
+static void *run_half(void *arg)
 {
+	struct half *h = arg;
+	h->work(h->arg);
+	return NULL;
+}
+
+static bool both(void *arg, void (*work)(void *), void *a, void *b)
+{
+	struct half other = {work, b};
+	pthread_t thread;
 	(void)arg;
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " entries%s", entries, of, entries == of ? "\n" : "");
+	if (pthread_create(&thread, NULL, run_half, &other) != 0)
+		return false;
+	work(a);
+	pthread_join(thread, NULL);
+	return true;
+}
+
+static bool show_progress(void *arg, uint64_t records, uint64_t of)
+{
+	const struct journal *j = arg;
+	struct timespec now;
+	if (!isatty(STDERR_FILENO))
+		return true;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	double s = (double)(now.tv_sec - j->began.tv_sec) + (double)(now.tv_nsec - j->began.tv_nsec) / 1e9;
+	fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " records, %.0f a second  ", records, of, s > 0 ? (double)records / s : 0);
 	return true;
 }
 
 static int verify(struct journal *j)
 {
 	char findings[VERIFY_FINDINGS * 201] = "";
-	struct verify_options options = {.verify_head = j->roster ? check_head : NULL, .progress = show_progress, .arg = j};
+	struct verify_options options = {.verify_head = j->roster ? check_head : NULL, .progress = show_progress, .both = both, .arg = j};
 	struct verify_result *r = calloc(1, sizeof *r);
 	struct output o;
 	if (r == NULL)
 		return cli_fail(j->cli, ERR_NOMEM, "journal verify: out of memory");
+	clock_gettime(CLOCK_MONOTONIC, &j->began);
 	enum err e = verify_run(j->store, &options, r);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r%60s\r", "");
 	for (size_t i = 0; i < r->n_findings; i++) {
 		strcat(findings, i ? "\n" : "");
 		strcat(findings, r->finding[i]);
