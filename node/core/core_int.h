@@ -92,6 +92,8 @@ struct lane_state {
 	struct flow *behind[PREC_COUNT]; /* streams with something to send */
 	struct mono hello_at;
 	int timeouts;                /* in a row without an acknowledgement */
+	struct mono moved;           /* when the oldest in the air was sent, or something before it acknowledged; not moved by sending again */
+	int64_t pace_bps;            /* as acknowledgements came back of what waited; 0: not known yet */
 };
 struct peer {
 	uint16_t site;

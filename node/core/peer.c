@@ -9,6 +9,9 @@
 /* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
 #define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
 #define ACK_TIMEOUTS_BEFORE_RESET 3
+/* A lane of which nothing is known may be the narrowest line; no segment is given more time than that. */
+#define PACE_UNKNOWN_BPS 64000
+#define PACE_TIME_MAX_US (40 * US_PER_S)
 /* A probe that was not answered for so long is not waited for. */
 #define PROBE_LOST_US (60 * US_PER_S)
 /* Co-custodians hear of our progress so often, and wait so long before they help where an originator seems not to reach. */
@@ -184,6 +187,7 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	l->dialled = true;
 	l->up = false;
 	l->timeouts = 0;
+	l->pace_bps = 0; /* it may be another bearer */
 	l->hello_at = c->now;
 	snprintf(l->bearer, sizeof l->bearer, "%s", bearer);
 	say_hello(c, p, lane, FRAME_HELLO, bearer);
@@ -441,13 +445,23 @@ static int64_t ack_timeout(const struct peer *p)
 	return t > ACK_TIMEOUT_MIN_US ? t : ACK_TIMEOUT_MIN_US;
 }
 
-/* When a lane has waited too long: for the answer to a hello, or for an acknowledgement. */
+/* How long the oldest segment in the air needs at half of the lane's pace: another lane may have begun to share the line. */
+static int64_t pace_time(const struct lane_state *l)
+{
+	int64_t us = (int64_t)l->ring[l->ring_at].bytes * 16 * US_PER_S / (l->pace_bps ? l->pace_bps : PACE_UNKNOWN_BPS);
+
+	return us < PACE_TIME_MAX_US ? us : PACE_TIME_MAX_US;
+}
+
+/* When a lane has waited too long: for the answer to a hello, or for an acknowledgement. While what was sent before is still being
+ * acknowledged, what follows is on its way. */
 static struct mono lane_due(const struct peer *p, const struct lane_state *l)
 {
 	if (l->dialled && !l->up)
 		return mono_add(l->hello_at, HELLO_TIMEOUT_US);
 	if (l->up && l->ring_n)
-		return mono_add(l->ring[l->ring_at].at, ack_timeout(p) * (l->timeouts + 1));
+		return mono_add(mono_before(l->ring[l->ring_at].at, l->moved) ? l->moved : l->ring[l->ring_at].at,
+				ack_timeout(p) * (l->timeouts + 1) + pace_time(l));
 	return MONO_NEVER;
 }
 
@@ -491,6 +505,7 @@ static void lane_look(struct core *c, struct peer *p, uint8_t lane)
 		return;
 	}
 	/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
+	l->pace_bps = (l->pace_bps ? l->pace_bps : PACE_UNKNOWN_BPS) / 2;
 	replicate_rewind(c, p, lane);
 	if (++l->timeouts >= ACK_TIMEOUTS_BEFORE_RESET) {
 		l->timeouts = 0;

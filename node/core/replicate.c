@@ -508,6 +508,8 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 		return false;
 	}
 	segment_end(&w, tail, n_tail, &head);
+	if (!l->ring_n && !l->timeouts)
+		l->moved = c->now;
 	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = last, .bytes = (uint32_t)(out->len - start), .at = c->now};
 	l->ring_n++;
 	l->sent_in = c->batch;

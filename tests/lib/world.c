@@ -116,6 +116,8 @@ static void send_frame(struct world *w, size_t from, const struct effect *f, str
 
 	if (mono_before(at, *last))
 		at = *last; /* a connection keeps its order */
+	if (w->rate_bps)
+		at = mono_add(at, (int64_t)bytes.len * 8 * US_PER_S / w->rate_bps);
 	*last = at;
 	if (f->side == SIDE_DIALLED)
 		w->node[to].speaks[index_of(w, w->number[from])] = from;

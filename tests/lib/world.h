@@ -52,7 +52,7 @@ struct world {
 	struct world_msg *queue;
 	size_t n_queue, cap_queue;
 	unsigned loss_percent;    /* of frames, each on its own */
-	int64_t delay_us, jitter_us;
+	int64_t delay_us, jitter_us, rate_bps; /* rate: of each connection and direction; 0: any */
 	uint64_t frames, lost, frame_bytes, resets;
 	const struct crypt_suite *suite;
 	int64_t lease_us;         /* of what world_take_one takes; 0: the node's own */
