@@ -26,6 +26,8 @@ int cmd_network_down(struct cli *cli, int argc, char **argv);
 int cmd_network_status(struct cli *cli, int argc, char **argv);
 int cmd_backup(struct cli *cli, int argc, char **argv);
 int cmd_restore(struct cli *cli, int argc, char **argv);
+int cmd_journal_export(struct cli *cli, int argc, char **argv);
+int cmd_journal_import(struct cli *cli, int argc, char **argv);
 int cmd_journal(struct cli *cli, int argc, char **argv); /* argv[0] is "journal", argv[1] what */
 
 #endif

@@ -42,6 +42,9 @@ static const struct command commands[] = {
 	{"streams", NULL, "[--watch]", cmd_show},
 	{"trace", NULL, "ID", cmd_trace},
 	{"check", NULL, "[alive|disk|clock|keys|links|deadlines|journal]", cmd_check},
+	/* Before "journal" alone, which takes all its other words. */
+	{"journal", "export", "DIR|node.conf [--stream FROM:TO[:PRECEDENCE]] [--queue Q] [--from T] [--to T] [--binary | --open | --age RECIPIENT] FILE", cmd_journal_export},
+	{"journal", "import", "node.conf FILE [--dry-run]", cmd_journal_import},
 	{"journal", NULL, "verify|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
 	{"backup", NULL, "node.conf FILE [--since FILE] [--damaged]  |  --check FILE [--since FILE]...", cmd_backup},
 	{"restore", NULL, "FILE node.conf [--since FILE]... [--dry-run]", cmd_restore},
