@@ -360,6 +360,9 @@ enum err disk_put_back(struct disk *d, const struct image *i)
 
 /* ---- flipping ------------------------------------------------------------------------------------------------------ */
 
+/* Old entries are hardly ever read again; so every other flip strikes one of so many latest. */
+#define LATEST 16
+
 static bool draw_record(struct disk *d, struct prng *p, uint64_t *arrival, struct key *key)
 {
 	struct txn *t;
@@ -370,7 +373,9 @@ static bool draw_record(struct disk *d, struct prng *p, uint64_t *arrival, struc
 		return false;
 	uint64_t last = store_last_arrival(t);
 
-	*arrival = 1 + prng_below(p, last);
+	uint64_t among = last > LATEST && prng_chance(p, 500000) ? LATEST : last;
+
+	*arrival = last - prng_below(p, among);
 	if (last && store_entry_get(t, *arrival, &row) == ERR_OK) {
 		bool body = row.body_no == *arrival && row.body_class < BODY_CLASSES && prng_chance(p, 500000);
 

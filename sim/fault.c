@@ -14,6 +14,8 @@
 /* From one journal that was destroyed to the next: the first has caught up by then. */
 #define APART_US (4 * HOUR_US)
 #define DESTROYED_MOST 16
+/* A disk that flips one bit flips others. */
+#define FLIPS_MORE 7
 #define TRIES 20
 
 /* How long a fault of a kind lasts; 0 to 0: it is a moment. */
@@ -202,6 +204,8 @@ static enum err prepare(struct drawing *w, const struct drill_event *e)
 
 	if (!err)
 		err = add_beside(w, e, DO_DESKS_AWAY, e->at_us - SILENT_US, SILENT_US);
+	for (int64_t k = e->what == DO_FLIP_BIT ? prng_between(&w->prng, 0, FLIPS_MORE) : 0; !err && k > 0; k--)
+		err = add_beside(w, e, DO_FLIP_BIT, e->at_us + k * US_PER_S, 0);
 	if (!err && e->what == DO_RESTORE)
 		err = add_beside(w, e, DO_BACKUP, e->at_us - 2 * HOUR_US, 0);
 	return err;
@@ -460,9 +464,13 @@ enum err fault_draw(struct drill *d, uint64_t seed)
 	prng_init(&w.prng, seed, "fault", 0);
 	if (wanted >> DO_CLOCK_STEP & 1)
 		draw_clocks(&w);
-	/* Those that destroy are drawn first: the others keep away from them. */
+	/* Those that destroy, the last three, are drawn first: the others keep away from them. Each of them may be the first, as a
+	 * short drill has room for one. */
+	size_t turn = KINDS - 1 - (size_t)prng_below(&w.prng, 3);
 	for (int pass = 0; pass < 2; pass++)
-		for (size_t i = 0; i < KINDS; i++) {
+		for (size_t at = 0; at < KINDS; at++) {
+			size_t i = pass == 0 ? (at + turn) % KINDS : at;
+
 			if (destroys(kinds[i].what) != (pass == 0))
 				continue;
 			int64_t n = kinds[i].what == DO_RELOCATE && !(wanted >> DO_RELOCATE & 1) ? 0 : draw_count(&w, i);

@@ -278,15 +278,47 @@ static void a_damaged_missing_row_is_made_anew(void **state)
 
 /* ---- leases --------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t arrival_of(struct world *w, size_t i, const struct msgid *id)
+static uint64_t arrival_to(struct world *w, size_t i, size_t to, const struct msgid *id)
 {
 	struct msg_row row;
 	struct txn *t;
 
 	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
-	assert_int_equal(store_msg_get(t, id, w->number[i], &row), ERR_OK);
+	assert_int_equal(store_msg_get(t, id, w->number[to], &row), ERR_OK);
 	txn_abort(t);
 	return row.arrival;
+}
+
+static uint64_t arrival_of(struct world *w, size_t i, const struct msgid *id)
+{
+	return arrival_to(w, i, i, id);
+}
+
+/* An entry of this run's own stream cannot be read any more: what is sent from then on goes into another stream, and arrives. */
+static void what_follows_damage_of_ones_own_arrives(void **state)
+{
+	struct world w;
+	struct msgid id;
+
+	(void)state;
+	world_init(&w, SITES, 3, 31);
+	world_link(&w, NAMEN, LUIK, false);
+	world_link(&w, NAMEN, LEUVEN, false);
+	world_run(&w, US_PER_S);
+	send_ok(&w, NAMEN, QUEUE, "destroyed", &id);
+	damage(&w, NAMEN, key_entry(arrival_to(&w, NAMEN, LUIK, &id)));
+	size_t before = streams_of(&w, NAMEN, NAMEN, LUIK).n;
+
+	world_link(&w, NAMEN, LUIK, true);
+	world_link(&w, NAMEN, LEUVEN, true);
+	world_run(&w, 30 * US_PER_S);
+	assert_true(world_alarm(&w, NAMEN, "damage"));
+	send_ok(&w, NAMEN, QUEUE, "behind", NULL);
+	assert_true(streams_of(&w, NAMEN, NAMEN, LUIK).n > before);
+	world_run(&w, 30 * US_PER_S);
+	take_is(&w, LUIK, QUEUE, "behind", NULL);
+	nothing_more(&w, LUIK, QUEUE);
+	world_release(&w);
 }
 
 /* A damaged lease hides none behind it, and its own message comes back too. */
@@ -449,6 +481,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_damaged_stream_row_is_made_anew),
 		cmocka_unit_test(what_was_accepted_leaves_all_the_same),
+		cmocka_unit_test(what_follows_damage_of_ones_own_arrives),
 		cmocka_unit_test(a_stream_set_aside_comes_again),
 		cmocka_unit_test(a_damaged_queue_row_is_made_anew),
 		cmocka_unit_test(a_damaged_missing_row_is_made_anew),
