@@ -251,6 +251,8 @@ static void load_body(struct walk *w, struct txn *t, struct entry_row *row, cons
 {
 	buf_clear(&w->body);
 	row->e.body = view_of(NULL, 0);
+	if (row->e.flags & ENTRY_STUB)
+		return;
 	row->e.flags &= (uint8_t)~ENTRY_BODY_APART;
 	if (row->e.body_len && !(h->flags & HEADER_CHUNKED) && row->body_no && store_body_get_part(t, row->body_class, row->body_no, PART_WHOLE, 0, &w->body) == ERR_OK) {
 		struct hash hash = body_hash(buf_view(&w->body));

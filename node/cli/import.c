@@ -128,11 +128,15 @@ static enum err verify(struct importer *im, struct run *r)
 	               im->file, (unsigned long long)r->seg.first, roster_site_name(im->roster, r->seg.name.originator, name));
 }
 
-/* Its originator alone may leave out what does not come by itself. */
+/* Its originator alone may leave out what does not come by itself; of a purged exercise nothing more is left anywhere. */
 static bool is_left_out(const struct entry *e)
 {
 	struct header h;
-	return (e->flags & ENTRY_STUB) || (e->body_len && !e->body.len && (header_decode(e->header, &h) != ERR_OK || !(h.flags & HEADER_CHUNKED)));
+	if (header_decode(e->header, &h) != ERR_OK)
+		return true;
+	if (e->flags & ENTRY_STUB)
+		return h.kind != KIND_MESSAGE || !(h.flags & HEADER_EXERCISE);
+	return e->body_len && !e->body.len && !(h.flags & HEADER_CHUNKED);
 }
 
 /* False: it has to stop here. */
@@ -140,7 +144,7 @@ static bool add_entry(struct importer *im, struct import_stream *s, const struct
 {
 	struct entry_row row = {.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = im->now, .from = im->from,
 	                        .body_class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL, .e = *e};
-	bool apart = e->body_len && !e->body.len;
+	bool apart = e->body_len && !e->body.len && !(e->flags & ENTRY_STUB);
 	struct body_row have;
 	if (is_left_out(e))
 		return false;

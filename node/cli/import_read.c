@@ -192,7 +192,7 @@ static enum err json_entry(struct lines *l, const json_t *o)
 	e.body = buf_view(&l->bytes[2]);
 	e.flags = (uint8_t)(json_integer_value(json_object_get(o, "flags")) & (ENTRY_STUB | ENTRY_BODY_APART));
 	e.body_len = (uint64_t)json_integer_value(json_object_get(o, "size"));
-	if (!(e.flags & ENTRY_BODY_APART) && e.body_len != e.body.len)
+	if (!(e.flags & (ENTRY_BODY_APART | ENTRY_STUB)) && e.body_len != e.body.len)
 		return bad_line(l, "an entry whose body is shorter than it says");
 	entry_hash(&e);
 	if (!l->segment.len) {
