@@ -27,6 +27,7 @@
 #include "proto/entry.h"
 #include "proto/report.h"
 #include "proto/request.h"
+#include "proto/order.h"
 #include "proto/roster.h"
 #include "sim/story.h"
 
@@ -236,9 +237,10 @@ void oracle_tally(const struct oracle *o, const struct tally_of *of, struct tall
 enum wait_state oracle_state_of(const struct oracle *o, const struct msgid *id);
 /* Does a site serve a queue ("" for any) of another, or its own, by what its own journal says? */
 bool oracle_serves(const struct oracle *o, uint16_t viewer, uint16_t site, const char *queue, bool exercise);
-/* Rises when another order comes into force anywhere. Who then serves most of a site's queues, for the picture. */
+/* Rises when another order comes into force anywhere. Who then serves a site's queues, the site itself left
+ * out, for the picture: how many others (0: it is at home). */
 uint64_t oracle_orders_changed(const struct oracle *o);
-uint16_t oracle_served_by(const struct oracle *o, uint16_t site);
+size_t oracle_served_by(const struct oracle *o, uint16_t site, uint16_t out[LIMIT_SUCCESSORS]);
 bool oracle_up(const struct oracle *o, uint16_t site);
 /* Messages for a site that its desks have not ended, wherever they are held, and the age of the oldest FLASH among them (0 for
  * none). */

@@ -161,14 +161,24 @@ uint64_t oracle_orders_changed(const struct oracle *o)
 	return o->orders_changed;
 }
 
-uint16_t oracle_served_by(const struct oracle *o, uint16_t site)
+size_t oracle_served_by(const struct oracle *o, uint16_t site, uint16_t out[LIMIT_SUCCESSORS])
 {
+	size_t n = 0;
+
 	const struct order *k = order_seen(o, site, site, false);
 
 	for (size_t i = 0; !k && i < o->n_views; i++)
 		if (o->views[i].site == site && !o->views[i].exercise && o->views[i].now && !oracle_up(o, site))
 			k = &o->views[i].now->order;
-	return k && k->n_assign ? k->assign[0].to : site;
+	for (size_t i = 0; k && i < k->n_assign; i++) {
+		bool there = k->assign[i].to == site;
+
+		for (size_t j = 0; j < n; j++)
+			there = there || out[j] == k->assign[i].to;
+		if (!there && n < LIMIT_SUCCESSORS)
+			out[n++] = k->assign[i].to;
+	}
+	return n;
 }
 
 /* ---- whose a message is ------------------------------------------------------------------------------------------ */

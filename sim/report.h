@@ -19,8 +19,9 @@ void series_tick(struct series *s, struct oracle *o, int64_t now_us);
 /* Changes of state, told by the world as they happen. */
 void series_site(struct series *s, uint16_t site, bool up, int64_t now_us);
 void series_link(struct series *s, uint16_t a, uint16_t b, bool up, int64_t now_us);
-/* Who serves a site's queues from now on; 0: nobody. Without takeover that is the site itself while it is up. */
-void series_served(struct series *s, uint16_t site, uint16_t by, int64_t now_us);
+/* The other sites that serve queues of a site from now on; n 0: it is at home. */
+struct served { size_t n; uint16_t site[LIMIT_SUCCESSORS]; };
+void series_served(struct series *s, uint16_t site, const struct served *by, int64_t now_us);
 
 /* ---- the outcome --------------------------------------------------------------------------------------------------- */
 

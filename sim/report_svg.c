@@ -301,14 +301,28 @@ static void span(FILE *out, int64_t from, int64_t to, const char *class, const c
 }
 
 #define MOST_SPANS 12
+#define WHO_BYTES (LIMIT_SUCCESSORS * (LIMIT_NAME_BYTES + 8))
+
+/* Its successors, else itself while it is up. Names of sites are letters, digits and hyphens. */
+static const char *who_serves(const struct run *r, bool up, const struct served *by, char out[WHO_BYTES])
+{
+	size_t at = 0;
+
+	if (!by->n)
+		return up ? "itself" : "nobody";
+	for (size_t i = 0; i < by->n; i++)
+		at += (size_t)snprintf(out + at, WHO_BYTES - at, "%s%s", i + 1 < by->n && i ? ", " : i ? " and " : "", name_of(r, by->site[i]));
+	return out;
+}
 
 static void served_row(const struct run *r, FILE *out, const struct site *site)
 {
 	const struct series *s = r->series;
+	struct served by = {0};
 	int64_t from = 0;
-	uint16_t by = 0;
+	bool up = false;
 	int spans = 0;
-	char when[40];
+	char when[40], who[WHO_BYTES];
 
 	fputs("<tr><td>", out);
 	html_text(out, site->id);
@@ -320,15 +334,22 @@ static void served_row(const struct run *r, FILE *out, const struct site *site)
 			continue;
 		if (c->a != site->number)
 			continue;
+		if (!c->served && by.n) {
+			up = c->up; /* who serves it goes on */
+			continue;
+		}
 		if (c->at_us > from + US_PER_S && spans++ < MOST_SPANS)
-			span(out, from, c->at_us, by ? "ok" : "bad", by == site->number ? "itself" : by ? name_of(r, by) : "nobody");
+			span(out, from, c->at_us, up || by.n ? "ok" : "bad", who_serves(r, up, &by, who));
 		from = c->at_us;
-		by = c->served ? c->b : c->up ? site->number : 0;
+		if (c->served)
+			by = c->by;
+		else
+			up = c->up;
 	}
 	if (spans > MOST_SPANS)
 		fprintf(out, "... (%d changes more) ... ", spans - MOST_SPANS);
 	story_time(from - from % US_PER_S, when, sizeof when);
-	fprintf(out, "<span class=%s>%s</span> from %s</td><td>", by ? "ok" : "bad", by == site->number ? "itself" : by ? name_of(r, by) : "nobody", when);
+	fprintf(out, "<span class=%s>%s</span> from %s</td><td>", up || by.n ? "ok" : "bad", who_serves(r, up, &by, who), when);
 	copies_at(r, out, site);
 	fputs("</td></tr>\n", out);
 }

@@ -97,7 +97,7 @@ void series_link(struct series *s, uint16_t a, uint16_t b, bool up, int64_t now_
 	change(s, (struct change){.at_us = now_us, .a = a < b ? a : b, .b = a < b ? b : a, .up = up});
 }
 
-void series_served(struct series *s, uint16_t site, uint16_t by, int64_t now_us)
+void series_served(struct series *s, uint16_t site, const struct served *by, int64_t now_us)
 {
-	change(s, (struct change){.at_us = now_us, .a = site, .b = by, .served = true, .up = by != 0});
+	change(s, (struct change){.at_us = now_us, .a = site, .served = true, .by = *by});
 }

@@ -4,8 +4,8 @@
 
 #include "sim/report.h"
 
-/* A site (b 0), a link (a < b) went up or down; served: queues of a are served by b from now on. */
-struct change { int64_t at_us; uint16_t a, b; bool up, served; };
+/* A site (b 0), a link (a < b) went up or down; served: queues of a are served by those from now on. */
+struct change { int64_t at_us; uint16_t a, b; bool up, served; struct served by; };
 
 struct series {
 	size_t n_sites, n;

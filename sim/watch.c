@@ -53,10 +53,11 @@ static void served_changed(struct watch *w)
 {
 	w->orders_told = oracle_orders_changed(w->oracle);
 	for (size_t i = 0; i < world_sites(w->world); i++) {
-		uint16_t by = oracle_served_by(w->oracle, number(w, i));
+		struct served by = {0};
 
-		if (by != (w->served[i] ? w->served[i] : number(w, i)))
-			series_served(w->series, number(w, i), by, world_now(w->world).us);
+		by.n = oracle_served_by(w->oracle, number(w, i), by.site);
+		if (memcmp(&by, &w->served[i], sizeof by) != 0)
+			series_served(w->series, number(w, i), &by, world_now(w->world).us);
 		w->served[i] = by;
 	}
 }

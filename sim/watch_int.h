@@ -33,7 +33,7 @@ struct watch {
 	struct asking *asking;
 	struct orders_shown *orders; /* NULL: no order was given */
 	uint64_t orders_told;        /* oracle_orders_changed, as the picture has it */
-	uint16_t *served;            /* by site: who serves its queues, 0 for itself */
+	struct served *served;       /* by site: who serves its queues beside itself */
 	bool orders_agreed, repaired, cut_short;
 	char orders_why[300];
 	size_t n_labels;
