@@ -214,7 +214,7 @@ static struct mono deadline_alarm(struct core *c, const struct queue *q, uint8_t
 	msgid_format(&d->id, id);
 	wall_format((struct wall){d->by}, 0, by);
 	alarm_raise(c, "deadline", subject, "take it and acknowledge it, or put more people on this queue",
-		    "a %s message in %s%s%s %s %s: %s", precedence_name(precedence), q->row.site == c->self ? c->me->id : "", q->row.site == c->self ? "/" : "", label,
+		    "%s %s message in %s%s%s %s %s: %s", precedence == PREC_IMMEDIATE ? "an" : "a", precedence_name(precedence), q->row.site == c->self ? c->me->id : "", q->row.site == c->self ? "/" : "", label,
 		    c->wall.us < d->by ? "should be read by" : "should have been read by", by, id);
 	return c->wall.us < d->by ? mono_of_wall(c, d->by) : MONO_NEVER;
 }
