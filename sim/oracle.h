@@ -140,6 +140,8 @@ void oracle_ended(struct oracle *o, uint16_t addressee, const struct msgid *id, 
 void oracle_ended_at(struct oracle *o, uint16_t site, uint16_t addressee, const struct msgid *id, uint8_t report_event);
 /* A journal holds an order or an endorsement (enum state_kind). Lent: the addressee's journal says so. */
 void oracle_order(struct oracle *o, uint16_t site, uint8_t kind, struct view blob);
+/* Its lease at site was over when a desk there ended it all the same: told before that end. */
+void oracle_came_back(struct oracle *o, uint16_t site, uint16_t addressee, const struct msgid *id);
 void oracle_lent(struct oracle *o, uint16_t site, const struct msgid *id, uint16_t to);
 /* At the end: a journal lists the message as handled at two sites. */
 void oracle_conflict(struct oracle *o, uint16_t site, const struct msgid *id, uint16_t addressee);

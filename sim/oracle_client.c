@@ -369,8 +369,7 @@ static bool any_cancelled(const struct oracle *o, const struct msgid *id)
 	return false;
 }
 
-/* That site handled it after another one. */
-static bool ended_too(const struct oracle *o, uint32_t item, uint16_t site)
+bool ended_too(const struct oracle *o, uint32_t item, uint16_t site)
 {
 	for (size_t k = 0; k < o->n_seconds; k++)
 		if (o->seconds[k].item == item && o->seconds[k].b == site)

@@ -50,6 +50,7 @@ struct item {
 	uint16_t addressee;    /* roster number */
 	uint16_t area;         /* number of the service area addressed; 0 for none */
 	uint16_t handed_by, ended_by, lent_to; /* sites; 0 for none */
+	uint16_t back_at;      /* whose lease was over when it ended there */
 	const struct oorder *handed_order, *ended_order; /* under which a successor had it, and ended it; NULL at home */
 	uint8_t precedence, exercise, stands; /* stands: report event at the end */
 	uint32_t end_stream;   /* the stream and number, of who served it, that carry the report of its end or handing out; NONE */
@@ -221,6 +222,8 @@ bool order_gives(const struct oracle *o, const struct item *m, const char *queue
 bool order_settled(const struct oracle *o, const struct item *m, uint16_t site);
 bool held_by_successor(const struct oracle *o, const struct item *m);
 size_t successors_of(const struct oracle *o, uint16_t site, bool exercise, uint16_t out[LIMIT_ASSIGNMENTS]);
+bool had_elsewhere(const struct oracle *o, uint32_t i, uint16_t site);
+bool ended_too(const struct oracle *o, uint32_t item, uint16_t site); /* handled there after another site had */
 void judge_elsewhere(struct oracle *o, uint32_t i, uint16_t site, bool perhaps_seen);
 void remember_report(struct oracle *o, struct item *m, uint16_t site);
 void item_served_by(struct oracle *o, uint32_t i, uint16_t site);

@@ -281,6 +281,14 @@ static bool is_standby(const struct oracle *o, uint16_t site, uint16_t addressee
 	return false;
 }
 
+void oracle_came_back(struct oracle *o, uint16_t site, uint16_t addressee, const struct msgid *id)
+{
+	uint32_t i = item_find(o, id, addressee);
+
+	if (i != NONE)
+		o->items[i].back_at = site;
+}
+
 /* Home again: it waited for every site that served its queues under an order of its chain, and for all that these reported. */
 static bool came_home_after(struct oracle *o, const struct item *m, uint16_t site)
 {
@@ -289,6 +297,8 @@ static bool came_home_after(struct oracle *o, const struct item *m, uint16_t sit
 
 	if (site != m->addressee || osite_get(o, site)->replaced || osite_get(o, m->ended_by)->replaced || !m->ended_order)
 		return false;
+	if (m->back_at == m->ended_by)
+		return false; /* a lease that was over is waited for no more, and a desk may still say that it was read */
 	for (size_t i = 0; k && i < o->n_orders; i++, k = oorder_find(o, &k->order.before)) {
 		if (k == m->ended_order)
 			return true;
@@ -297,6 +307,15 @@ static bool came_home_after(struct oracle *o, const struct item *m, uint16_t sit
 				return false;
 	}
 	return false;
+}
+
+/* Another site had it last, or ended it, and this site did not. */
+bool had_elsewhere(const struct oracle *o, uint32_t i, uint16_t site)
+{
+	const struct item *m = &o->items[i];
+
+	return (m->handed_by && m->handed_by != site) ||
+	       (m->flags & (ITEM_READ | ITEM_REFUSED) && m->ended_by && m->ended_by != site && !ended_too(o, i, site));
 }
 
 /* Another site had it. Is this one right to hand it out too? Where it knows of it, it is not; where it cannot, both handle it, which

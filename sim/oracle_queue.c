@@ -233,7 +233,7 @@ void oracle_served_at(struct oracle *o, const struct serving *s)
 	if (moved)
 		check_right(o, s, m);
 	m->flags &= ~(uint32_t)ITEM_JUDGED;
-	if (m->handed_by && m->handed_by != s->site) {
+	if (had_elsewhere(o, i, s->site)) {
 		judge_elsewhere(o, i, s->site, s->perhaps_seen);
 		m->flags |= ITEM_JUDGED;
 	}

@@ -215,6 +215,23 @@ static uint8_t ended_at(const struct msg_row *row, uint16_t site)
 	return 0;
 }
 
+/* Had its desk's lease there run out, or been given back, before it was read? */
+static bool came_back(const struct msg_row *row, uint16_t site)
+{
+	struct rd r = rd_init(row->events);
+	uint8_t event;
+	uint16_t source;
+	int64_t when, out = INT64_MIN, back = INT64_MIN;
+
+	while (rd_left(&r) && row_event(&r, &event, &source, &when)) {
+		if (source == site && event == EVENT_HANDED_OUT && when > out)
+			out = when;
+		if (source == site && event == EVENT_RETURNED && when > back)
+			back = when;
+	}
+	return back != INT64_MIN && back >= out;
+}
+
 struct ending { struct witness *w; uint16_t site; bool cancel; };
 
 static void tell_ended(void *arg, const struct msg_row *row)
@@ -222,6 +239,8 @@ static void tell_ended(void *arg, const struct msg_row *row)
 	const struct ending *k = arg;
 	uint8_t how = k->cancel ? ended(row) : ended_at(row, k->site);
 
+	if (!k->cancel && how && came_back(row, k->site))
+		oracle_came_back(k->w->oracle, k->site, row->addressee, &row->id);
 	if (k->cancel ? how == EVENT_CANCELLED : how != 0)
 		oracle_ended_at(k->w->oracle, k->site, row->addressee, &row->id, how);
 }
