@@ -49,6 +49,7 @@ void recovery_put(struct core *c, enum recovery r)
 	c->takeover.touched = true; /* read anew when the batch fails */
 	if (r == RECOVERING)
 		return;
+	c->takeover.closings = true;
 	alarm_clear(c, "recovering", NULL);
 	for (size_t i = 0; i < c->n_queues; i++)
 		c->queues[i].changed = true;

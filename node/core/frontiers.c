@@ -470,13 +470,20 @@ void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, stru
 /* ---- after a loss ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Every custodian of our queues' reports has shown what it holds, and so has every other site that is reached, since an
- * originator may know what was read when the standbys were cut off; and we hold as much. */
+ * originator may know what was read when the standbys were cut off; and we hold as much. Of a site without standbys somebody is
+ * heard at least. */
 bool recovery_done(struct core *c, uint16_t *waits_for)
 {
+	uint16_t other = 0;
+	bool heard = false;
+
 	for (size_t i = 0; i < c->n_peers; i++) {
 		struct peer *p = c->peers[i];
 
-		if (p->gone || (!peer_reachable(p) && !is_custodian(c, p->site, c->self, false)))
+		if (p->gone)
+			continue;
+		other = other ? other : p->site;
+		if (!peer_reachable(p) && !is_custodian(c, p->site, c->self, false))
 			continue;
 		*waits_for = p->site;
 		if (!p->digest_heard)
@@ -491,6 +498,9 @@ bool recovery_done(struct core *c, uint16_t *waits_for)
 			if (f && f->ahead > c->streams[k]->row.held && !c->streams[k]->forked)
 				return false;
 		}
+		heard = true;
 	}
-	return true;
+	if (!heard)
+		*waits_for = other;
+	return heard || !other;
 }

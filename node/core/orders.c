@@ -444,7 +444,7 @@ enum err orders_load(struct core *c)
 		c->takeover.orders[i]->fresh = false;
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].open = c->takeover.chains[i].ready = false;
-	c->takeover.dirty = c->takeover.n_chains > 0;
+	c->takeover.dirty = c->takeover.closings = c->takeover.n_chains > 0;
 	c->takeover.at = c->takeover.dirty ? c->now : MONO_NEVER;
 	state_changed(c);
 	return e;
@@ -464,7 +464,6 @@ void orders_drop(struct core *c)
 	free(t->revoked);
 	free(t->ever_revoked);
 	free(t->redo);
-	free(t->due);
 	*t = (struct takeover){.at = MONO_NEVER};
 }
 

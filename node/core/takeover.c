@@ -37,16 +37,6 @@ static bool gives_up(const struct order_known *o, uint16_t site)
 	return away(o->before) ? order_names(&o->before->order, site) : site == o->order.site;
 }
 
-static void closing_due(struct core *c, const struct order_known *o)
-{
-	struct hash *slot = array_grow(&c->takeover.due, &c->takeover.n_due, sizeof *slot);
-
-	if (slot)
-		*slot = o->id;
-	else
-		txn_fail(c->t, ERR_NOMEM);
-}
-
 static void leases_of(struct core *c, uint16_t site, bool exercise, struct buf *out)
 {
 	struct lease_row l;
@@ -109,6 +99,7 @@ static void closing_write(struct core *c, const struct order_known *o)
 			cl.head_bytes = view_of(heads.ptr + head_at * head_len, nh * head_len);
 		buf_clear(&plain);
 		closing_add(&plain, &cl);
+		store_closing_put(c->t, &o->id, c->self, (uint16_t)i, buf_view(&plain));
 		report_entry(c, o->order.site, PREC_FLASH, exercise, view_of(NULL, 0), buf_view(&plain));
 		lease_at += nl;
 		head_at += nh;
@@ -118,17 +109,6 @@ static void closing_write(struct core *c, const struct order_known *o)
 	buf_release(&leases);
 	buf_release(&heads);
 	buf_release(&plain);
-}
-
-void takeover_finish(struct core *c)
-{
-	for (size_t i = 0; i < c->takeover.n_due; i++) {
-		const struct order_known *o = order_find(c, &c->takeover.due[i]);
-
-		if (o)
-			closing_write(c, o);
-	}
-	c->takeover.n_due = 0;
 }
 
 void takeover_closing(struct core *c, uint16_t giver, struct view bytes)
@@ -159,20 +139,45 @@ static bool heads_held(struct core *c, struct view heads)
 	return held;
 }
 
-static bool closing_held(struct core *c, const struct hash *order, uint16_t giver)
+/* All parts of it; heads: and all that they name. */
+static bool closing_there(struct core *c, const struct hash *order, uint16_t giver, bool heads)
 {
-	struct view v;
-
-	if (store_closing_get(c->t, order, giver, PART_WAIVED, &v) == ERR_OK)
-		return true;
 	for (uint16_t part = 0, parts = 1; part < parts; part++) {
 		struct closing cl;
+		struct view v;
 
-		if (store_closing_get(c->t, order, giver, part, &v) || closing_decode(v, &cl) || !heads_held(c, cl.head_bytes))
+		if (store_closing_get(c->t, order, giver, part, &v) || closing_decode(v, &cl) || (heads && !heads_held(c, cl.head_bytes)))
 			return false;
 		parts = cl.parts;
 	}
 	return true;
+}
+
+static bool closing_held(struct core *c, const struct hash *order, uint16_t giver)
+{
+	struct view v;
+
+	return store_closing_get(c->t, order, giver, PART_WAIVED, &v) == ERR_OK || closing_there(c, order, giver, true);
+}
+
+/* Each order of a chain is one that somebody gives queues up under; what was given up on the way is closed too, so that nobody
+ * waits for it for ever. */
+static void closings_of(struct core *c, const struct chain *ch)
+{
+	for (const struct order_known *o = ch->now; o; o = o->before)
+		if (gives_up(o, c->self) && !closing_there(c, &o->id, c->self, false))
+			closing_write(c, o);
+}
+
+/* Who lost its journal does not know yet what it did, nor which closings it wrote: both come back with its own streams. */
+void takeover_finish(struct core *c)
+{
+	if (!c->takeover.closings || c->recovering)
+		return;
+	c->takeover.closings = false;
+	c->takeover.touched = true; /* looked at again when the batch fails */
+	for (size_t i = 0; i < c->takeover.n_chains; i++)
+		closings_of(c, &c->takeover.chains[i]);
 }
 
 static bool left_out(const struct order_known *now, const struct order_known *upto, uint16_t site)
@@ -218,36 +223,16 @@ static void missing_add(struct core *c, const struct order_known *o, uint16_t gi
 		m->at += (size_t)snprintf(m->out + m->at, m->size - m->at, "%s%s", m->at ? ", " : "", site_name(c, giver, name));
 }
 
+struct waive { uint16_t giver; bool any; };
+
 static void waive_one(struct core *c, const struct order_known *o, uint16_t giver, void *arg)
 {
-	const uint16_t *who = arg;
+	struct waive *w = arg;
 
-	if (giver == *who)
-		store_closing_put(c->t, &o->id, giver, PART_WAIVED, view_str("waived"));
-}
-
-bool takeover_waive(struct core *c, uint16_t giver, const char *by)
-{
-	bool any = false;
-	char name[LIMIT_NAME_BYTES + 1], site[LIMIT_NAME_BYTES + 1];
-
-	for (size_t i = 0; i < c->takeover.n_chains; i++) {
-		struct chain *ch = &c->takeover.chains[i];
-		struct missing_text none = {0};
-
-		if (!waits(c, ch) || (ch->site == c->self && !closings_missing(c, ch, NULL, &none)))
-			continue;
-		if (ch->site == c->self)
-			closings_missing(c, ch, waive_one, &giver);
-		else
-			ch->ready = true;
-		any = true;
-		effect_log(c->out, 4, "takeover of %s: the wait for %s was waived by %s", site_name(c, ch->site, site), site_name(c, giver, name), by);
-	}
-	c->takeover.at = any ? c->now : c->takeover.at;
-	c->takeover.dirty = c->takeover.dirty || any;
-	c->takeover.touched = c->takeover.touched || any;
-	return any;
+	if (giver != w->giver)
+		return;
+	store_closing_put(c->t, &o->id, giver, PART_WAIVED, view_str("waived"));
+	w->any = true;
 }
 
 /* ---- gates ------------------------------------------------------------------------------------------------------ */
@@ -309,6 +294,37 @@ static void gate_alarm(struct core *c, const struct chain *ch, bool still)
 			    "%sthe queues of %s are not all handed out here yet: %s", ch->exercise ? "exercise: " : "", site, what);
 	else
 		alarm_clear(c, alarm_kind(ch->exercise, "takeover"), site);
+}
+
+/* Only a wait for that site is waived: what else is waited for says so itself. */
+static bool waive_chain(struct core *c, struct chain *ch, uint16_t giver)
+{
+	struct waive w = {.giver = giver};
+	uint16_t behind = 0;
+
+	if (!waits(c, ch))
+		return false;
+	if (ch->site == c->self)
+		closings_missing(c, ch, waive_one, &w);
+	else if (!caught_up(c, ch, &behind) && behind == giver)
+		w.any = ch->ready = true;
+	return w.any;
+}
+
+bool takeover_waive(struct core *c, uint16_t giver, const char *by)
+{
+	bool any = false;
+	char name[LIMIT_NAME_BYTES + 1], site[LIMIT_NAME_BYTES + 1];
+
+	for (size_t i = 0; i < c->takeover.n_chains; i++)
+		if (waive_chain(c, &c->takeover.chains[i], giver)) {
+			any = true;
+			effect_log(c->out, 4, "takeover of %s: the wait for %s was waived by %s", site_name(c, c->takeover.chains[i].site, site), site_name(c, giver, name), by);
+		}
+	c->takeover.at = any ? c->now : c->takeover.at;
+	c->takeover.dirty = c->takeover.dirty || any;
+	c->takeover.touched = c->takeover.touched || any;
+	return any;
 }
 
 bool takeover_grace(struct core *c, uint16_t site, bool exercise)
@@ -399,11 +415,7 @@ void takeover_changed(struct core *c, struct chain *ch, struct order_known *befo
 	c->takeover.dirty = true;
 	c->takeover.at = ch->since = c->now;
 	ch->open = ch->ready = false;
-	/* Each order of the way from the old one to this is one that somebody gives queues up under; what was given up on the way is
-	 * closed too, so that nobody waits for it for ever. */
-	for (const struct order_known *o = ch->now; o && o != before; o = o->before)
-		if (gives_up(o, c->self))
-			closing_due(c, o);
+	c->takeover.closings = true;
 	if (ch->now)
 		hex_format(ch->now->id.b, 8, hex);
 	effect_log(c->out, 5, "%s: order %s is in force for its %squeues", site_name(c, ch->site, site), hex, ch->exercise ? "exercise " : "");

@@ -68,7 +68,7 @@ struct takeover {
 	bool moved;                          /* who is a custodian changed: flows are built anew before the commit */
 	bool touched;                        /* state was stored in this batch: read anew when it fails */
 	struct mono at;                      /* when gates are looked at again at the latest; MONO_NEVER: when something happens */
-	struct hash *due; size_t n_due;      /* orders whose closings are to be written in this batch */
+	bool closings;                       /* chains changed, or a recovery ended: closings may be due */
 	struct hash state;                   /* over all state objects held: in hello and probes */
 	struct redo { uint32_t stream; uint64_t next, upto; } *redo; size_t n_redo;
 };
@@ -160,7 +160,8 @@ struct exchange {
 void takeover_changed(struct core *c, struct chain *ch, struct order_known *before);
 /* Once a batch, before messages are handed out: who serves what, gates that may open, flows to new custodians. */
 void takeover_look(struct core *c);
-/* Once a batch, after the reports: closings that are due. */
+/* Once a batch, after the reports: closings that are due, which the journal says: of each order on a chain that self gives something
+ * up under, one is kept there once it is written. Not while recovering. */
 void takeover_finish(struct core *c);
 /* May this message of queue q be handed out here now? row's events say whether another site has it leased. */
 enum may {
