@@ -180,6 +180,55 @@ out:
 	return e;
 }
 
+/* The first free one of dir.old, dir.old.2, ... */
+static void name_old(const char *dir, char *out, size_t room)
+{
+	struct stat st;
+	size_t n = strlen(dir);
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	snprintf(out, room, "%.*s.old", (int)n, dir);
+	for (unsigned i = 2; stat(out, &st) == 0 && i < 1000; i++)
+		snprintf(out, room, "%.*s.old.%u", (int)n, dir, i);
+}
+
+/* A file that is not synced could be empty after a power cut, though its name is there. */
+static enum err sync_data(const char *dir, struct errmsg *m)
+{
+	char *path = path_in(dir, "data.mdb");
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	enum err e = fd < 0 || fsync(fd) != 0 ? io_error(m, dir, "data.mdb cannot be synced") : ERR_OK;
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return e;
+}
+
+enum err folder_replace(const char *stage, const char *dir, char *kept, size_t room, struct errmsg *m)
+{
+	char *parent = parent_of(dir);
+	enum err e = parent ? sync_data(stage, m) : err_set(m, ERR_NOMEM, "%s: out of memory", dir);
+	if (!e)
+		e = sync_folder(stage, m);
+	if (!e && renameat2(AT_FDCWD, stage, AT_FDCWD, dir, RENAME_EXCHANGE) != 0)
+		e = io_error(m, dir, "the new journal cannot take its place");
+	if (e) {
+		folder_discard(stage);
+		goto out;
+	}
+	e = sync_folder(parent, m);
+	if (kept) {
+		name_old(dir, kept, room);
+		if (rename(stage, kept) != 0)
+			e = io_error(m, stage, "the old journal cannot be renamed");
+	} else {
+		folder_discard(stage); /* the old one's files have the same names */
+	}
+out:
+	free(parent);
+	return e;
+}
+
 void folder_discard(const char *stage)
 {
 	remove_files(stage, FILES);

@@ -5,6 +5,7 @@
 #include "proto/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Takes the writer's lock, the file `lock` in dir, for this open file: it goes when *fd is closed or the process ends.
  * ERR_LOCKED, ERR_IO, ERR_NOMEM. */
@@ -21,6 +22,9 @@ bool folder_open_here(const char *dir);
 MUST_USE enum err folder_stage(const char *dir, char **stage, int *lock_fd, struct errmsg *m);
 /* Syncs the stage, gives it the name dir, syncs the folder around it. ERR_EXISTS when dir is not empty. */
 MUST_USE enum err folder_publish(const char *stage, const char *dir, struct errmsg *m);
+/* Puts the stage in the place of dir, which is a journal, in one step, and syncs the folder around them. The old one is removed, or with
+ * kept (room for its name) stays as dir.old, or dir.old.2 and so on. */
+MUST_USE enum err folder_replace(const char *stage, const char *dir, char *kept, size_t room, struct errmsg *m);
 /* Removes the stage and what is in it. */
 void folder_discard(const char *stage);
 

@@ -554,3 +554,12 @@ out:
 		lm_close(&l->base);
 	return e;
 }
+
+enum err lmdbkv_copy(struct kv *kv, const char *to, struct errmsg *m)
+{
+	struct lmdbkv *l = (struct lmdbkv *)kv;
+	mode_t mask = umask(077);
+	int rc = mdb_env_copy2(l->env, to, MDB_CP_COMPACT);
+	umask(mask);
+	return rc ? err_set(m, error_of(l, rc, false), "%s: the journal cannot be copied there: %s", to, mdb_strerror(rc)) : ERR_OK;
+}

@@ -16,5 +16,7 @@ struct lmdbkv_options {
 };
 /* dir exists. ERR_FULL, ERR_IO, ERR_NOMEM, ERR_DAMAGED (m says what), ERR_VERSION (another LMDB format). */
 MUST_USE enum err lmdbkv_open(const char *dir, const struct lmdbkv_options *o, struct kv **out, struct errmsg *m);
+/* The live pages of a kv of this kind, as one commit left them, as data.mdb in the folder `to`, which has none. Not synced. */
+MUST_USE enum err lmdbkv_copy(struct kv *kv, const char *to, struct errmsg *m);
 
 #endif

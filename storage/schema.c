@@ -15,6 +15,12 @@ static enum kv_db db_of(enum table t)
 	return t < TABLE_MSG ? DB_PLACES : t < TABLE_KEY ? DB_MESSAGES : DB_KEYS;
 }
 
+bool table_known(uint8_t table)
+{
+	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_QUEUE_NAME) ||
+	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
+}
+
 /* ---- fields ------------------------------------------------------------------------------------------- */
 
 static uint8_t *room(struct key *k, size_t n)

@@ -58,6 +58,8 @@ static inline struct view key_view(const struct key *k)
 	return view_of(k->b, k->len);
 }
 
+/* Whether a table of that number is among those above. */
+bool table_known(uint8_t table);
 /* A whole table, as the beginning of its keys. The database of TABLE_PART* is that of class 0. */
 struct key key_table(enum table t);
 

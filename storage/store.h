@@ -87,7 +87,7 @@ void txn_fail(struct txn *t, enum err e);
 /* ---- meta: small named values ---------------------------------------------------------------------------- */
 
 enum meta_key { META_COUNTERS = 1, META_LAST_ID = 2, META_LAST_WALL = 3, META_RECOVERING = 4, META_INCARNATIONS = 5,
-                META_VECTOR_VERSION = 6, META_ROSTER_SERIAL = 7, META_OTHER = 64 /* core's own from here */ };
+                META_VECTOR_VERSION = 6, META_ROSTER_SERIAL = 7, META_REBUILDING = 8, META_OTHER = 64 /* core's own from here */ };
 void store_meta_put(struct txn *t, uint8_t key, struct view value); /* up to 1 KiB */
 MUST_USE enum err store_meta_get(struct txn *t, uint8_t key, struct view *value); /* ERR_NOT_FOUND, ERR_DAMAGED */
 

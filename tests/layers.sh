@@ -59,7 +59,7 @@ pure='mem(cpy|move|set|cmp|chr|rchr|mem)|str(len|nlen|cmp|ncmp|casecmp|ncasecmp|
 pure+='|stpcpy|explicit_bzero|ffs(l|ll)?|malloc|calloc|realloc|aligned_alloc|reallocarray|free|abort|abs|labs|qsort(_r)?|bsearch|v?snprintf|v?asprintf|sscanf'
 pure+='|__(isoc99_)?(sscanf|strtol|strtoul|strtoll|strtoull)|__errno_location|__ctype_(b|tolower|toupper)_loc|tolower|toupper|isdigit|isalnum|isxdigit|isspace|isprint'
 pure+='|gmtime_r|timegm|localtime_r|sqrt|log|log2|pow|exp|floor|ceil|llround|__assert_fail|__stack_chk_fail|inet_pton|_GLOBAL_OFFSET_TABLE_|__x86\.[a-z_.0-9]*|__[a-z]+_chk'
-files='open|openat|close|read|pread|write|pwrite|lseek|fsync|fdatasync|ftruncate|fallocate|posix_fallocate|posix_fadvise|f?stat|fstatat|lstat|statvfs|fstatvfs|mkdir|mkdirat|rename|renameat|unlink|unlinkat|rmdir'
+files='open|openat|close|read|pread|write|pwrite|lseek|fsync|fdatasync|ftruncate|fallocate|posix_fallocate|posix_fadvise|f?stat|fstatat|lstat|statvfs|fstatvfs|mkdir|mkdirat|rename|renameat2?|unlink|unlinkat|rmdir'
 files+='|flock|fcntl|access|opendir|fdopendir|readdir|closedir|dirfd|mmap|munmap|madvise|mkdtemp|sysconf|umask|strerror|getpid|getrlimit|dup'
 
 # strangers ALLOWED LIB [LOWER...]: what LIB calls that neither it, nor a lower archive, nor the pattern provides.

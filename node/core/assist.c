@@ -146,7 +146,7 @@ void assist_request(struct core *c, struct client *cl, const struct request *rq)
 	enum err e = cl->rights.may_operate ? assist_fields(c, rq, &q, &to, &count, &m)
 					    : err_set(&m, ERR_NOT_PERMITTED, "assist: this user may not operate the node (see `clients` in node.conf)");
 
-	if (!e && c->recovering)
+	if (!e && (c->recovering || c->rebuilding))
 		e = err_set(&m, ERR_BUSY, "assist: this node's journal was lost and is not back yet (see `estafette alarms`)");
 	if (e) {
 		reply_error(c, cl->id, rq->tag, e, "%s", m.text);
@@ -214,7 +214,7 @@ struct mono assist_look(struct core *c)
 {
 	const struct core_config *k = &c->config;
 
-	if ((!k->assist_waiting && !k->assist_oldest_us) || c->recovering || c->stopping)
+	if ((!k->assist_waiting && !k->assist_oldest_us) || c->recovering || c->rebuilding || c->stopping)
 		return MONO_NEVER;
 	for (size_t i = 0; i < c->n_queues; i++) {
 		struct queue *q = &c->queues[i];

@@ -274,6 +274,9 @@ static void start(struct core *c)
 	if (c->recovering)
 		alarm_raise(c, "recovering", NULL, "wait until the standbys are reached, or waive one that is gone with `estafette release`",
 			    "this node's journal was lost: it hands out nothing until its standbys have shown what was read");
+	if (c->rebuilding)
+		alarm_raise(c, "rebuilding", NULL, "wait: it says when it is done",
+			    "the indexes of this node's journal are being made anew from its entries: nothing is handed out before that is done");
 	c->grace_until = mono_add(c->now, START_GRACE_US);
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].since = c->now;

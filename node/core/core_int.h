@@ -269,6 +269,7 @@ struct core {
 	struct wall last_wall;
 	struct mono grace_until;                        /* after a start: who serves what may have changed meanwhile */
 	bool recovering;
+	uint8_t rebuilding;                             /* enum rebuilding */
 	bool recovery_waived;                           /* somebody still shows more, and a person said go on */
 	struct lease_due *leases; size_t n_leases, cap_leases; /* heap by time */
 	struct fetch *fetches; size_t n_fetches;
@@ -435,6 +436,10 @@ void flow_update(struct core *c, struct flow *f);       /* (un)lists it after he
 void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
 struct flow *flow_of(struct stream *s, const struct peer *p);
 void stream_ack(struct core *c, struct stream *s);      /* our frontier goes to all whom it concerns with this commit */
+/* ---- redo.c: a journal whose indexes were left behind ---- */
+/* All entries are opened again before anything is handed out, in four passes: messages become known, then what was reported of them,
+ * then those that have not ended are placed, then desks that had one in hand are seen to have it no more. Stored as META_REBUILDING. */
+enum rebuilding { REBUILT = 0, REBUILDING_KNOWN = 1, REBUILDING_REPORTS = 2, REBUILDING_PLACES = 3, REBUILDING_LEASES = 4 };
 /* ---- copies.c ---- */
 enum recovery { RECOVERED = 0, RECOVERING = 1, RECOVERY_WAIVED = 2 }; /* as stored */
 void recovery_put(struct core *c, enum recovery r);

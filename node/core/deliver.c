@@ -352,7 +352,7 @@ static void message_arrived(struct core *c, struct stream *s, struct entry_row *
 	} else {
 		quarantine_free(c, s, entry);
 	}
-	if (again || ended || (!mine && !orphan) || !is_whole(entry)) {
+	if (again || ended || c->rebuilding == REBUILDING_KNOWN || (!mine && !orphan) || !is_whole(entry)) {
 		row.events = buf_view(&events);
 		store_msg_put(c->t, &row);
 	} else {
@@ -483,7 +483,7 @@ void deliver_expire(struct core *c)
 	uint64_t arrival;
 
 	/* A clock that is not to be trusted expires nothing. */
-	for (int i = 0; i < 256 && !c->clock_unsure && deliver_next_expiry(c) <= c->wall.us; i++) {
+	for (int i = 0; i < 256 && !c->clock_unsure && !c->rebuilding && deliver_next_expiry(c) <= c->wall.us; i++) {
 		if (!expiry_first(c, &when, &arrival))
 			return;
 		store_expiry_del(c->t, when, arrival);

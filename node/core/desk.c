@@ -467,7 +467,7 @@ void deliver_serve(struct core *c)
 	size_t served = 0, bytes_from = c->out->bytes.len;
 	bool all = true;
 
-	if (c->recovering || c->stopping || takeover_grace(c, c->self, false))
+	if (c->recovering || c->rebuilding || c->stopping || takeover_grace(c, c->self, false))
 		return;
 	for (size_t i = 0; i < c->n_takes && all; i++) {
 		struct take *t = &c->takes[i];

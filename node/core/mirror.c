@@ -416,6 +416,7 @@ void meta_load(struct core *c, struct txn *t)
 		c->recovering = v.len == 1 && v.ptr[0] == RECOVERING;
 	else
 		c->recovering = store_birth(c->store)->how == BIRTH_LOST;
+	c->rebuilding = store_meta_get(t, META_REBUILDING, &v) == ERR_OK && v.len == 1 ? v.ptr[0] : REBUILT;
 	c->recovery_waived = !c->recovering && store_meta_get(t, META_RECOVERING, &v) == ERR_OK && v.len == 1 && v.ptr[0] == RECOVERY_WAIVED;
 }
 

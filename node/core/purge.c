@@ -152,7 +152,7 @@ void purge_request(struct core *c, struct client *cl, const struct request *rq)
 	enum err e = cl->rights.may_operate ? purge_fields(rq->fields, &p, &m)
 					    : err_set(&m, ERR_NOT_PERMITTED, "purge: %s may not operate the node (see `clients` in node.conf)", cl->rights.name);
 
-	if (!e && c->recovering)
+	if (!e && (c->recovering || c->rebuilding))
 		e = err_set(&m, ERR_BUSY, "purge: this node's journal was lost and is not back yet (see `estafette alarms`)");
 	if (e) {
 		reply_error(c, cl->id, rq->tag, e, "%s", m.text);

@@ -111,6 +111,46 @@ static void job_mend(struct core *c, struct redo *j, const struct stream *s)
 		    "the journal's record of what is still to be opened of stream %u was damaged; all of that stream is looked at again", j->stream);
 }
 
+/* ---- after a remake ---------------------------------------------------------------------------------------------------- */
+
+/* Whether an entry's turn comes in the other pass. */
+static bool later(struct core *c, const struct stream *s, uint64_t number)
+{
+	struct entry_row row;
+	struct header h;
+
+	if (!c->rebuilding || store_entry_find(c->t, s->row.local, number, &row) || header_decode(row.e.header, &h))
+		return false;
+	return (h.kind == KIND_MESSAGE) != (c->rebuilding == REBUILDING_KNOWN || c->rebuilding == REBUILDING_PLACES);
+}
+
+static void rebuilding_put(struct core *c, enum rebuilding r)
+{
+	uint8_t byte = (uint8_t)r;
+
+	c->rebuilding = byte;
+	store_meta_put(c->t, META_REBUILDING, view_of(&byte, 1));
+}
+
+/* All jobs of a pass are done. */
+static void rebuild_next(struct core *c)
+{
+	if (c->rebuilding >= REBUILDING_LEASES) {
+		rebuilding_put(c, REBUILT);
+		alarm_clear(c, "rebuilding", NULL);
+		for (size_t i = 0; i < c->n_queues; i++)
+			c->queues[i].changed = true;
+	} else {
+		rebuilding_put(c, c->rebuilding + 1);
+		for (size_t i = 0; i < c->n_streams; i++)
+			if (!c->streams[i]->own)
+				redo_add(c, c->streams[i], 1, UINT64_MAX);
+	}
+	c->serve_more = true;
+}
+
+/* ---- the steps themselves ------------------------------------------------------------------------------------------------ */
+
 /* At most `most` entries of a job. How many. */
 static size_t job_step(struct core *c, struct redo *j, struct stream *s, size_t most)
 {
@@ -121,7 +161,10 @@ static size_t job_step(struct core *c, struct redo *j, struct stream *s, size_t 
 	for (; n < most && j->next <= j->upto && !txn_error(c->t); n++) {
 		/* What is opened may ask for more, of this stream or another: jobs move in memory then, and what is asked for
 		 * from here on is under way already. */
-		deliver_whole(c, s, j->next++);
+		uint64_t number = j->next++;
+
+		if (!later(c, s, number))
+			deliver_whole(c, s, number);
 		j = job_of(c, stream);
 	}
 	if (j->next > j->upto)
@@ -136,13 +179,20 @@ void redo_step(struct core *c)
 	struct stream *s = NULL;
 	struct redo *j;
 
+	/* What was counted when it happened is not counted again. */
+	struct counters counted = c->counters;
+
 	for (size_t left = REDO_ENTRIES; left && !txn_error(c->t) && (j = job_next(c, &s)); ) {
 		/* Placing takes room, and the journal is looked at again later. */
 		if (!space_admits(c, s->row.name.precedence))
 			return;
 		left -= job_step(c, j, s, left);
 		c->restless = true;
+		if (c->rebuilding)
+			c->counters = counted;
 	}
+	if (c->rebuilding && !c->takeover.n_redo && !txn_error(c->t))
+		rebuild_next(c);
 	if (c->takeover.n_redo)
 		c->serve_more = true;
 }
@@ -166,5 +216,5 @@ void redo_load(struct core *c)
 		if (stream == 0)
 			break;
 	}
-	c->serve_more = c->serve_more || c->takeover.n_redo;
+	c->serve_more = c->serve_more || c->takeover.n_redo || c->rebuilding;
 }

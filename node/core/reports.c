@@ -475,6 +475,8 @@ static void lease_lost(struct core *c, const struct stream *s, struct msg_row *r
 {
 	struct msg_event e, last = {0};
 
+	if (c->rebuilding && c->rebuilding != REBUILDING_LEASES)
+		return; /* what came after it is not read yet */
 	for (struct view rest = buf_view(events); events_next(&rest, &e);) {
 		if (e.source != c->self)
 			continue;
