@@ -53,6 +53,7 @@ struct chain {
 	uint16_t site;
 	bool exercise;
 	struct order_known *now;      /* in force; NULL: the site itself */
+	const struct order_known *whole; /* here at home: the last order that left it all here and whose closings, and all before, are held */
 	bool open;                    /* what came home with `now` may be handed out there: all closings are held */
 	bool ready;                   /* a successor that was no standby has caught up with who was one */
 	struct mono since;            /* when `now` came into force here, in this run */
@@ -195,12 +196,14 @@ bool takeover_waits(struct core *c, const struct chain *ch, char *out, size_t si
 void redo_add(struct core *c, struct stream *s, uint64_t first, uint64_t upto);
 void redo_step(struct core *c);   /* once a batch */
 void redo_load(struct core *c);
+bool redo_waits(const struct core *c, const struct stream *s); /* some of its entries are still to be opened */
 
 /* ---- grants.c ------------------------------------------------------------------------------------------------------------- */
 
 /* An entry of s cannot be opened here (no grant names us): its key is asked for, and an alarm says from whom it can come. */
 void grants_want(struct core *c, struct stream *s, uint64_t number);
 void grants_frame(struct core *c, struct peer *p, const struct keys_frame *f);
+bool grants_wanted(const struct core *c, const struct stream *s); /* some of its entries wait for a key */
 struct mono grants_ask(struct core *c);  /* asks for what is due; when to look again */
 void grants_again(struct core *c);       /* all grants are looked at again, in small steps: keys may be wanted or there */
 /* The handed key for the entries of s after the grant `from`. ERR_KEY. */
