@@ -42,10 +42,12 @@ struct order_known {
 	unsigned votes;
 	bool on_chain, revoked;       /* revoked: under it the site's keys do not count */
 	bool fresh;                   /* it counts since this batch: reports may have waited for it */
+	bool refused_now;             /* since this batch */
 	char why[160];
 	struct order_known *before;   /* its predecessor when on_chain */
 	uint32_t former_under;        /* by_former was looked at under the roster of that serial */
 	bool by_former;               /* signed with an identity that its issuer had before */
+	struct order_known *bucket;   /* the next one of its bucket */
 };
 struct endorsement_known { struct hash id; struct buf blob; struct endorsement e; uint32_t former_under; bool by_former; };
 /* The orders of one site, operational or of exercises. */
@@ -58,8 +60,10 @@ struct chain {
 	bool ready;                   /* a successor that was no standby has caught up with who was one */
 	struct mono since;            /* when `now` came into force here, in this run */
 };
+#define ORDER_BUCKETS 256
 struct takeover {
 	struct order_known **orders; size_t n_orders;
+	struct order_known *by_id[ORDER_BUCKETS];
 	struct endorsement_known **endorsements; size_t n_endorsements;
 	struct chain *chains; size_t n_chains;
 	bool *revoked; size_t n_revoked;     /* by site number: a revocation of it is in force */
@@ -147,7 +151,6 @@ struct exchange {
 	/* state.c */
 	struct state_holders *holders; size_t n_holders; /* who has which order, by id */
 	struct state_refused *refused; size_t n_refused; /* what came and was refused, and from whom: not asked for again */
-	size_t refused_at;                               /* the one that goes next when they are too many */
 	uint32_t refused_under;                          /* the roster's serial */
 	/* grants.c */
 	struct key_wanted *wanted; size_t n_wanted, cap_wanted; /* by stream and grant */
