@@ -16,6 +16,10 @@ static void alarm_id(char id[80], const char *kind, const char *subject)
 
 /* ---- which kinds are out: most are not, and clearing what is not out is asked for all the time ------------------------- */
 
+#define COUNT_UNKNOWN (UINT16_MAX / 2)
+#define ALARMS_OF_A_KIND 2000
+static const char MANY_KIND[] = "alarms";
+
 static uint16_t *kind_count(struct core *c, const char *kind)
 {
 	uint32_t h = 2166136261u; /* FNV-1a */
@@ -53,8 +57,20 @@ void alarms_load(struct core *c)
 	/* With a row that cannot be read any kind may be out. */
 	if (store_alarm_each(c->t, load_one, c))
 		for (size_t i = 0; i < ALARM_KINDS; i++)
-			c->alarms[i] = UINT16_MAX / 2;
+			c->alarms[i] = COUNT_UNKNOWN;
 	memcpy(c->alarms_committed, c->alarms, sizeof c->alarms);
+}
+
+/* What others say can raise alarms without end; nobody reads so many of one kind, and the journal is not for them. */
+static bool too_many(struct core *c, const char *kind)
+{
+	uint16_t n = *kind_count(c, kind);
+
+	if (n < ALARMS_OF_A_KIND || n >= COUNT_UNKNOWN || strcmp(kind, MANY_KIND) == 0)
+		return false;
+	alarm_raise(c, MANY_KIND, kind, "look at those that are listed; the others are in the log", "%d alarms \"%s\" are out: no more of them are listed",
+		    ALARMS_OF_A_KIND, kind);
+	return true;
 }
 
 void alarm_raise(struct core *c, const char *kind, const char *subject, const char *todo, const char *fmt, ...)
@@ -75,6 +91,8 @@ void alarm_raise(struct core *c, const char *kind, const char *subject, const ch
 		memcpy(a.acknowledged, old.acknowledged, sizeof a.acknowledged);
 	} else {
 		effect_log(c->out, 4, "alarm %s: %s (%s)", a.id, a.what, a.todo);
+		if (too_many(c, kind))
+			return;
 		++*kind_count(c, kind);
 	}
 	store_alarm_put(c->t, &a);
@@ -92,7 +110,8 @@ void alarm_clear(struct core *c, const char *kind, const char *subject)
 	if (store_alarm_get(c->t, id, &a))
 		return;
 	store_alarm_del(c->t, id);
-	--*count;
+	if (--*count < ALARMS_OF_A_KIND && strcmp(kind, MANY_KIND) != 0)
+		alarm_clear(c, MANY_KIND, kind);
 	effect_log(c->out, 5, "alarm %s is over", id);
 }
 

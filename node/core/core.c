@@ -615,6 +615,7 @@ static void own_look(struct core *c)
 	deliver_leases(c);
 	deliver_expire(c);
 	deliver_serve(c);
+	told_step(c);
 	submit_finish(c);
 }
 

@@ -131,8 +131,6 @@ struct peer {
 	int64_t lent;                /* messages lent to it by policy, in this run */
 	struct wall last_ack_wall;
 	uint64_t bad_frames, dropped, refused;
-	uint64_t orders_refused; /* given by it in this run: orders and endorsements */
-	size_t refused_at;       /* of what state.c remembers of them the one that goes next */
 	size_t given;                /* bytes of bodies for it in this batch */
 	int64_t acked_bytes;         /* since rate_from */
 	struct mono rate_from;
@@ -546,6 +544,7 @@ MUST_USE enum err message_state_all(struct core *c, const struct msgid *id, enum
 void wait_request(struct core *c, struct client *cl, const struct request *rq);
 void waits_check(struct core *c, const struct msgid *id);       /* something happened to it */
 void waits_stream(struct core *c, const struct stream *s);      /* a custodian's frontier of an own stream moved */
+void waits_held(struct core *c); /* who holds for whom has changed */
 void waits_forget_client(struct core *c, uint64_t client);
 
 /* ---- alarms.c ------------------------------------------------------------------------------------------------------------------------------ */

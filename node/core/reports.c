@@ -241,12 +241,7 @@ static void pend_at(struct core *c, uint16_t target, const struct msg_row *row, 
 	buf_add(&p->ids, view_of(row->id.b, MSGID_BYTES));
 }
 
-static void pend(struct core *c, uint16_t target, const struct msg_row *row, uint8_t event, const char *by, const char *why)
-{
-	pend_at(c, target, row, event, by, why, c->wall);
-}
-
-static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, const char *by, const char *why)
+static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, const char *by, const char *why, struct wall when)
 {
 	bool by_desk = event != EVENT_CANCELLED && (event != EVENT_EXPIRED || row->originator != c->self);
 
@@ -254,12 +249,12 @@ static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, c
 	 * it waits for. */
 	if (row->addressee == c->self || by_desk) {
 		if (event != EVENT_DELIVERED)
-			pend(c, row->addressee, row, event, by, why);
+			pend_at(c, row->addressee, row, event, by, why, when);
 		if (row->originator != c->self && (row->originator != row->addressee || event == EVENT_DELIVERED) && event != EVENT_HANDED_OUT &&
 		    event != EVENT_RETURNED)
-			pend(c, row->originator, row, event, by, why);
+			pend_at(c, row->originator, row, event, by, why, when);
 	} else if (row->originator == c->self) {
-		pend(c, row->addressee, row, event, by, why);
+		pend_at(c, row->addressee, row, event, by, why, when);
 	}
 }
 
@@ -280,16 +275,33 @@ static void handlers_told(struct core *c, const struct msg_row *row, struct view
 			pend_at(c, e.source, row, mine.event, by, "", mine.when);
 }
 
+static bool goes_to_and_fro(uint8_t event)
+{
+	return event == EVENT_HANDED_OUT || event == EVENT_RETURNED || event == EVENT_LENT;
+}
+
+/* Which of them was last says who has it now, at other sites too: a clock that was set back does not turn them round. */
+static struct wall event_time(const struct core *c, uint8_t event, struct view events)
+{
+	struct wall when = c->wall;
+	struct msg_event e;
+
+	while (goes_to_and_fro(event) && events_next(&events, &e))
+		if (e.source == c->self && goes_to_and_fro(e.event) && e.when.us >= when.us && e.when.us < INT64_MAX)
+			when.us = e.when.us + 1;
+	return when;
+}
+
 void report_here(struct core *c, struct msg_row *row, struct buf *events, uint8_t event, const char *by, const char *why)
 {
-	struct msg_event e = {.event = event, .source = c->self, .when = c->wall, .by = view_str(by), .why = view_str(why)};
+	struct msg_event e = {.event = event, .source = c->self, .when = event_time(c, event, buf_view(events)), .by = view_str(by), .why = view_str(why)};
 
 	events_add(events, &e);
 	if (report_event_ends(event))
 		deliver_remove(c, row);
 	row->events = buf_view(events);
 	store_msg_put(c->t, row);
-	pend_all(c, row, event, by, why);
+	pend_all(c, row, event, by, why, e.when);
 	if (event == EVENT_READ || event == EVENT_REFUSED)
 		handlers_told(c, row, buf_view(events));
 	if (row->originator == c->self)

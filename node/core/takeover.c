@@ -189,50 +189,26 @@ static bool left_out(const struct order_known *now, const struct order_known *up
 	return false;
 }
 
-typedef void (*missing_fn)(struct core *c, const struct order_known *o, uint16_t giver, void *arg);
-
-/* Calls fn for each site that gave something up under o, an order of this chain, and whose closing is still missing. */
-static bool missing_under(struct core *c, const struct chain *ch, const struct order_known *o, missing_fn fn, void *arg)
-{
-	bool missing = false;
-
-	for (size_t i = 0; away(o->before) && i < o->before->order.n_assign; i++) {
-		uint16_t giver = o->before->order.assign[i].to;
-		bool again = false;
-
-		for (size_t k = 0; k < i; k++)
-			again = again || o->before->order.assign[k].to == giver;
-		if (again || giver == ch->site || site_revoked(c, giver) || left_out(ch->now, o, giver) || closing_held(c, &o->id, giver))
-			continue;
-		missing = true;
-		if (fn)
-			fn(c, o, giver, arg);
-	}
-	return missing;
-}
-
 /* Everything that came home with the order in force is known here: calls fn for each (order, giver) whose closing is still missing,
- * and says whether there was any. Also under the orders before a handback: one that was never whole does not end the wait when
- * another order follows it. */
-static bool closings_missing(struct core *c, const struct chain *ch, missing_fn fn, void *arg)
+ * and says whether there was any. */
+static bool closings_missing(struct core *c, const struct chain *ch, void (*fn)(struct core *c, const struct order_known *o, uint16_t giver, void *arg), void *arg)
 {
 	bool missing = false;
 
-	for (const struct order_known *o = ch->now; o && o != ch->whole; o = o->before)
-		missing = missing_under(c, ch, o, fn, arg) || missing;
+	for (const struct order_known *o = ch->now; o && away(o->before); o = o->before)
+		for (size_t i = 0; i < o->before->order.n_assign; i++) {
+			uint16_t giver = o->before->order.assign[i].to;
+			bool again = false;
+
+			for (size_t k = 0; k < i; k++)
+				again = again || o->before->order.assign[k].to == giver;
+			if (again || giver == ch->site || site_revoked(c, giver) || left_out(ch->now, o, giver) || closing_held(c, &o->id, giver))
+				continue;
+			missing = true;
+			if (fn)
+				fn(c, o, giver, arg);
+		}
 	return missing;
-}
-
-/* Since which order of the chain is all that was away before known here? */
-static void whole_look(struct core *c, struct chain *ch)
-{
-	const struct order_known *whole = NULL;
-
-	for (const struct order_known *o = ch->now; o && o != ch->whole; o = o->before) {
-		whole = whole || away(o) ? whole : o;
-		whole = missing_under(c, ch, o, NULL, NULL) ? NULL : whole;
-	}
-	ch->whole = whole ? whole : ch->whole;
 }
 
 struct missing_text { char *out; size_t size, at; };
@@ -247,16 +223,20 @@ static void missing_add(struct core *c, const struct order_known *o, uint16_t gi
 		m->at += (size_t)snprintf(m->out + m->at, m->size - m->at, "%s%s", m->at ? ", " : "", site_name(c, giver, name));
 }
 
-struct waive { uint16_t giver; bool any; };
-
-static void waive_one(struct core *c, const struct order_known *o, uint16_t giver, void *arg)
+/* What giver would still say of all that came home since the site was last all at home is not waited for: its closings, and the end
+ * of what its desks have out, which it may still have when its closing is here. */
+static bool waive_home(struct core *c, const struct chain *ch, uint16_t giver)
 {
-	struct waive *w = arg;
+	bool any = false;
+	struct view v;
 
-	if (giver != w->giver)
-		return;
-	store_closing_put(c->t, &o->id, giver, PART_WAIVED, view_str("waived"));
-	w->any = true;
+	for (const struct order_known *o = ch->now; o && away(o->before); o = o->before) {
+		if (giver == ch->site || !order_names(&o->before->order, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
+			continue;
+		store_closing_put(c->t, &o->id, giver, PART_WAIVED, view_str("waived"));
+		any = true;
+	}
+	return any;
 }
 
 /* ---- gates ------------------------------------------------------------------------------------------------------ */
@@ -276,12 +256,6 @@ static bool caught_up(struct core *c, const struct chain *ch, uint16_t *behind)
 	size_t n = custodians(c, ch->site, ch->exercise, sites), n_before = roster_custodians(c->roster, ch->site, before);
 	bool standby = false;
 
-	/* A report whose key has not come says nothing yet. */
-	for (size_t k = 0; k < c->n_streams; k++) {
-		*behind = c->streams[k]->row.name.originator;
-		if (reports_on(c, c->streams[k], ch) && (grants_wanted(c, c->streams[k]) || redo_waits(c, c->streams[k])))
-			return false;
-	}
 	for (size_t i = 0; i < n_before; i++)
 		standby = standby || before[i] == c->self;
 	for (size_t i = 0; i < n; i++) {
@@ -329,16 +303,15 @@ static void gate_alarm(struct core *c, const struct chain *ch, bool still)
 /* Only a wait for that site is waived: what else is waited for says so itself. */
 static bool waive_chain(struct core *c, struct chain *ch, uint16_t giver)
 {
-	struct waive w = {.giver = giver};
 	uint16_t behind = 0;
 
-	if (!waits(c, ch))
-		return false;
 	if (ch->site == c->self)
-		closings_missing(c, ch, waive_one, &w);
-	else if (!caught_up(c, ch, &behind) && behind == giver)
-		w.any = ch->ready = true;
-	return w.any;
+		return waive_home(c, ch, giver);
+	if (!waits(c, ch) || caught_up(c, ch, &behind) || behind != giver)
+		return false;
+	ch->ready = true;
+	told_begin(c, ch);
+	return true;
 }
 
 bool takeover_waive(struct core *c, uint16_t giver, const char *by)
@@ -385,14 +358,13 @@ static void gate_look(struct core *c, struct chain *ch)
 		c->takeover.at = mono_min(c->takeover.at, c->grace_until);
 		return;
 	}
-	if (home) {
-		whole_look(c, ch);
+	if (home)
 		go = !closings_missing(c, ch, NULL, NULL);
-	} else {
+	else
 		go = caught_up(c, ch, &behind) || !mono_before(c->now, late);
-	}
 	if (go) {
 		ch->open = ch->ready = c->takeover.touched = true;
+		told_begin(c, ch);
 		queues_of(c, ch->site);
 		gate_alarm(c, ch, false);
 		effect_log(c->out, 5, "%s: what %s here %sis handed out", site_name(c, ch->site, name), home ? "is served" : "was given to this site",
@@ -446,8 +418,7 @@ void takeover_changed(struct core *c, struct chain *ch, struct order_known *befo
 		deliver_orphans(c, ch->site);
 	c->takeover.dirty = true;
 	c->takeover.at = ch->since = c->now;
-	ch->open = ch->ready = false;
-	ch->whole = NULL;
+	ch->open = ch->ready = ch->tell.going = false;
 	c->takeover.closings = true;
 	if (ch->now)
 		hex_format(ch->now->id.b, 8, hex);
@@ -510,6 +481,7 @@ static void served_look(struct core *c)
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		if (c->takeover.chains[i].since.us == c->now.us)
 			adopt(c, &c->takeover.chains[i]);
+	waits_held(c); /* a successor holds for its site */
 	c->takeover.dirty = false;
 }
 
@@ -542,11 +514,11 @@ void takeover_peer(struct core *c, uint16_t site)
 
 /* ---- one message ------------------------------------------------------------------------------------------------------------ */
 
-/* Was it at home under every order since it was last all at home, and whole? */
+/* Was it at home under every order since it was last all at home? */
 static bool stayed_home(const struct chain *ch, struct view queue, uint16_t area, const struct msgid *id)
 {
-	for (const struct order_known *o = ch->now; o && o != ch->whole; o = o->before)
-		if (away(o) && order_owner(&o->order, ch->site, queue, area, id) != ch->site)
+	for (const struct order_known *o = ch->now ? ch->now->before : NULL; away(o); o = o->before)
+		if (order_owner(&o->order, ch->site, queue, area, id) != ch->site)
 			return false;
 	return true;
 }
@@ -575,7 +547,7 @@ static bool waived(struct core *c, const struct chain *ch, uint16_t giver)
 {
 	struct view v;
 
-	for (const struct order_known *o = ch->now; o; o = o == ch->whole ? NULL : o->before)
+	for (const struct order_known *o = ch->now; o && away(o->before); o = o->before)
 		if (left_out(ch->now, o, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
 			return true;
 	return site_revoked(c, giver);
@@ -590,8 +562,8 @@ bool takeover_shut(const struct core *c, const struct queue *q, bool exercise)
 	if (q->row.site != c->self)
 		return !ch->ready;
 	/* What was at home all the time is handed out; of a queue that was given away whole, that is nothing. */
-	for (const struct order_known *o = ch->open ? NULL : ch->now; o && o != ch->whole; o = o->before)
-		if (away(o) && !order_may_own(&o->order, ch->site, view_str(q->row.name), ch->site))
+	for (const struct order_known *o = !ch->open && ch->now ? ch->now->before : NULL; away(o); o = o->before)
+		if (!order_may_own(&o->order, ch->site, view_str(q->row.name), ch->site))
 			return true;
 	return false;
 }

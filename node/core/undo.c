@@ -214,6 +214,7 @@ static enum err touched_again(struct core *c)
 		bodies_load(c);
 	}
 	redo_load(c);
+	told_again(c);
 	memcpy(c->alarms, c->alarms_committed, sizeof c->alarms);
 	reports_drop(c);
 	txn_abort(t);

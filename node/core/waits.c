@@ -154,16 +154,20 @@ void waits_check(struct core *c, const struct msgid *id)
 	}
 }
 
-void waits_stream(struct core *c, const struct stream *s)
+void waits_held(struct core *c)
 {
-	if (s->row.name.originator != c->self)
-		return;
 	for (size_t i = 0; i < c->n_waits; i++) {
 		struct wait *w = &c->waits[i];
 
 		if (!w->done && (w->want == STATE_HELD || w->want == STATE_HELD_BY_STANDBY))
 			w->done = wait_answer(c, w);
 	}
+}
+
+void waits_stream(struct core *c, const struct stream *s)
+{
+	if (s->row.name.originator == c->self)
+		waits_held(c);
 }
 
 void waits_forget_client(struct core *c, uint64_t client)
