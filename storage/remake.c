@@ -154,6 +154,21 @@ static enum err open_new(const char *stage, int64_t quota, struct store **out, s
 	return e;
 }
 
+/* The first records were not found: what the caller knows of them. */
+static void write_birth(struct remake *r)
+{
+	uint8_t bytes[256];
+	struct key k = key_meta(META_STORE, META_STORE_SCHEMA);
+	struct wr w = wr_init(bytes, sizeof bytes);
+	wr_u32(&w, STORE_SCHEMA);
+	record_put_wr(r->t, &k, &w, KV_PUT);
+	k = key_meta(META_STORE, META_STORE_BIRTH);
+	w = wr_init(bytes, sizeof bytes);
+	codec_birth_write(&w, r->o->of);
+	record_put_wr(r->t, &k, &w, KV_PUT);
+	r->to->birth = *r->o->of;
+}
+
 /* Who it is of: without that nothing can be derived. */
 static enum err read_birth(struct remake *r, const char *dir, struct errmsg *m)
 {
@@ -163,8 +178,16 @@ static enum err read_birth(struct remake *r, const char *dir, struct errmsg *m)
 	if (!e && rd_u32(&row) > STORE_SCHEMA)
 		return err_set(m, ERR_VERSION, "%s: the journal is of a newer version of the program (use that one)", dir);
 	k = key_meta(META_STORE, META_STORE_BIRTH);
-	if (e || record_get(r->t, &k, &row) || codec_birth_read(&row, &r->to->birth))
-		return err_set(m, ERR_DAMAGED, "%s: nothing in it tells whose journal it is (restore a backup, or move it aside and let the node fetch its past)", dir);
+	if (e || record_get(r->t, &k, &row) || codec_birth_read(&row, &r->to->birth)) {
+		if (!r->o->scan || !r->o->of || !r->out->records)
+			return err_set(m, ERR_DAMAGED, "%s: nothing in it tells whose journal it is (name the node.conf, or restore a backup)", dir);
+		write_birth(r);
+	}
+	const struct store_birth *of = r->o->of;
+	if (of && strcmp(of->site_id, r->to->birth.site_id) != 0)
+		return err_set(m, ERR_CONFLICT, "%s: it is the journal of %s, not of %s (name the node.conf of that site)", dir, r->to->birth.site_id, of->site_id);
+	if (of && !hash_equal(&of->network, &r->to->birth.network))
+		return err_set(m, ERR_CONFLICT, "%s: it is a journal of another network than the roster's", dir);
 	return ERR_OK;
 }
 
@@ -251,13 +274,15 @@ enum err store_remake(const char *dir, const struct remake_options *o, struct re
 
 /* ---- compaction -------------------------------------------------------------------------------------------------------- */
 
-enum err store_compact(const char *dir, int64_t *before_bytes, int64_t *after_bytes, struct errmsg *m)
+enum err store_compact(const char *dir, const char *site_id, int64_t *before_bytes, int64_t *after_bytes, struct errmsg *m)
 {
 	struct store *from = NULL;
 	char *stage = NULL;
 	int stage_fd = -1;
 	*before_bytes = size_of(dir);
 	enum err e = store_open(dir, NULL, &from, m);
+	if (!e && site_id && strcmp(site_id, from->birth.site_id) != 0)
+		e = err_set(m, ERR_CONFLICT, "%s: it is the journal of %s, not of %s", dir, from->birth.site_id, site_id);
 	if (!e)
 		e = folder_stage(dir, &stage, &stage_fd, m);
 	if (!e)

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "proto/entry.h"
+#include "proto/frame.h"
+#include "proto/seal.h"
 #include "storage/remake_int.h"
 
 static void put_u64(struct remake *r, const struct key *k, uint64_t x)
@@ -34,6 +36,17 @@ static void count_ref(struct remake *r, uint64_t body_no)
 	r->refs[i]++;
 }
 
+/* Parts have no check of their own: what a scan found must be what the entry says. Bodies in chunks are left to `verify`. */
+static bool is_body(struct remake *r, const struct entry_row *row)
+{
+	struct buf b = BUF_EMPTY;
+	bool fits = store_body_get_part(r->t, row->body_class, row->body_no, PART_WHOLE, 0, &b) == ERR_OK;
+	struct hash h = body_hash(buf_view(&b));
+	fits = fits && hash_equal(&h, &row->e.body_hash);
+	buf_release(&b);
+	return fits;
+}
+
 /* A body is there, or it is to come again. */
 static void derive_body(struct remake *r, const struct entry_row *row)
 {
@@ -44,17 +57,20 @@ static void derive_body(struct remake *r, const struct entry_row *row)
 	if (!row->e.body_len || (row->e.flags & ENTRY_STUB))
 		return;
 	if (row->body_no & BODY_NO_APART) {
-		if (store_body_row(r->t, row->body_class, row->body_no, &body) == ERR_OK && body.whole) {
+		if (store_body_row(r->t, row->body_class, row->body_no, &body) == ERR_OK && body.whole &&
+		    (!r->o->scan || body.chunks || is_body(r, row))) {
 			count_ref(r, row->body_no);
 			return;
 		}
-	} else if (row->body_no && kv_get(r->t->k, part.db, key_view(&part), &value) == ERR_OK) {
+	} else if (row->body_no && kv_get(r->t->k, part.db, key_view(&part), &value) == ERR_OK && (!r->o->scan || is_body(r, row))) {
 		return;
 	}
 	uint64_t number = row->number;
 	uint32_t stream = row->stream;
 	if (row->body_no) {
 		r->out->bodies_lost++;
+		if (!(row->body_no & BODY_NO_APART))
+			store_body_del(r->t, row->body_class, row->body_no, SIZE_MAX);
 		store_entry_set_body(r->t, row->arrival, 0, row->body_class);
 	}
 	store_missing_put(r->t, stream, number, &hash);
@@ -123,6 +139,50 @@ static void mark_holes(struct remake *r, uint32_t stream, uint64_t from, uint64_
 	}
 }
 
+/* The first number of a stream that nothing is at; upto + 1 when there is none. */
+static uint64_t first_hole(struct remake *r, uint32_t stream, uint64_t from, uint64_t upto)
+{
+	for (; from <= upto; from++) {
+		struct key k = key_position(stream, from);
+		struct view value;
+		if (kv_get(r->t->k, k.db, key_view(&k), &value) == ERR_NOT_FOUND)
+			break;
+	}
+	return from;
+}
+
+/* One entry out of the new journal, with all that leads to it. */
+static void drop_entry(struct remake *r, uint32_t stream, uint64_t number)
+{
+	struct key k = key_position(stream, number), grant = key_grant(stream, number), head = key_head(stream, number), entry;
+	struct entry_row row;
+	if (store_entry_find(r->t, stream, number, &row) == ERR_OK) {
+		uint64_t i = row.body_no & ~BODY_NO_APART, arrival = row.arrival;
+		if ((row.body_no & BODY_NO_APART) && i < r->n_refs && r->refs[i])
+			r->refs[i]--;
+		else if (row.body_no && !(row.body_no & BODY_NO_APART))
+			store_body_del(r->t, row.body_class, row.body_no, SIZE_MAX);
+		entry = key_entry(arrival);
+		record_del(r->t, &entry);
+		r->t->last_arrival = 0;
+	}
+	record_del(r->t, &k);
+	record_del(r->t, &grant);
+	record_del(r->t, &head);
+	store_missing_del(r->t, stream, number);
+	r->out->lost++;
+	(void)remake_step(r);
+}
+
+/* Another site's stream ends before its first hole: who holds it gives the rest again, as it was signed. */
+static uint64_t cut_stream(struct remake *r, uint32_t stream, uint64_t floor, uint64_t held)
+{
+	uint64_t hole = first_hole(r, stream, floor + 1, held);
+	for (uint64_t n = held; n >= hole && !r->err; n--)
+		drop_entry(r, stream, n);
+	return hole - 1;
+}
+
 /* ---- streams -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t last_number(struct remake *r, enum table table, uint32_t stream, uint64_t below)
@@ -172,7 +232,10 @@ static void derive_stream(struct remake *r, uint32_t local)
 	row.held = held > last ? held : last;
 	if (row.held < row.floor)
 		row.held = row.floor;
-	mark_holes(r, local, row.floor + 1, row.held);
+	if (row.name.originator == r->to->birth.site)
+		mark_holes(r, local, row.floor + 1, row.held);
+	else
+		row.held = cut_stream(r, local, row.floor, row.held);
 	if (row.held > row.floor && store_entry_find(r->t, local, row.held, &end) == ERR_OK)
 		row.chain = end.chain;
 	else

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "node/cli/commands.h"
+#include "node/cli/mend.h"
 #include "node/cli/output.h"
 #include "node/daemon/config.h"
 #include "proto/crypt.h"
@@ -390,20 +391,26 @@ static int run(struct journal *j, const char *what, const struct msgid *id)
 
 int cmd_journal(struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {{NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"repair", no_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
 	static const char *const known[] = {"verify", "ls", "show", "stat"};
 	struct journal j = {.cli = cli};
 	struct msgid id = {{0}};
-	bool ok = false;
+	bool ok = false, repair = false;
+	int c;
 	cli_options_begin();
-	if (cli_option(cli, argc, argv, options) != -1)
-		return EXIT_USAGE;
+	while ((c = cli_option(cli, argc, argv, options)) != -1) {
+		if (c != 'r')
+			return EXIT_USAGE;
+		repair = true;
+	}
 	const char *what = optind < argc ? argv[optind] : "";
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
 		ok |= strcmp(what, known[i]) == 0;
 	if (!ok)
 		return cli_fail(cli, ERR_USAGE, "journal %s: unknown (verify, ls, show or stat)", what);
 	bool shows = strcmp(what, "show") == 0;
+	if (repair && strcmp(what, "verify") != 0)
+		return cli_fail(cli, ERR_USAGE, "journal %s: --repair belongs to verify", what);
 	if (argc - optind != (shows ? 3 : 2))
 		return cli_fail(cli, ERR_USAGE, "journal %s: %s", what, shows ? "a folder or node.conf, and one id" : "one folder or node.conf");
 	const char *path = argv[optind + 1];
@@ -412,7 +419,9 @@ int cmd_journal(struct cli *cli, int argc, char **argv)
 			return cli_fail(cli, ERR_USAGE, "journal show %s: not the id of a message (26 letters and digits)", argv[optind + 2]);
 		path = argv[optind + 2];
 	}
-	int status = journal_open(&j, path);
+	int status = repair ? mend_repair(cli, path) : EXIT_OK;
+	if (status == EXIT_OK)
+		status = journal_open(&j, path);
 	if (status == EXIT_OK)
 		status = run(&j, what, &id);
 	journal_close(&j);

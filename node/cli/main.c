@@ -45,7 +45,10 @@ static const struct command commands[] = {
 	/* Before "journal" alone, which takes all its other words. */
 	{"journal", "export", "DIR|node.conf [--stream FROM:TO[:PRECEDENCE]] [--queue Q] [--from T] [--to T] [--binary | --open | --age RECIPIENT] FILE", cmd_journal_export},
 	{"journal", "import", "node.conf FILE [--dry-run]", cmd_journal_import},
-	{"journal", NULL, "verify|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
+	{"journal", "compact", "DIR|node.conf", cmd_journal_compact},
+	{"journal", "rescue", "DIR|node.conf", cmd_journal_rescue},
+	{"journal", NULL, "verify [--repair]|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
+	{"rebuild", NULL, "node.conf", cmd_rebuild},
 	{"backup", NULL, "node.conf FILE [--since FILE] [--damaged]  |  --check FILE [--since FILE]...", cmd_backup},
 	{"restore", NULL, "FILE node.conf [--since FILE]... [--dry-run]", cmd_restore},
 	{"network", "init", "DIR [--roster FILE] [--sites A,B,..] [--base-port N]", cmd_network_init},
