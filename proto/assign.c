@@ -139,6 +139,42 @@ enum err order_check(const struct roster *r, const struct order *o, struct errms
 	return rc;
 }
 
+static bool moves(const struct order *o)
+{
+	for (size_t i = 0; i < o->n_assign; i++)
+		if (o->assign[i].to != o->site)
+			return true;
+	return false;
+}
+
+enum err order_check_at(const struct roster *r, const struct order *o, const struct order *(*find)(const void *arg, const struct hash *id),
+                        const void *arg, struct hash *at, struct errmsg *m)
+{
+	static const struct hash none;
+	char name[LIMIT_NAME_BYTES + 1], hex[9];
+	bool missing = false;
+
+	for (size_t i = 0; i < o->n_assign; i++) {
+		const struct assignment *a = &o->assign[i];
+		const struct order *of = a->to == o->site || hash_equal(&a->at, &none) ? NULL : find(arg, &a->at);
+
+		if (a->to == o->site || hash_equal(&a->at, &none))
+			continue;
+		hex_format(a->at.b, 4, hex);
+		if (of && (of->site != a->to || !of->exercise[0] != !o->exercise[0]))
+			return err_set(m, ERR_REFUSED, "order %s, named for %s, is about something else", hex, roster_site_name(r, a->to, name));
+		if (of && moves(of))
+			return err_set(m, ERR_REFUSED, "%s is itself relocated by order %s", roster_site_name(r, a->to, name), hex);
+		if (!of && !missing)
+			*at = a->at;
+		missing = missing || !of;
+	}
+	if (!missing)
+		return ERR_OK;
+	hex_format(at->b, 4, hex);
+	return err_set(m, ERR_NOT_FOUND, "it waits for order %s of a successor, which is not known here", hex);
+}
+
 /* ---- who has a message ---------------------------------------------------------------------------------- */
 
 uint16_t order_share(uint16_t site, const struct msgid *id)

@@ -87,6 +87,12 @@ bool order_by_former(const struct crypt_suite *suite, const struct roster *r, st
  * except of a share; a revocation leaves nothing at home. */
 MUST_USE enum err order_check(const struct roster *r, const struct order *o, struct errmsg *m);
 
+/* Was every successor at home, as the issuer saw it: does the order that assignment.at names move nothing of it away? find gives the
+ * order of an id, NULL when it is not known here. With m filled: ERR_REFUSED, it does, or it is not about that site and that kind
+ * of traffic; ERR_NOT_FOUND, *at: the order has to wait for that one. What was ordered about a successor later changes nothing. */
+MUST_USE enum err order_check_at(const struct roster *r, const struct order *o, const struct order *(*find)(const void *arg, const struct hash *id),
+                                 const void *arg, struct hash *at, struct errmsg *m);
+
 /* Which site has a message under an order: by area before queue before all or share; the site itself for what is not named.
  * o may be NULL: the site. area 0 for none. */
 uint16_t order_owner(const struct order *o, uint16_t site, struct view queue, uint16_t area, const struct msgid *id);
@@ -136,7 +142,9 @@ struct order_case {
 	struct hash id;
 	size_t n_endorsements;
 	const struct endorsement *const *endorsements; /* verified; of any order, those of others are passed over */
-	enum err check;            /* what order_check said under the roster here */
+	enum err check;            /* what order_check, or else order_check_at, said under the roster here */
+	char check_why[120];       /* in words */
+	struct hash at;            /* of ERR_NOT_FOUND of order_check_at */
 	bool newer_roster;         /* it was given under a later roster than ours: it waits */
 	bool by_former;            /* signed with an identity that its issuer had before */
 	bool captured;             /* and that issuer was revoked at some time: of others' orders its word does not count */

@@ -245,8 +245,8 @@ static bool refused(const struct settling *s, struct order_case *c)
 
 	if (c->state == ORDER_REFUSED)
 		return true;
-	if (c->check == ERR_REFUSED || (c->check && c->order->roster == s->r->serial))
-		say(c, ORDER_REFUSED, "it cannot be obeyed under roster %u: %s", s->r->serial, err_text(c->check));
+	if (c->check == ERR_REFUSED || (c->check && c->check != ERR_NOT_FOUND && c->order->roster == s->r->serial))
+		say(c, ORDER_REFUSED, "it cannot be obeyed under roster %u: %s", s->r->serial, c->check_why[0] ? c->check_why : err_text(c->check));
 	else if (before && before->state == ORDER_REFUSED)
 		say(c, ORDER_REFUSED, "its predecessor %s is refused", id_text(&before->id).hex);
 	else if (before && before->order->n_assign && strcmp(before->order->exercise, c->order->exercise) != 0)
@@ -265,6 +265,8 @@ static bool waits(const struct settling *s, struct order_case *c)
 		say(c, ORDER_PENDING, "waits for roster %u (here is %u)", c->order->roster, s->r->serial);
 	else if (c->order->epoch > 1 && !c->before)
 		say(c, ORDER_PENDING, "its predecessor %s is not known here", id_text(&c->order->before).hex);
+	else if (c->check == ERR_NOT_FOUND)
+		say(c, ORDER_PENDING, "it waits for order %s of a successor, which is not known here", id_text(&c->at).hex);
 	else if (c->before && c->before->state == ORDER_PENDING)
 		say(c, ORDER_PENDING, "its predecessor %s is pending", id_text(&c->before->id).hex);
 	else

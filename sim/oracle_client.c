@@ -402,7 +402,7 @@ void oracle_done(struct oracle *o, uint16_t site, const struct msgid *id, uint8_
 	bool read = event == EVENT_READ, so = false;
 
 	for (uint32_t k = item_first(o, id); k != NONE; k = item_next(o, k))
-		so = so || ended_too(o, k, site) || ((o->items[k].addressee == site || o->items[k].handed_by == site) && o->items[k].flags & (read ? ITEM_READ : ITEM_REFUSED));
+		so = so || ended_too(o, k, site) || ((o->items[k].addressee == site || o->items[k].handed_by == site || o->items[k].ended_by == site) && o->items[k].flags & (read ? ITEM_READ : ITEM_REFUSED));
 	check_done(o, site, id, so, read ? "read" : "refused");
 	if (!(m->flags & ITEM_TOLD))
 		story_tell(o->story, o->now, STORY_MESSAGE, "%s %s at %s", item_name(o, i, text), read ? "read" : "refused", osite_name(o, site));

@@ -8,7 +8,7 @@
 #define WELL_US (10 * US_PER_S)
 #define WELL_LONG_US (600 * US_PER_S)
 
-static struct oorder *oorder_find(struct oracle *o, const struct hash *id)
+static struct oorder *oorder_find(const struct oracle *o, const struct hash *id)
 {
 	for (size_t i = 0; i < o->n_orders; i++)
 		if (hash_equal(&o->orders[i]->id, id))
@@ -70,12 +70,30 @@ static struct oview *view_get(struct oracle *o, uint16_t viewer, uint16_t site, 
 	return &o->views[o->n_views++];
 }
 
+struct known_at { const struct oracle *o; uint16_t viewer; };
+
+static const struct order *find_known(const void *arg, const struct hash *id)
+{
+	const struct known_at *k = arg;
+	const struct oorder *found = oorder_find(k->o, id);
+
+	return found && !found->endorses && found->has[k->viewer] ? &found->order : NULL;
+}
+
+static enum err oracle_check(const struct oracle *o, uint16_t viewer, const struct order *order, struct hash *at)
+{
+	struct known_at known = {o, viewer};
+	struct errmsg m;
+	enum err check = order_check(o->roster, order, &m), e = check == ERR_REFUSED ? ERR_OK : order_check_at(o->roster, order, find_known, &known, at, &m);
+
+	return e ? e : check;
+}
+
 static void view_settle(struct oracle *o, struct oview *v)
 {
 	size_t cap = 0, cap_e = 0, n = 0, n_e = 0;
 	struct order_case *cases = oracle_room(NULL, o->n_orders + 1, &cap, sizeof *cases), *now;
 	const struct endorsement **all = oracle_room(NULL, o->n_orders + 1, &cap_e, sizeof *all);
-	struct errmsg m;
 
 	for (size_t i = 0; i < o->n_orders; i++)
 		if (o->orders[i]->endorses && o->orders[i]->has[v->viewer])
@@ -85,7 +103,8 @@ static void view_settle(struct oracle *o, struct oview *v)
 
 		if (k->endorses || !k->has[v->viewer] || k->order.site != v->site || (k->order.exercise[0] != '\0') != v->exercise)
 			continue;
-		cases[n++] = (struct order_case){.order = &k->order, .id = k->id, .n_endorsements = n_e, .endorsements = all, .check = order_check(o->roster, &k->order, &m)};
+		cases[n++] = (struct order_case){.order = &k->order, .id = k->id, .n_endorsements = n_e, .endorsements = all};
+		cases[n - 1].check = oracle_check(o, v->viewer, &k->order, &cases[n - 1].at);
 	}
 	for (size_t i = 0; i < n; i++)
 		cases[i].n_endorsements = n_e;

@@ -131,6 +131,8 @@ struct peer {
 	int64_t lent;                /* messages lent to it by policy, in this run */
 	struct wall last_ack_wall;
 	uint64_t bad_frames, dropped, refused;
+	uint64_t orders_refused; /* given by it in this run: orders and endorsements */
+	size_t refused_at;       /* of what state.c remembers of them the one that goes next */
 	size_t given;                /* bytes of bodies for it in this batch */
 	int64_t acked_bytes;         /* since rate_from */
 	struct mono rate_from;

@@ -61,6 +61,13 @@ static size_t wanted_at(const struct exchange *x, uint32_t stream, uint64_t from
 	return lo;
 }
 
+bool grants_wanted(const struct core *c, const struct stream *s)
+{
+	size_t i = wanted_at(&c->exchange, s->row.local, 0);
+
+	return i < c->exchange.n_wanted && c->exchange.wanted[i].stream == s->row.local;
+}
+
 static struct key_wanted *wanted_find(const struct exchange *x, uint32_t stream, uint64_t from)
 {
 	size_t i = wanted_at(x, stream, from);
@@ -301,6 +308,7 @@ static void wanted_look(struct core *c)
 
 		if (due && !still_wanted(c, stream_by_local(c, w->stream), w)) {
 			x->clear = true;
+			c->takeover.at = c->takeover.n_chains ? c->now : c->takeover.at; /* a gate may have waited for it */
 			continue;
 		}
 		if (due)

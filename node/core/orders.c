@@ -6,15 +6,29 @@
 /* A site may invent orders; it may not fill this node with them. */
 #define ORDERS_MAX 20000
 #define ENDORSEMENTS_MAX 100000
+/* Of one issuer's orders so many may be known that are on no chain; and of one site's endorsements so many of orders that are
+ * not known here, and of one order. Not more than a peer may give that are refused (state.c), so that what two sites kept of a
+ * site that floods them is at most declined by the other. */
+#define OFF_CHAIN_MAX 256
+#define STRAY_MAX 256
+#define AGAIN_MAX 16
+/* So many orders that are refused are alarms of their own: of a site that signs, of one that gives them on. */
+#define ALARMS_EACH 16
 
 /* ---- known -------------------------------------------------------------------------------------------------- */
 
+static struct order_known **order_bucket(const struct takeover *t, const struct hash *id)
+{
+	return (struct order_known **)&t->by_id[(id->b[0] << 8 | id->b[1]) % ORDER_BUCKETS];
+}
+
 struct order_known *order_find(const struct core *c, const struct hash *id)
 {
-	for (size_t i = 0; i < c->takeover.n_orders; i++)
-		if (hash_equal(&c->takeover.orders[i]->id, id))
-			return c->takeover.orders[i];
-	return NULL;
+	struct order_known *o = *order_bucket(&c->takeover, id);
+
+	while (o && !hash_equal(&o->id, id))
+		o = o->bucket;
+	return o;
 }
 
 struct order_known *order_find_text(const struct core *c, struct view text)
@@ -81,6 +95,9 @@ static struct order_known *order_add(struct core *c, struct view blob)
 		return NULL;
 	}
 	*slot = o;
+	slot = order_bucket(&c->takeover, &o->id);
+	o->bucket = *slot;
+	*slot = o;
 	return o;
 }
 
@@ -127,6 +144,20 @@ static bool endorsed_by_captured(struct core *c, struct endorsement_known *e)
 	return captured(c, e->e.site, e->by_former);
 }
 
+static const struct order *find_order(const void *core, const struct hash *id)
+{
+	const struct order_known *o = order_find(core, id);
+
+	return o ? &o->order : NULL;
+}
+
+static void at_look(const struct core *c, struct order_case *oc, struct errmsg *m)
+{
+	enum err e = order_check_at(c->roster, oc->order, find_order, c, &oc->at, m);
+
+	oc->check = e ? e : oc->check;
+}
+
 static size_t cases_of(struct core *c, const struct chain *ch, const struct endorsement *const *all, size_t n_all, struct order_case *cases)
 {
 	size_t n = 0;
@@ -142,8 +173,10 @@ static size_t cases_of(struct core *c, const struct chain *ch, const struct endo
 					       .newer_roster = o->order.roster > c->roster->serial, .by_former = by_former(c, o)};
 		cases[n].captured = captured(c, o->order.issuer, cases[n].by_former);
 		cases[n].check = cases[n].newer_roster ? ERR_OK : order_check(c->roster, &o->order, &m);
+		if (!cases[n].newer_roster && cases[n].check != ERR_REFUSED)
+			at_look(c, &cases[n], &m);
 		if (cases[n].check)
-			snprintf(cases[n].why, sizeof cases[n].why, "%.150s", m.text);
+			snprintf(cases[n].check_why, sizeof cases[n].check_why, "%.*s", (int)sizeof cases[n].check_why - 1, m.text);
 		n++;
 	}
 	return n;
@@ -160,9 +193,10 @@ static struct order_known *settled(struct core *c, const struct order_case *case
 	for (size_t i = 0; i < n; i++) {
 		struct order_known *o = order_find(c, &cases[i].id);
 
-		bool counted = order_counts(o);
+		bool counted = order_counts(o), refused = o->state == ORDER_REFUSED;
 
 		o->state = cases[i].state;
+		o->refused_now = !refused && o->state == ORDER_REFUSED;
 		o->fresh = o->fresh || (!counted && order_counts(o));
 		o->rank = cases[i].rank;
 		o->votes = cases[i].votes;
@@ -295,10 +329,37 @@ void orders_settle_all(struct core *c)
 static void refused_alarm(struct core *c, const struct hash *id, uint16_t from, const char *what, const struct errmsg *m)
 {
 	char hex[17], name[LIMIT_NAME_BYTES + 1];
+	struct peer *p = peer_find(c, from);
 
 	hex_format(id->b, 8, hex);
+	if (p && p->orders_refused++ >= ALARMS_EACH) {
+		alarm_raise(c, "order", site_name(c, from, name), "find out what runs at that site; nothing of it is obeyed here",
+			    "%s gives on more and more orders and endorsements that are refused", name);
+		return;
+	}
 	alarm_raise(c, "order", hex, "ask the site that signed it; it is not obeyed here", "%s %s, given on by %s, was refused: %s", what, hex,
 		    site_name(c, from, name), m->text);
+}
+
+/* Known orders of that issuer that are no part of a chain. */
+static size_t off_chain(const struct core *c, uint16_t issuer)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->takeover.n_orders; i++)
+		n += c->takeover.orders[i]->order.issuer == issuer && !c->takeover.orders[i]->on_chain;
+	return n;
+}
+
+/* Does it follow the order in force by the word of its issuer alone? However many were given before, that one is taken. */
+static bool goes_on(const struct core *c, const struct order *o)
+{
+	const struct chain *ch = chain_find(c, o->site, o->exercise[0] != '\0');
+	bool alone = o->kind != ORDER_REVOKE && o->issuer == o->site;
+
+	for (size_t i = 0; o->kind != ORDER_REVOKE && i < c->roster->n_relocators; i++)
+		alone = alone || c->roster->relocators[i] == o->issuer;
+	return alone && (ch && ch->now ? hash_equal(&o->before, &ch->now->id) : o->epoch == 1);
 }
 
 static enum err order_accept(struct core *c, struct view blob, const struct order *o, const struct hash *id, struct errmsg *m)
@@ -316,6 +377,9 @@ static enum err order_accept(struct core *c, struct view blob, const struct orde
 		return e;
 	if (o->issuer != o->site && site_revoked(c, o->issuer))
 		return err_set(m, ERR_REFUSED, "order: the keys of %s, which signed it, are revoked", site_name(c, o->issuer, name));
+	if (!goes_on(c, o) && off_chain(c, o->issuer) >= OFF_CHAIN_MAX)
+		return err_set(m, ERR_REFUSED, "order: %d of %s are known that are not in force and never were, no more are kept", OFF_CHAIN_MAX,
+			       site_name(c, o->issuer, name));
 	if (c->takeover.n_orders >= ORDERS_MAX)
 		return err_set(m, ERR_FULL, "order: %d are known already", ORDERS_MAX);
 	(void)id;
@@ -336,17 +400,47 @@ static enum err endorsement_accept(struct core *c, struct view blob, const struc
 		return err_set(m, ERR_REFUSED, "endorsement of %s: %s is the site that it is about", hex, site_name(c, d->site, name));
 	if (d->site && site_revoked(c, d->site))
 		return err_set(m, ERR_REFUSED, "endorsement of %s: the keys of %s are revoked", hex, site_name(c, d->site, name));
+	size_t again = 0, stray = 0;
+
 	for (size_t i = 0; i < c->takeover.n_endorsements; i++) {
 		const struct endorsement *have = &c->takeover.endorsements[i]->e;
 
+		if (have->site != d->site)
+			continue;
+		again += hash_equal(&have->order, &d->order);
+		stray += !o && !order_find(c, &have->order);
 		/* Once more by the same site counts once, and needs to say something later to be kept at all. */
-		if (have->site == d->site && hash_equal(&have->order, &d->order) && have->last.us >= d->last.us)
+		if (hash_equal(&have->order, &d->order) && have->last.us >= d->last.us)
 			return err_set(m, ERR_EXISTS, "endorsement of %s: %s has endorsed it already", hex, d->site ? site_name(c, d->site, name) : "the authority");
 	}
+	if (again >= AGAIN_MAX || stray >= STRAY_MAX)
+		return err_set(m, ERR_REFUSED, "endorsement of %s: %zu of %s %s are known, no more are kept", hex, again >= AGAIN_MAX ? again : stray,
+			       d->site ? site_name(c, d->site, name) : "the authority", again >= AGAIN_MAX ? "of that order" : "of orders that are not known here");
 	if (c->takeover.n_endorsements >= ENDORSEMENTS_MAX)
 		return err_set(m, ERR_FULL, "endorsement: %d are known already", ENDORSEMENTS_MAX);
 	store_state_put(c->t, STATE_KIND_ENDORSEMENT, id, blob);
 	return endorsement_add(c, blob) ? ERR_OK : err_set(m, ERR_NOMEM, "endorsement: out of memory");
+}
+
+static bool not_obeyed(const struct order_known *o)
+{
+	return o->state == ORDER_REFUSED || (o->state == ORDER_SUPERSEDED && !o->on_chain);
+}
+
+static void not_obeyed_alarm(struct core *c, const struct order_known *o, const char *hex)
+{
+	const char *kind = alarm_kind(o->order.exercise[0], "order");
+	char site[LIMIT_NAME_BYTES + 1], by[LIMIT_NAME_BYTES + 1];
+	size_t n = 0;
+
+	site_name(c, o->order.issuer, by);
+	for (size_t i = 0; i < c->takeover.n_orders; i++)
+		n += c->takeover.orders[i]->order.issuer == o->order.issuer && not_obeyed(c->takeover.orders[i]);
+	if (n > ALARMS_EACH)
+		alarm_raise(c, kind, by, "see `estafette orders`; find out what runs at that site", "more than %d orders of %s are not in force", ALARMS_EACH, by);
+	else
+		alarm_raise(c, kind, hex, "see `estafette orders`; ask who gave it", "the %sorder of %s about %s is not in force: %s",
+			    o->order.exercise[0] ? "exercise " : "", by, site_name(c, o->order.site, site), o->why);
 }
 
 static void order_told(struct core *c, const struct hash *id)
@@ -359,19 +453,22 @@ static void order_told(struct core *c, const struct hash *id)
 	hex_format(id->b, 8, hex);
 	effect_log(c->out, 5, "order %s: %s of %s by %s, epoch %u: %s%s%s", hex, order_kind_name(o->order.kind), site_name(c, o->order.site, site),
 		   site_name(c, o->order.issuer, by), o->order.epoch, order_state_name(o->state), o->why[0] ? ": " : "", o->why);
-	if (o->state == ORDER_REFUSED || (o->state == ORDER_SUPERSEDED && !o->on_chain))
-		alarm_raise(c, alarm_kind(o->order.exercise[0], "order"), hex, "see `estafette orders`; ask who gave it", "the %sorder of %s about %s is not in force: %s",
-			    o->order.exercise[0] ? "exercise " : "", by, site, o->why);
+	if (not_obeyed(o))
+		not_obeyed_alarm(c, o, hex);
 }
 
 /* One order may be what several others waited for. */
-static void fresh_look(struct core *c)
+static void fresh_look(struct core *c, const struct hash *new)
 {
-	for (size_t i = 0; i < c->takeover.n_orders; i++)
-		if (c->takeover.orders[i]->fresh) {
-			c->takeover.orders[i]->fresh = false;
-			reports_order(c, &c->takeover.orders[i]->id);
-		}
+	for (size_t i = 0; i < c->takeover.n_orders; i++) {
+		struct order_known *o = c->takeover.orders[i];
+
+		if (o->fresh)
+			reports_order(c, &o->id);
+		if (o->refused_now && !hash_equal(&o->id, new))
+			order_told(c, &o->id);
+		o->fresh = o->refused_now = false;
+	}
 }
 
 enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uint16_t from, struct hash *id, bool *is_new, struct errmsg *m)
@@ -406,7 +503,7 @@ enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uin
 		settle_all(c, false);
 		state_changed(c);
 		state_give_all(c, kind, id, from);
-		fresh_look(c);
+		fresh_look(c, kind == STATE_KIND_ORDER ? id : &d.order);
 		order_told(c, kind == STATE_KIND_ORDER ? id : &d.order);
 	} else if (e && from && e != ERR_BUSY && e != ERR_EXISTS && e != ERR_UNSUPPORTED) {
 		refused_alarm(c, id, from, kind == STATE_KIND_ORDER ? "order" : "endorsement", m);
@@ -441,7 +538,7 @@ enum err orders_load(struct core *c)
 	if (!e)
 		settle_all(c, true);
 	for (size_t i = 0; i < c->takeover.n_orders; i++)
-		c->takeover.orders[i]->fresh = false;
+		c->takeover.orders[i]->fresh = c->takeover.orders[i]->refused_now = false;
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].open = c->takeover.chains[i].ready = false;
 	c->takeover.dirty = c->takeover.closings = c->takeover.n_chains > 0;

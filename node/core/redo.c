@@ -31,6 +31,7 @@ static void job_end(struct core *c, struct redo *j)
 	uint32_t stream = j->stream;
 
 	*j = c->takeover.redo[--c->takeover.n_redo];
+	c->takeover.at = c->takeover.n_chains ? c->now : c->takeover.at;
 	store_redo_del(c->t, stream);
 }
 
@@ -195,6 +196,14 @@ void redo_step(struct core *c)
 		rebuild_next(c);
 	if (c->takeover.n_redo)
 		c->serve_more = true;
+}
+
+bool redo_waits(const struct core *c, const struct stream *s)
+{
+	for (size_t i = 0; i < c->takeover.n_redo; i++)
+		if (c->takeover.redo[i].stream == s->row.local)
+			return true;
+	return false;
 }
 
 void redo_load(struct core *c)

@@ -13,7 +13,7 @@
 /* What one frame of an offer is answered with; the next probe does the rest. */
 #define GIVE_OBJECTS 64
 #define GIVE_BYTES (256 * 1024)
-#define REFUSED_MAX 1024
+#define REFUSED_MAX 1024 /* of one peer */
 
 struct state_holders { struct hash id; uint8_t sites[(LIMIT_SITES + 7) / 8]; };
 struct state_refused { uint16_t from; struct state_name name; };
@@ -140,7 +140,7 @@ static void refused_look(struct core *c)
 	x->refused_under = c->roster->serial;
 	free(x->refused);
 	x->refused = NULL;
-	x->n_refused = x->refused_at = 0;
+	x->n_refused = 0;
 }
 
 /* An object is named by what is signed; a signature that does not fit says nothing of the same object from another site. */
@@ -151,22 +151,26 @@ static struct state_name name_of(uint8_t kind, struct view blob)
 	return (struct state_name){kind, crypt_hash(HASH_STATE, view_of(blob.ptr, blob.len > signature ? blob.len - signature : 0))};
 }
 
-static void refused_add(struct core *c, uint16_t from, const struct state_name *name)
+/* Of too many of one peer's the oldest go. */
+static void refused_add(struct core *c, struct peer *p, const struct state_name *name)
 {
 	struct exchange *x = &c->exchange;
-	struct state_refused *r;
+	struct state_refused *r = NULL;
+	size_t n = 0, next = p->refused_at % REFUSED_MAX;
 
-	for (size_t i = 0; i < x->n_refused; i++)
-		if (x->refused[i].from == from && state_name_compare(&x->refused[i].name, name) == 0)
+	for (size_t i = 0; i < x->n_refused; i++) {
+		if (x->refused[i].from != p->site)
+			continue;
+		if (state_name_compare(&x->refused[i].name, name) == 0)
 			return;
-	if (x->n_refused < REFUSED_MAX) {
-		r = array_grow(&x->refused, &x->n_refused, sizeof *r);
-	} else {
-		r = &x->refused[x->refused_at];
-		x->refused_at = (x->refused_at + 1) % REFUSED_MAX;
+		r = n++ == next ? &x->refused[i] : r;
 	}
+	if (n < REFUSED_MAX)
+		r = array_grow(&x->refused, &x->n_refused, sizeof *r);
+	else
+		p->refused_at++;
 	if (r)
-		*r = (struct state_refused){from, *name};
+		*r = (struct state_refused){p->site, *name};
 }
 
 /* ---- offers ------------------------------------------------------------------------------------------------------------- */
@@ -386,7 +390,7 @@ static void heard_object(struct core *c, struct peer *p, const struct state_fram
 
 		if (e && is_refusal(e)) {
 			p->refused++;
-			refused_add(c, p->site, &name);
+			refused_add(c, p, &name);
 		}
 	}
 	holder_set(c, &name, p->site, true);

@@ -189,26 +189,50 @@ static bool left_out(const struct order_known *now, const struct order_known *up
 	return false;
 }
 
-/* Everything that came home with the order in force is known here: calls fn for each (order, giver) whose closing is still missing,
- * and says whether there was any. */
-static bool closings_missing(struct core *c, const struct chain *ch, void (*fn)(struct core *c, const struct order_known *o, uint16_t giver, void *arg), void *arg)
+typedef void (*missing_fn)(struct core *c, const struct order_known *o, uint16_t giver, void *arg);
+
+/* Calls fn for each site that gave something up under o, an order of this chain, and whose closing is still missing. */
+static bool missing_under(struct core *c, const struct chain *ch, const struct order_known *o, missing_fn fn, void *arg)
 {
 	bool missing = false;
 
-	for (const struct order_known *o = ch->now; o && away(o->before); o = o->before)
-		for (size_t i = 0; i < o->before->order.n_assign; i++) {
-			uint16_t giver = o->before->order.assign[i].to;
-			bool again = false;
+	for (size_t i = 0; away(o->before) && i < o->before->order.n_assign; i++) {
+		uint16_t giver = o->before->order.assign[i].to;
+		bool again = false;
 
-			for (size_t k = 0; k < i; k++)
-				again = again || o->before->order.assign[k].to == giver;
-			if (again || giver == ch->site || site_revoked(c, giver) || left_out(ch->now, o, giver) || closing_held(c, &o->id, giver))
-				continue;
-			missing = true;
-			if (fn)
-				fn(c, o, giver, arg);
-		}
+		for (size_t k = 0; k < i; k++)
+			again = again || o->before->order.assign[k].to == giver;
+		if (again || giver == ch->site || site_revoked(c, giver) || left_out(ch->now, o, giver) || closing_held(c, &o->id, giver))
+			continue;
+		missing = true;
+		if (fn)
+			fn(c, o, giver, arg);
+	}
 	return missing;
+}
+
+/* Everything that came home with the order in force is known here: calls fn for each (order, giver) whose closing is still missing,
+ * and says whether there was any. Also under the orders before a handback: one that was never whole does not end the wait when
+ * another order follows it. */
+static bool closings_missing(struct core *c, const struct chain *ch, missing_fn fn, void *arg)
+{
+	bool missing = false;
+
+	for (const struct order_known *o = ch->now; o && o != ch->whole; o = o->before)
+		missing = missing_under(c, ch, o, fn, arg) || missing;
+	return missing;
+}
+
+/* Since which order of the chain is all that was away before known here? */
+static void whole_look(struct core *c, struct chain *ch)
+{
+	const struct order_known *whole = NULL;
+
+	for (const struct order_known *o = ch->now; o && o != ch->whole; o = o->before) {
+		whole = whole || away(o) ? whole : o;
+		whole = missing_under(c, ch, o, NULL, NULL) ? NULL : whole;
+	}
+	ch->whole = whole ? whole : ch->whole;
 }
 
 struct missing_text { char *out; size_t size, at; };
@@ -223,15 +247,15 @@ static void missing_add(struct core *c, const struct order_known *o, uint16_t gi
 		m->at += (size_t)snprintf(m->out + m->at, m->size - m->at, "%s%s", m->at ? ", " : "", site_name(c, giver, name));
 }
 
-/* What giver would still say of all that came home since the site was last all at home is not waited for: its closings, and the end
+/* What giver would still say of all that came home since the site was last all at home, and whole, is not waited for: its closings, and the end
  * of what its desks have out, which it may still have when its closing is here. */
 static bool waive_home(struct core *c, const struct chain *ch, uint16_t giver)
 {
 	bool any = false;
 	struct view v;
 
-	for (const struct order_known *o = ch->now; o && away(o->before); o = o->before) {
-		if (giver == ch->site || !order_names(&o->before->order, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
+	for (const struct order_known *o = ch->now; o; o = o == ch->whole ? NULL : o->before) {
+		if (!away(o->before) || giver == ch->site || !order_names(&o->before->order, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
 			continue;
 		store_closing_put(c->t, &o->id, giver, PART_WAIVED, view_str("waived"));
 		any = true;
@@ -256,6 +280,12 @@ static bool caught_up(struct core *c, const struct chain *ch, uint16_t *behind)
 	size_t n = custodians(c, ch->site, ch->exercise, sites), n_before = roster_custodians(c->roster, ch->site, before);
 	bool standby = false;
 
+	/* A report whose key has not come says nothing yet. */
+	for (size_t k = 0; k < c->n_streams; k++) {
+		*behind = c->streams[k]->row.name.originator;
+		if (reports_on(c, c->streams[k], ch) && (grants_wanted(c, c->streams[k]) || redo_waits(c, c->streams[k])))
+			return false;
+	}
 	for (size_t i = 0; i < n_before; i++)
 		standby = standby || before[i] == c->self;
 	for (size_t i = 0; i < n; i++) {
@@ -358,10 +388,12 @@ static void gate_look(struct core *c, struct chain *ch)
 		c->takeover.at = mono_min(c->takeover.at, c->grace_until);
 		return;
 	}
-	if (home)
+	if (home) {
+		whole_look(c, ch);
 		go = !closings_missing(c, ch, NULL, NULL);
-	else
+	} else {
 		go = caught_up(c, ch, &behind) || !mono_before(c->now, late);
+	}
 	if (go) {
 		ch->open = ch->ready = c->takeover.touched = true;
 		told_begin(c, ch);
@@ -419,6 +451,7 @@ void takeover_changed(struct core *c, struct chain *ch, struct order_known *befo
 	c->takeover.dirty = true;
 	c->takeover.at = ch->since = c->now;
 	ch->open = ch->ready = ch->tell.going = false;
+	ch->whole = NULL;
 	c->takeover.closings = true;
 	if (ch->now)
 		hex_format(ch->now->id.b, 8, hex);
@@ -514,11 +547,11 @@ void takeover_peer(struct core *c, uint16_t site)
 
 /* ---- one message ------------------------------------------------------------------------------------------------------------ */
 
-/* Was it at home under every order since it was last all at home? */
+/* Was it at home under every order since it was last all at home, and whole? */
 static bool stayed_home(const struct chain *ch, struct view queue, uint16_t area, const struct msgid *id)
 {
-	for (const struct order_known *o = ch->now ? ch->now->before : NULL; away(o); o = o->before)
-		if (order_owner(&o->order, ch->site, queue, area, id) != ch->site)
+	for (const struct order_known *o = ch->now; o && o != ch->whole; o = o->before)
+		if (away(o) && order_owner(&o->order, ch->site, queue, area, id) != ch->site)
 			return false;
 	return true;
 }
@@ -547,7 +580,7 @@ static bool waived(struct core *c, const struct chain *ch, uint16_t giver)
 {
 	struct view v;
 
-	for (const struct order_known *o = ch->now; o && away(o->before); o = o->before)
+	for (const struct order_known *o = ch->now; o; o = o == ch->whole ? NULL : o->before)
 		if (left_out(ch->now, o, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
 			return true;
 	return site_revoked(c, giver);
@@ -562,8 +595,8 @@ bool takeover_shut(const struct core *c, const struct queue *q, bool exercise)
 	if (q->row.site != c->self)
 		return !ch->ready;
 	/* What was at home all the time is handed out; of a queue that was given away whole, that is nothing. */
-	for (const struct order_known *o = !ch->open && ch->now ? ch->now->before : NULL; away(o); o = o->before)
-		if (!order_may_own(&o->order, ch->site, view_str(q->row.name), ch->site))
+	for (const struct order_known *o = ch->open ? NULL : ch->now; o && o != ch->whole; o = o->before)
+		if (away(o) && !order_may_own(&o->order, ch->site, view_str(q->row.name), ch->site))
 			return true;
 	return false;
 }

@@ -43,10 +43,12 @@ struct order_known {
 	unsigned votes;
 	bool on_chain, revoked;       /* revoked: under it the site's keys do not count */
 	bool fresh;                   /* it counts since this batch: reports may have waited for it */
+	bool refused_now;             /* since this batch */
 	char why[160];
 	struct order_known *before;   /* its predecessor when on_chain */
 	uint32_t former_under;        /* by_former was looked at under the roster of that serial */
 	bool by_former;               /* signed with an identity that its issuer had before */
+	struct order_known *bucket;   /* the next one of its bucket */
 };
 struct endorsement_known { struct hash id; struct buf blob; struct endorsement e; uint32_t former_under; bool by_former; };
 /* How far a successor has told senders of what stands in a queue. */
@@ -56,13 +58,16 @@ struct chain {
 	uint16_t site;
 	bool exercise;
 	struct order_known *now;      /* in force; NULL: the site itself */
+	const struct order_known *whole; /* here at home: the last order that left it all here and whose closings, and all before, are held */
 	bool open;                    /* what came home with `now` may be handed out there: all closings are held */
 	bool ready;                   /* a successor that was no standby has caught up with who was one */
 	struct mono since;            /* when `now` came into force here, in this run */
 	struct tell tell;
 };
+#define ORDER_BUCKETS 256
 struct takeover {
 	struct order_known **orders; size_t n_orders;
+	struct order_known *by_id[ORDER_BUCKETS];
 	struct endorsement_known **endorsements; size_t n_endorsements;
 	struct chain *chains; size_t n_chains;
 	bool *revoked; size_t n_revoked;     /* by site number: a revocation of it is in force */
@@ -150,7 +155,6 @@ struct exchange {
 	/* state.c */
 	struct state_holders *holders; size_t n_holders; /* who has which order, by id */
 	struct state_refused *refused; size_t n_refused; /* what came and was refused, and from whom: not asked for again */
-	size_t refused_at;                               /* the one that goes next when they are too many */
 	uint32_t refused_under;                          /* the roster's serial */
 	/* grants.c */
 	struct key_wanted *wanted; size_t n_wanted, cap_wanted; /* by stream and grant */
@@ -205,12 +209,14 @@ void told_step(struct core *c);                    /* once a batch */
 void redo_add(struct core *c, struct stream *s, uint64_t first, uint64_t upto);
 void redo_step(struct core *c);   /* once a batch */
 void redo_load(struct core *c);
+bool redo_waits(const struct core *c, const struct stream *s); /* some of its entries are still to be opened */
 
 /* ---- grants.c ------------------------------------------------------------------------------------------------------------- */
 
 /* An entry of s cannot be opened here (no grant names us): its key is asked for, and an alarm says from whom it can come. */
 void grants_want(struct core *c, struct stream *s, uint64_t number);
 void grants_frame(struct core *c, struct peer *p, const struct keys_frame *f);
+bool grants_wanted(const struct core *c, const struct stream *s); /* some of its entries wait for a key */
 struct mono grants_ask(struct core *c);  /* asks for what is due; when to look again */
 void grants_again(struct core *c);       /* all grants are looked at again, in small steps: keys may be wanted or there */
 /* The handed key for the entries of s after the grant `from`. ERR_KEY. */
