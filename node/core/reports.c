@@ -258,10 +258,10 @@ static void pend_all(struct core *c, const struct msg_row *row, uint8_t event, c
 	}
 }
 
-/* Others handled what was handled here: those who hold this queue's reports no more hear it only so. */
+/* Others handled what was handled here: who held this queue's reports for a while only, and may have got no key for this one,
+ * hears it so. */
 static void handlers_told(struct core *c, const struct msg_row *row, struct view events)
 {
-	bool exercise = (row->flags & HEADER_EXERCISE) != 0;
 	struct msg_event e, mine = {0};
 	char by[LIMIT_USER_BYTES + 1];
 
@@ -270,8 +270,8 @@ static void handlers_told(struct core *c, const struct msg_row *row, struct view
 			mine = e;
 	view_to_str(mine.by, by, sizeof by);
 	for (struct view rest = events; mine.source && events_next(&rest, &e);)
-		if (e.source != c->self && (e.event == EVENT_READ || e.event == EVENT_REFUSED) && !is_custodian(c, e.source, row->addressee, exercise) &&
-		    e.source != row->originator && roster_site(c->roster, e.source))
+		if (e.source != c->self && (e.event == EVENT_READ || e.event == EVENT_REFUSED) && e.source != row->addressee && e.source != row->originator &&
+		    roster_site(c->roster, e.source))
 			pend_at(c, e.source, row, mine.event, by, "", mine.when);
 }
 

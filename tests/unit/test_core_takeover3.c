@@ -203,11 +203,48 @@ static void a_newcomer_waits_for_the_keys_of_reports(void **state)
 	}
 }
 
+/* Antwerpen served Luik's queues for a while, and handles what Luik had handled. It is a custodian no more when it can hear so. */
+static void who_served_for_a_while_hears_of_its_conflict(void **state)
+{
+	static const struct ask first = {.site = "cic-luik", .assign = {"cic-antwerpen"}}, second = {.site = "cic-luik", .assign = {"cic-vlaams-brabant"}};
+	struct world w;
+	struct msgid id, here, there;
+
+	(void)state;
+	world_init(&w, SITES, N, 3);
+	world_run(&w, 2 * US_PER_S);
+	send_ok(&w, SPOC, "cic-luik/dispatch", PREC_ROUTINE, "twice", &id);
+	world_run(&w, US_PER_S);
+	cut(&w, LUIK, false);
+	world_run(&w, 30 * US_PER_S);
+	order_ok(&w, SPOC, "relocate", &first);
+	take_is(&w, LUIK, "dispatch", "twice", &here);
+	read_ok(&w, LUIK, &here);
+	world_run(&w, 5 * US_PER_S);
+	take_is(&w, ANTWERPEN, "cic-luik/dispatch", "twice", &there);
+	read_ok(&w, ANTWERPEN, &there);
+	world_run(&w, 2 * US_PER_S);
+	cut(&w, ANTWERPEN, false);
+	for (size_t i = 0; i < N; i++)
+		if (i != LUIK && i != ANTWERPEN)
+			world_link(&w, LUIK, i, true);
+	world_run(&w, 30 * US_PER_S);
+	assert_true(world_alarm(&w, LUIK, "conflict"));
+	assert_false(world_alarm(&w, ANTWERPEN, "conflict"));
+	order_ok(&w, SPOC, "relocate", &second);
+	world_run(&w, 5 * US_PER_S);
+	cut(&w, ANTWERPEN, true);
+	world_run(&w, 60 * US_PER_S);
+	assert_true(world_alarm(&w, ANTWERPEN, "conflict"));
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_further_order_does_not_end_the_wait),
 		cmocka_unit_test(a_newcomer_waits_for_the_keys_of_reports),
+		cmocka_unit_test(who_served_for_a_while_hears_of_its_conflict),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
