@@ -5,7 +5,7 @@
 #   make demo       the main job: fifteen sites on this machine, one killed, nothing lost
 #   make test       all tests, also under the address and undefined-behaviour sanitizers
 #   make bench      figures as ratios to this machine's own limits
-#   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds
+#   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds, and 10 000 orders
 #
 # V=1 shows the commands; SAN=1 builds with sanitizers into build/san.
 
@@ -147,6 +147,7 @@ fuzz: setup
 sweep: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
+	$(Q)tests/integration/test_takeover_sweep.py --bin $(BUILD)/bin --orders 10000
 
 # Planted bugs, each of which tests or simulator must catch.
 mutants: setup
