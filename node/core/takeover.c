@@ -607,8 +607,13 @@ enum may takeover_may(struct core *c, const struct queue *q, bool exercise, uint
 	struct view name = view_str(q->row.name);
 	bool home = q->row.site == c->self;
 
-	if (owner_of(c, q->row.site, exercise, name, area, id) != c->self)
-		return lent_here(c, events, q->row.site) ? MAY : NOT_MINE;
+	uint16_t owner = owner_of(c, q->row.site, exercise, name, area, id);
+
+	/* What a site lent it has to give only as long as no order gives it to another; who had it by one may have it in hand yet. */
+	if (owner != c->self && owner == q->row.site && lent_here(c, events, owner))
+		return leased_at(c, events) ? MAY_NOT : MAY;
+	if (owner != c->self)
+		return NOT_MINE;
 	if (!ch)
 		return MAY;
 	if (home ? !ch->open && !stayed_home(ch, name, area, id) : !ch->ready)
