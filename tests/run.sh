@@ -34,7 +34,7 @@ all_suites() {
 		[ -f "$f" ] && name=${f#tests/} && printf '%s\nsan/%s\n' "${name%.c}" "${name%.c}"
 	done
 	for f in tests/fuzz/fuzz_*.c; do [ -f "$f" ] && name=${f#tests/} && echo "san/${name%.c}"; done
-	printf '%s\n' layers man
+	printf '%s\n' layers man mutants
 	for name in crash demo large $(integration_names); do
 		[ "$name" = demo ] || [ -n "$(integration_file "$name")" ] || continue
 		case "$plain_only demo " in *" $name "*) ;; *) echo "san/$name" ;; esac
@@ -74,6 +74,7 @@ command_of() {
 	fuzz/*) cmd=("$build/tests/$name" --runs "${FUZZ_RUNS:-20000}") ;;
 	layers) cmd=(tests/layers.sh build) ;;
 	man) cmd=(tests/man.sh) ;;
+	mutants) cmd=(tests/mutants/check.sh) ;;
 	demo) cmd=(tests/demo.sh build/bin) ;;
 	crash) cmd=(tests/integration/crash.py --bin "$build/bin" --kills "${KILLS:-200}") ;;
 	*)
@@ -218,7 +219,7 @@ goals() {
 		unit/* | contract/*) echo tests ;;
 		fuzz/*) echo fuzzers ;;
 		layers) printf 'build/lib/lib%s.a\n' proto storage core ;;
-		man) ;;
+		man | mutants) ;;
 		start) printf '%s\n' all build/tests/bench/big_journal ;;
 		*) echo all ;;
 		esac

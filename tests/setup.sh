@@ -20,6 +20,7 @@ libcmocka-dev unit tests
 libbsd-dev ordered trees of the store in memory
 minisign tests: the tool that must accept a signed roster
 age tests: the tool that must open what an export seals for a person
+patch tests: planted bugs must still fit the code
 mandoc tests: the manual pages must be correct
 python3 demo and integration tests
 EOF
