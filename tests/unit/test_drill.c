@@ -173,7 +173,7 @@ static void test_bad_input(void **state)
 	bad("", "{ what = \"state\"; message = \"m\"; state = \"held\"; }", "", ERR_NOT_FOUND, "10", "no send event has the label");
 	bad("", "{ what = \"converged\"; within = \"5\"; }", "", ERR_FORMAT, "10", "not a duration");
 	bad("", "{ what = \"waiting\"; at = \"20h\"; at-most = 0; }", "", ERR_RANGE, "10", "impossible time");
-	bad("", "", "swarm = { kinds = ( \"relocate\" ); };", ERR_FORMAT, "12", "not a fault");
+	bad("", "", "swarm = { kinds = ( \"minimize\" ); };", ERR_FORMAT, "12", "not a fault");
 	bad("", "", "desks = ( { sites = \"all\"; queue = \"translation\"; } );", ERR_UNKNOWN_QUEUE, "12", "no queue \"translation\"");
 	bad("", "", "sample = \"110%\";", ERR_FORMAT, "12", "not a share");
 	bad("", "", "colour = 1;", ERR_FORMAT, "12", "unknown setting");
