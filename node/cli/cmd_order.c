@@ -50,13 +50,12 @@ static int read_options(struct ordering *g, const struct option *options, int ar
 		if (option == '?' || !set_option(g, option))
 			return EXIT_USAGE;
 	if (argc - optind != 1)
-		return cli_fail(g->cli, ERR_USAGE, "%s: one site, not %d (estafette %s --help)", argv[0], argc - optind, argv[0]);
+		return cli_fail(g->cli, ERR_USAGE, "%s: one site, not %d (%sestafette %s --help)", argv[0], argc - optind,
+		                g->o.n_assign > 0 ? "each successor has a --to of its own; " : "", argv[0]);
 	g->o.kind = argv[0];
 	g->o.site = argv[optind];
 	g->o.assign = g->assign;
 	g->o.without = g->without;
-	if (!g->dry && !g->yes && !isatty(STDIN_FILENO))
-		return cli_fail(g->cli, ERR_USAGE, "%s %s: it asks for the site's name, and there is no terminal (look with --dry-run, then say --yes)", argv[0], g->o.site);
 	return EXIT_OK;
 }
 
@@ -120,6 +119,8 @@ static int order_command(struct cli *cli, const struct option *options, int argc
 		status = cli_fail(cli, ERR_USAGE, "relocate %s: to whom? (--to SITE, SITE:QUEUE,.., SITE:area=A or SITE:share=N%%)", g.o.site);
 	if (status == EXIT_OK && revoke && (g.o.reason == NULL || g.o.reason[0] == '\0'))
 		status = cli_fail(cli, ERR_USAGE, "revoke: no reason (say --reason TEXT; it is kept and shown)");
+	if (status == EXIT_OK && !g.dry && !g.yes && !isatty(STDIN_FILENO))
+		status = cli_fail(cli, ERR_USAGE, "%s %s: it asks for the site's name, and there is no terminal (look with --dry-run, then say --yes)", argv[0], g.o.site);
 	if (status == EXIT_OK)
 		status = run(&g);
 	free(g.assign);

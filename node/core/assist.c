@@ -134,6 +134,10 @@ static enum err assist_fields(struct core *c, const struct request *rq, struct q
 	if (!site_is_standby_of(*to, c->me))
 		return err_set(m, ERR_REFUSED, "assist: %s is no standby of %s: it holds neither messages nor keys (its standbys are in `estafette roster show`)",
 			       (*to)->id, c->me->id);
+	const struct peer *p = peer_find(c, (*to)->number);
+
+	if (!p || !peer_up(c, p))
+		return err_set(m, ERR_REFUSED, "assist: %s is not reached now, and what is lent to it would lie there (see `estafette links`; or relocate)", (*to)->id);
 	return ERR_OK;
 }
 

@@ -247,8 +247,37 @@ static void missing_add(struct core *c, const struct order_known *o, uint16_t gi
 		m->at += (size_t)snprintf(m->out + m->at, m->size - m->at, "%s%s", m->at ? ", " : "", site_name(c, giver, name));
 }
 
-/* What giver would still say of all that came home since the site was last all at home, and whole, is not waited for: its closings, and the end
- * of what its desks have out, which it may still have when its closing is here. */
+/* Has a desk of giver anything out, of what its closing of that order says? */
+static bool leases_out(struct core *c, const struct chain *ch, const struct hash *order, uint16_t giver)
+{
+	struct buf events = BUF_EMPTY, ids = BUF_EMPTY;
+	bool out = false;
+
+	for (uint16_t part = 0, parts = 1; part < parts; part++) {
+		struct closing cl;
+		struct view v;
+
+		if (store_closing_get(c->t, order, giver, part, &v) || closing_decode(v, &cl))
+			break;
+		buf_add(&ids, cl.lease_ids);
+		parts = cl.parts;
+	}
+	for (size_t at = 0; !out && at + MSGID_BYTES <= ids.len; at += MSGID_BYTES) {
+		struct msgid id;
+		struct msg_row row;
+		uint8_t which;
+
+		memcpy(id.b, ids.ptr + at, MSGID_BYTES);
+		out = msg_load(c, &id, ch->site, &row, &events) == ERR_OK && row.arrival && leased_at(c, buf_view(&events)) == giver &&
+		      !events_ended(c, buf_view(&events), row.originator, ch->site, ch->exercise, &which);
+	}
+	buf_release(&events);
+	buf_release(&ids);
+	return out;
+}
+
+/* What giver would still say of all that came home since the site was last all at home, and whole, is not waited for: its closings, and
+ * the end of what its desks have out, which they may still have when its closing is here. */
 static bool waive_home(struct core *c, const struct chain *ch, uint16_t giver)
 {
 	bool any = false;
@@ -257,6 +286,8 @@ static bool waive_home(struct core *c, const struct chain *ch, uint16_t giver)
 	for (const struct order_known *o = ch->now; o; o = o == ch->whole ? NULL : o->before) {
 		if (!away(o->before) || giver == ch->site || !order_names(&o->before->order, giver) || store_closing_get(c->t, &o->id, giver, PART_WAIVED, &v) == ERR_OK)
 			continue;
+		if (closing_there(c, &o->id, giver, true) && !leases_out(c, ch, &o->id, giver))
+			continue; /* nothing of it is waited for */
 		store_closing_put(c->t, &o->id, giver, PART_WAIVED, view_str("waived"));
 		any = true;
 	}

@@ -29,7 +29,7 @@ static enum err answered(struct world *w, size_t i)
 	return ERR_INTERNAL;
 }
 
-static void order_ok(struct world *w, size_t i, const char *what, const char *assign)
+static void order_both(struct world *w, size_t i, const char *what, const char *assign, const char *other)
 {
 	struct request_writer rw;
 	struct buf b = BUF_EMPTY;
@@ -39,11 +39,18 @@ static void order_ok(struct world *w, size_t i, const char *what, const char *as
 	request_str(&rw, F_TO, "cic-luik");
 	if (assign)
 		request_str(&rw, F_ASSIGN, assign);
+	if (other)
+		request_str(&rw, F_ASSIGN, other);
 	request_str(&rw, F_REASON, "flood");
 	request_end(&rw);
 	world_request(w, i, &b);
 	buf_release(&b);
 	assert_int_equal(answered(w, i), ERR_OK);
+}
+
+static void order_ok(struct world *w, size_t i, const char *what, const char *assign)
+{
+	order_both(w, i, what, assign, NULL);
 }
 
 static enum err waive(struct world *w, size_t i, const char *site)
@@ -218,13 +225,14 @@ static void a_successor_is_lost_after_its_closing(void **state)
 	begin(&w, 4);
 	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "out", &id);
 	world_run(&w, US_PER_S);
-	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant");
+	order_both(&w, SPOC, "relocate", "cic-vlaams-brabant:dispatch", "cic-namen:messages");
 	take_is(&w, LEUVEN, "cic-luik/dispatch", "out", &got);
 	order_ok(&w, LUIK, "handback", NULL);
 	world_run(&w, 5 * US_PER_S);
 	world_crash(&w, LEUVEN);
 	take_none(&w, LUIK, "dispatch");
 	assert_int_equal(waive(&w, LUIK, "cic-antwerpen"), ERR_REFUSED);
+	assert_int_equal(waive(&w, LUIK, "cic-namen"), ERR_REFUSED); /* it gave up its half, and has nothing out */
 	take_none(&w, LUIK, "dispatch");
 	assert_int_equal(waive(&w, LUIK, "cic-vlaams-brabant"), ERR_OK);
 	take_is(&w, LUIK, "dispatch", "out", &got);
@@ -255,6 +263,31 @@ static void a_clock_set_back_holds_nothing(void **state)
 	world_release(&w);
 }
 
+/* Nothing is lent to a standby that is not reached: it would lie there. */
+static void nothing_is_lent_into_the_dark(void **state)
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+	struct world w;
+	struct msgid id, got;
+
+	(void)state;
+	begin(&w, 6);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "for somebody", &id);
+	world_crash(&w, NAMEN);
+	world_run(&w, 60 * US_PER_S);
+	request_begin(&rw, &b, REQ_ASSIST, ++w.tag);
+	request_str(&rw, F_QUEUE, "dispatch");
+	request_str(&rw, F_TO, "cic-namen");
+	request_u32(&rw, F_COUNT, 1);
+	request_end(&rw);
+	world_request(&w, LUIK, &b);
+	buf_release(&b);
+	assert_int_equal(answered(&w, LUIK), ERR_REFUSED);
+	take_is(&w, LUIK, "dispatch", "for somebody", &got);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +296,7 @@ int main(void)
 		cmocka_unit_test(delivered_after_a_failed_commit),
 		cmocka_unit_test(a_successor_is_lost_after_its_closing),
 		cmocka_unit_test(a_clock_set_back_holds_nothing),
+		cmocka_unit_test(nothing_is_lent_into_the_dark),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
