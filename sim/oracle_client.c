@@ -429,7 +429,7 @@ static bool state_true(struct oracle *o, const struct item *m, uint8_t state)
 		return true;
 	switch (state) {
 	/* Of a group it is the least that is so of all: this addressee may hold it itself. */
-	case STATE_HELD_BY_STANDBY: return m->held_at >= 0 || (m->stream != NONE && held_by_another(o, m));
+	case STATE_HELD_BY_STANDBY: return m->held_at >= 0 || held_by_successor(o, m) || (m->stream != NONE && held_by_another(o, m));
 	case STATE_HELD:
 	case STATE_DELIVERED: return m->held_at >= 0 || held_by_successor(o, m);
 	case STATE_READ: return m->flags & ITEM_SERVED;
