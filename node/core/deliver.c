@@ -147,7 +147,8 @@ static void dead_letter(struct core *c, struct msg_row *row, struct buf *events,
 
 	msgid_format(&row->id, id);
 	place_message(c, row, events, h, view_str(DEAD_LETTERS));
-	if (row->addressee != c->self) {
+	/* Who serves the site's queues looks after these too. */
+	if (owner_of(c, row->addressee, (h->flags & HEADER_EXERCISE) != 0, view_str(DEAD_LETTERS), h->area, &row->id) != c->self) {
 		row->events = buf_view(events);
 		store_msg_put(c->t, row);
 		return;

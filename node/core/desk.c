@@ -498,6 +498,15 @@ void deliver_serve(struct core *c)
 
 /* ---- requests --------------------------------------------------------------------------------------------------------------- */
 
+/* Whose dead letters are meant by "cic-luik/dead-letters": of this site, or of one that it holds for; 0 when it is another queue. */
+static uint16_t dead_letters_of(const struct core *c, const char *full)
+{
+	const char *slash = strchr(full, '/');
+	const struct site *s = slash && strcmp(slash, "/dead-letters") == 0 ? roster_site_by_id(c->roster, view_of(full, (size_t)(slash - full))) : NULL;
+
+	return s && (is_custodian(c, c->self, s->number, false) || is_custodian(c, c->self, s->number, true)) ? s->number : 0;
+}
+
 /* "cic-luik/dispatch", "eupen/dispatch" or, at home, "dispatch". */
 struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *m)
 {
@@ -508,12 +517,12 @@ struct queue *queue_of_request(struct core *c, struct view text, struct errmsg *
 
 	snprintf(full, sizeof full, "%s%s%.*s", bare ? c->me->id : "", bare ? "/" : "", text.len > LIMIT_ADDRESS_BYTES ? LIMIT_ADDRESS_BYTES : (int)text.len,
 		 text.ptr ? (const char *)text.ptr : "");
-	char dead[LIMIT_ADDRESS_BYTES + 1];
-	snprintf(dead, sizeof dead, "%s/dead-letters", c->me->id);
+	uint16_t dead = dead_letters_of(c, full);
+
 	if (!a) {
 		err_set(m, ERR_NOMEM, "queue: out of memory");
-	} else if (strcmp(full, dead) == 0) {
-		q = queue_get(c, c->self, view_str("dead-letters"));
+	} else if (dead) {
+		q = queue_get(c, dead, view_str("dead-letters"));
 	} else if (roster_resolve(c->roster, view_str(full), a, m) == ERR_OK) {
 		char other[LIMIT_NAME_BYTES + 1];
 

@@ -288,6 +288,44 @@ static void nothing_is_lent_into_the_dark(void **state)
 	world_release(&w);
 }
 
+/* ---- dead letters -------------------------------------------------------------------------------------------------- */
+
+/* A queue is gone from the roster while a message to it is on its way, and its site is relocated: who serves it is told, and can look. */
+static void dead_letters_go_with_the_queues(void **state)
+{
+	struct world w;
+	struct msgid id, got;
+
+	(void)state;
+	begin(&w, 7);
+	world_crash(&w, LUIK);
+	for (size_t i = 0; i < N; i++)
+		if (i != ANTWERPEN)
+			world_link(&w, ANTWERPEN, i, false);
+	send_ok(&w, ANTWERPEN, "cic-luik/messages", "to nowhere", &id);
+	struct roster *r = world_roster_copy(&w);
+	struct site *luik = (struct site *)roster_site(r, w.number[LUIK]);
+
+	for (size_t i = luik->n_queues; i-- > 0;)
+		if (strcmp(luik->queues[i].name, "messages") == 0)
+			luik->queues[i] = luik->queues[--luik->n_queues];
+	world_roster(&w, r);
+	roster_free(r);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant");
+	for (size_t i = 0; i < N; i++)
+		if (i != ANTWERPEN)
+			world_link(&w, ANTWERPEN, i, true);
+	world_run(&w, 30 * US_PER_S);
+	assert_true(world_alarm(&w, LEUVEN, "dead-letter"));
+	assert_false(world_alarm(&w, NAMEN, "dead-letter"));
+	take_none(&w, NAMEN, "cic-luik/dead-letters");
+	take_is(&w, LEUVEN, "cic-luik/dead-letters", "to nowhere", &got);
+	assert_int_equal(world_handle(&w, LEUVEN, REQ_ACK, &got), ERR_OK);
+	world_run(&w, 2 * US_PER_S);
+	assert_int_equal(world_state(&w, ANTWERPEN, &id), STATE_READ);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +335,7 @@ int main(void)
 		cmocka_unit_test(a_successor_is_lost_after_its_closing),
 		cmocka_unit_test(a_clock_set_back_holds_nothing),
 		cmocka_unit_test(nothing_is_lent_into_the_dark),
+		cmocka_unit_test(dead_letters_go_with_the_queues),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
