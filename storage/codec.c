@@ -100,6 +100,8 @@ enum err codec_head_read(struct view key, struct rd *r, struct head *out)
 	out->number = rd_u64(&k);
 	rd_hash(r, &out->chain);
 	rd_copy(r, out->signature.b, sizeof out->signature.b);
+	if (rd_left(r) % HASH_BYTES == 0 && rd_left(r) <= LIMIT_HEAD_SPACING * HASH_BYTES)
+		rd_bytes(r, rd_left(r)); /* leaves: store_head_leaves */
 	return rd_end(&k) ? ERR_DAMAGED : rd_end(r);
 }
 

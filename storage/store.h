@@ -119,6 +119,10 @@ MUST_USE enum err store_stream_rebuild(struct txn *t, uint32_t local, struct str
 /* Signed heads. Keeps heads so that neighbours are at most LIMIT_HEAD_SPACING apart where possible: storing one drops the
  * one before it when that is not needed for the spacing. Updates row->head and row->head_before, not the stored row. */
 void store_head_put(struct txn *t, struct stream_row *row, const struct head *h);
+/* With the leaves of the last entries up to it that are not here yet, LIMIT_HEAD_SPACING at most, so that what is here can be handed on. */
+void store_head_put_leaves(struct txn *t, struct stream_row *row, const struct head *h, struct view leaves);
+/* Those of that head; empty when there are none. The view lives as long as the transaction, or until it writes. ERR_NOT_FOUND. */
+MUST_USE enum err store_head_leaves(struct txn *t, uint32_t stream, uint64_t number, struct view *leaves);
 /* The first head at or after number. ERR_NOT_FOUND. */
 MUST_USE enum err store_head_from(struct txn *t, uint32_t stream, uint64_t number, struct head *out);
 

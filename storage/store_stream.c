@@ -64,17 +64,23 @@ static void head_on_top(struct txn *t, struct stream_row *row, uint64_t number)
 	row->head = number;
 }
 
-void store_head_put(struct txn *t, struct stream_row *row, const struct head *h)
+void store_head_put_leaves(struct txn *t, struct stream_row *row, const struct head *h, struct view leaves)
 {
-	uint8_t bytes[HASH_BYTES + SIGNATURE_BYTES];
+	uint8_t bytes[HASH_BYTES + SIGNATURE_BYTES + LIMIT_HEAD_SPACING * HASH_BYTES];
 	struct wr w = wr_init(bytes, sizeof bytes);
 	struct key k = key_head(row->local, h->number);
 	codec_head_write(&w, h);
+	wr_bytes(&w, leaves);
 	record_put_wr(t, &k, &w, KV_PUT);
 	if (h->number > row->head)
 		head_on_top(t, row, h->number);
 	else if (h->number < row->head && h->number > row->head_before)
 		row->head_before = h->number;
+}
+
+void store_head_put(struct txn *t, struct stream_row *row, const struct head *h)
+{
+	store_head_put_leaves(t, row, h, view_of(NULL, 0));
 }
 
 enum err store_head_from(struct txn *t, uint32_t stream, uint64_t number, struct head *out)
@@ -84,6 +90,20 @@ enum err store_head_from(struct txn *t, uint32_t stream, uint64_t number, struct
 	struct rd r;
 	enum err e = record_from(t, &k, k.len - sizeof number, &key, &r);
 	return e ? e : codec_head_read(key, &r, out);
+}
+
+enum err store_head_leaves(struct txn *t, uint32_t stream, uint64_t number, struct view *leaves)
+{
+	struct key k = key_head(stream, number);
+	struct rd r;
+	enum err e = record_get(t, &k, &r);
+
+	*leaves = view_of(NULL, 0);
+	if (e)
+		return e;
+	rd_bytes(&r, HASH_BYTES + SIGNATURE_BYTES);
+	*leaves = rd_bytes(&r, rd_left(&r));
+	return r.err ? ERR_DAMAGED : ERR_OK;
 }
 
 /* ---- a row that cannot be read any more --------------------------------------------------------------------- */

@@ -248,6 +248,20 @@ static bool on_a_branch(struct core *c, struct stream *s, struct segment *seg, s
 	return found;
 }
 
+/* What ends before the head that signs it can be handed on only with the leaves of what is between. */
+static void head_keep(struct core *c, struct stream *s, const struct segment *seg, const struct entry *e)
+{
+	struct hash leaves[LIMIT_HEAD_SPACING];
+	uint64_t first = s->row.held >= seg->first ? s->row.held + 1 : seg->first;
+	uint64_t n = first > seg->head.number ? 0 : seg->head.number - first + 1, at = 0;
+
+	for (uint64_t k = first; n <= LIMIT_HEAD_SPACING && k < seg->first + seg->entries; k++)
+		leaves[at++] = entry_leaf(&e[k - seg->first]);
+	if (n <= LIMIT_HEAD_SPACING && n > at)
+		memcpy(leaves + at, seg->tail_bytes.ptr + seg->tail_bytes.len - (n - at) * HASH_BYTES, (n - at) * HASH_BYTES);
+	store_head_put_leaves(c->t, &s->row, &seg->head, view_of((const uint8_t *)leaves, n <= LIMIT_HEAD_SPACING ? n * HASH_BYTES : 0));
+}
+
 /* When room is short the peer keeps its messages and sends them again; reports and grants are taken while there is any.
  * s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
 static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before, struct view raw)
@@ -289,7 +303,7 @@ static void take_segment(struct core *c, struct peer *p, struct stream *s, const
 			go = (admits || !is_message(&e[i])) && take_entry(c, p, s, &e[i], &after[i]);
 	p->refused += !go;
 	if (seg->head.number > s->row.head)
-		store_head_put(c->t, &s->row, &seg->head);
+		head_keep(c, s, seg, e);
 	stream_advanced(c, s);
 out:
 	free(after);
@@ -448,6 +462,20 @@ static void damage_told(struct core *c)
 	buf_clear(&c->late);
 }
 
+/* Of an entry that is not here yet, from what came with the head. */
+static enum err leaf_kept(struct core *c, const struct stream *s, uint64_t number, const struct head *head, struct hash *out)
+{
+	struct view leaves;
+	enum err e = store_head_leaves(c->t, s->row.local, head->number, &leaves);
+	uint64_t from_end = (head->number - number + 1) * HASH_BYTES;
+
+	if (!e && leaves.len < from_end)
+		e = ERR_NOT_FOUND;
+	if (!e)
+		memcpy(out->b, leaves.ptr + leaves.len - from_end, HASH_BYTES);
+	return e;
+}
+
 /* The leaves of the entries after number up to the head that signs them. */
 static enum err tail_leaves(struct core *c, const struct stream *s, uint64_t number, const struct head *head, struct hash tail[LIMIT_HEAD_SPACING], uint16_t *n)
 {
@@ -459,6 +487,10 @@ static enum err tail_leaves(struct core *c, const struct stream *s, uint64_t num
 
 		if (*n == LIMIT_HEAD_SPACING)
 			return ERR_TOO_LARGE;
+		if (k > s->row.held) {
+			e = leaf_kept(c, s, k, head, &tail[(*n)++]);
+			continue;
+		}
 		e = store_entry_find(c->t, s->row.local, k, &row);
 		if (!e)
 			tail[(*n)++] = entry_leaf(&row.e);
