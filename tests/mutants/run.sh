@@ -68,7 +68,7 @@ first_failure() {
 		[ $status = 0 ] || { found=timeout; return; }
 	done
 }
-simulator() { first_failure simulator build/tests/unit/test_golden "build/bin/estafette-sim run tests/sweep/swarm.conf --seeds $seeds"; }
+simulator() { first_failure simulator build/tests/unit/test_golden "build/bin/estafette-sim run tests/sweep/swarm.conf --seeds $seeds" "build/bin/estafette-sim run tests/sweep/takeover.conf --seeds $seeds"; }
 units() { first_failure unit "${unit[@]}"; }
 
 # mutant NAME: one line in $work/NAME.result.
