@@ -448,6 +448,14 @@ static void trace_line(struct rows *r, const struct msgid *id, uint16_t site, co
 	row_end(r);
 }
 
+/* By an order in force that site holds what is for the addressee, and no longer only beside it. */
+static bool holds_for(const struct core *c, uint16_t site, uint16_t addressee, bool exercise)
+{
+	const struct chain *ch = site == addressee ? NULL : chain_find(c, addressee, exercise);
+
+	return site == addressee || (ch && ch->now && order_names(&ch->now->order, site));
+}
+
 static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number)
 {
 	char note[200];
@@ -458,13 +466,13 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 
 		if (!f->known || site == s->row.name.originator)
 			continue;
-		bool addressee = site == s->row.name.addressee, up = peer_up(r->c, f->peer);
+		bool holder = holds_for(r->c, site, s->row.name.addressee, s->row.name.exercise), up = peer_up(r->c, f->peer);
 		bool whole = f->acked >= number;
 
 		for (uint16_t k = 0; whole && k < f->n_missing; k++)
 			whole = f->missing[k] != number;
 		if (whole) {
-			trace_line(r, id, site, addressee ? "held" : "held-by-standby", (struct wall){0}, r->c->self, "");
+			trace_line(r, id, site, holder ? "held" : "held-by-standby", (struct wall){0}, r->c->self, "");
 			continue;
 		}
 		snprintf(note, sizeof note, "%s; %llu before it; %s", f->acked >= number ? "its body is on the way" : "not acknowledged yet",
@@ -472,6 +480,29 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 			 up ? "being sent" : "no link now; tried again as soon as there is one");
 		trace_line(r, id, site, "waits", (struct wall){0}, site, note);
 	}
+}
+
+/* It stands in this journal's copy of the queue: who hands it out, and whether it is at a desk there already. */
+static void trace_waiting(struct rows *r, const struct msg_row *row, uint16_t area)
+{
+	struct core *c = r->c;
+	const struct queue *q = queue_by_local(c, row->place.queue);
+	uint16_t owner = owner_of(c, row->addressee, r->exercise, view_str(q ? q->row.name : ""), area, &row->id), at = leased_at(c, row->events);
+	char name[LIMIT_NAME_BYTES + 1], note[LIMIT_NAME_BYTES + 60];
+
+	if (at && owner != c->self) {
+		trace_line(r, &row->id, at, "leased", (struct wall){0}, 0, "a desk there has it, as far as is known here");
+		return;
+	}
+	if (at)
+		snprintf(note, sizeof note, "in its queue; a desk at %s has or had it", site_name(c, at, name));
+	else if (owner == c->self)
+		snprintf(note, sizeof note, "in its queue; nobody has taken it");
+	else if (row->addressee == c->self)
+		snprintf(note, sizeof note, "served by %s", site_name(c, owner, name));
+	else
+		snprintf(note, sizeof note, "as this %s knows it", holds_for(c, c->self, row->addressee, r->exercise) ? "successor" : "standby");
+	trace_line(r, &row->id, owner, "waiting", (struct wall){0}, 0, note);
 }
 
 static void trace_row(struct rows *r, const struct msg_row *row)
@@ -493,7 +524,7 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		snprintf(note, sizeof note, "%s to %s", precedence_name(h.precedence), site_name(c, row->addressee, name));
 		trace_line(r, &row->id, h.originator, "accepted", h.sent, 0, note);
 		if (!own)
-			trace_line(r, &row->id, c->self, row->addressee == c->self ? "held" : "held-by-standby", entry.stored, entry.from, "");
+			trace_line(r, &row->id, c->self, holds_for(c, c->self, row->addressee, r->exercise) ? "held" : "held-by-standby", entry.stored, entry.from, "");
 		else
 			trace_custodians(r, &row->id, s, entry.number);
 	}
@@ -503,9 +534,9 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		trace_line(r, &row->id, e.source, report_event_name(e.event), e.when, 0, note);
 	}
 	if (row->state == LOC_WAITING)
-		trace_line(r, &row->id, row->addressee, "waiting", (struct wall){0}, 0, row->addressee == c->self ? "in its queue; nobody has taken it" : "as this standby knows it");
+		trace_waiting(r, row, s ? h.area : 0);
 	if (row->state == LOC_LEASED)
-		trace_line(r, &row->id, row->addressee, "leased", (struct wall){0}, 0, "");
+		trace_line(r, &row->id, c->self, "leased", (struct wall){0}, 0, "");
 	if (s && (entry.e.flags & ENTRY_STUB))
 		trace_line(r, &row->id, c->self, "purged", (struct wall){0}, 0, "header and hashes are all that is left of it here");
 	else if (s && !entry.body_no && entry.e.body_len)

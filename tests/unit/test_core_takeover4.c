@@ -212,6 +212,66 @@ static void delivered_after_a_failed_commit(void **state)
 	}
 }
 
+/* What `trace` says of that event: the site. False when it says nothing of it. */
+static bool traced(struct world *w, size_t i, const struct msgid *id, const char *event, char site[64])
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+	struct request r;
+	bool found = false;
+
+	request_begin(&rw, &b, REQ_SHOW, ++w->tag);
+	request_str(&rw, F_WHAT, "trace");
+	request_id(&rw, id);
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+	world_run(w, 100000);
+	while (world_reply(w, i, &r)) {
+		char last[64] = "";
+		struct request_item f;
+
+		if (r.type != REPLY_ROW || r.tag != w->tag)
+			continue;
+		for (struct view rest = r.fields; request_next(&rest, &f) == ERR_OK;) {
+			if (f.field == F_TEXT && view_equal(f.value, view_str(event)) && last[0])
+				found = view_to_str(view_str(last), site, 64);
+			if (f.field == F_TEXT)
+				view_to_str(f.value, last, sizeof last);
+		}
+	}
+	return found;
+}
+
+/* A person who asks hears who holds, who serves and who has it, at the successor, at another one and at home. */
+static void trace_says_who_has_it(void **state)
+{
+	struct world w;
+	struct msgid id, got;
+	char site[64];
+
+	(void)state;
+	begin(&w, 8);
+	order_both(&w, SPOC, "relocate", "cic-vlaams-brabant:dispatch", "cic-namen:messages");
+	world_run(&w, US_PER_S);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "where is it", &id);
+	world_run(&w, US_PER_S);
+	assert_false(traced(&w, ANTWERPEN, &id, "held-by-standby", site));
+	assert_false(traced(&w, LEUVEN, &id, "held-by-standby", site));
+	for (size_t i = LUIK; i <= LEUVEN; i++) {
+		assert_true(traced(&w, i, &id, "waiting", site));
+		assert_string_equal(site, "cic-vlaams-brabant");
+	}
+	take_is(&w, LEUVEN, "cic-luik/dispatch", "where is it", &got);
+	world_run(&w, US_PER_S);
+	for (size_t i = LUIK; i <= LEUVEN; i++) {
+		assert_true(traced(&w, i, &id, "leased", site));
+		assert_string_equal(site, "cic-vlaams-brabant");
+		assert_false(traced(&w, i, &id, "waiting", site));
+	}
+	world_release(&w);
+}
+
 /* ---- what is out at a desk of a successor --------------------------------------------------------------------------- */
 
 /* Leuven closed, and burnt down with a message at a desk: a person waives it, and Luik hands it out. Whoever nothing came from
@@ -332,6 +392,7 @@ int main(void)
 		cmocka_unit_test(held_with_the_order),
 		cmocka_unit_test(delivered_after_the_order),
 		cmocka_unit_test(delivered_after_a_failed_commit),
+		cmocka_unit_test(trace_says_who_has_it),
 		cmocka_unit_test(a_successor_is_lost_after_its_closing),
 		cmocka_unit_test(a_clock_set_back_holds_nothing),
 		cmocka_unit_test(nothing_is_lent_into_the_dark),
