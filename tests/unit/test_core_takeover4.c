@@ -300,6 +300,46 @@ static void a_successor_is_lost_after_its_closing(void **state)
 	world_release(&w);
 }
 
+/* To Leuven, which burns down, then to Namen, then home: Luik waits for what Leuven did, until a person says that nothing comes. */
+static void a_chain_of_successors_of_which_one_is_gone(void **state)
+{
+	struct world w;
+	struct msgid id[2], got;
+
+	(void)state;
+	begin(&w, 9);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "one", &id[0]);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "two", &id[1]);
+	world_run(&w, US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant");
+	take_is(&w, LEUVEN, "cic-luik/dispatch", "one", &got);
+	world_run(&w, US_PER_S);
+	world_crash(&w, LEUVEN);
+	world_run(&w, 60 * US_PER_S);
+	order_ok(&w, SPOC, "relocate", "cic-namen");
+	take_is(&w, NAMEN, "cic-luik/dispatch", "one", &got);
+	assert_int_equal(world_handle(&w, NAMEN, REQ_ACK, &got), ERR_OK);
+	order_ok(&w, SPOC, "handback", NULL);
+	world_run(&w, 30 * US_PER_S);
+	take_none(&w, LUIK, "dispatch");
+	assert_true(world_alarm(&w, LUIK, "takeover"));
+	assert_int_equal(waive(&w, LUIK, "cic-namen"), ERR_REFUSED);
+	assert_int_equal(waive(&w, LUIK, "cic-vlaams-brabant"), ERR_OK);
+	take_is(&w, LUIK, "dispatch", "two", &got);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &got), ERR_OK);
+	assert_false(world_alarm(&w, LUIK, "takeover"));
+	/* It was not gone after all, and learns what happened. */
+	world_start(&w, LEUVEN);
+	world_run(&w, 30 * US_PER_S);
+	take_none(&w, LEUVEN, "cic-luik/dispatch");
+	take_none(&w, LUIK, "dispatch");
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(world_state(&w, ANTWERPEN, &id[i]), STATE_READ);
+	for (size_t i = 0; i < N; i++)
+		assert_false(world_alarm(&w, i, "conflict"));
+	world_release(&w);
+}
+
 /* The clock of Leuven is set back between handing out and giving back: Luik still hears that nobody there has it. */
 static void a_clock_set_back_holds_nothing(void **state)
 {
@@ -394,6 +434,7 @@ int main(void)
 		cmocka_unit_test(delivered_after_a_failed_commit),
 		cmocka_unit_test(trace_says_who_has_it),
 		cmocka_unit_test(a_successor_is_lost_after_its_closing),
+		cmocka_unit_test(a_chain_of_successors_of_which_one_is_gone),
 		cmocka_unit_test(a_clock_set_back_holds_nothing),
 		cmocka_unit_test(nothing_is_lent_into_the_dark),
 		cmocka_unit_test(dead_letters_go_with_the_queues),
