@@ -209,6 +209,51 @@ static void groups_and_areas(void **state)
 	world_release(&w);
 }
 
+static bool next_of(struct world *w, size_t i, uint8_t type, struct request *r)
+{
+	while (world_reply(w, i, r))
+		if (r->type == type)
+			return true;
+	return false;
+}
+
+/* What a sender says beside the text is the same for every member. */
+static void all_of_a_group_get_the_same(void **state)
+{
+	static const struct { uint8_t field; const char *value; } said[] = {{F_TYPE, "text/html"}, {F_LANG, "fr"}, {F_CHANNEL, "sms"}, {F_SUBJECT, "pont"}};
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+	struct request r;
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 4, 7);
+	request_begin(&rw, &b, REQ_SUBMIT, 1000);
+	request_str(&rw, F_TO, "all-cic/messages");
+	request_u8(&rw, F_PRECEDENCE, PREC_PRIORITY);
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+		request_str(&rw, said[i].field, said[i].value);
+	request_str(&rw, F_BODY, "ferme");
+	request_end(&rw);
+	world_request(&w, NAMEN, &b);
+	buf_release(&b);
+	world_run(&w, 2 * US_PER_S);
+	assert_true(next_of(&w, NAMEN, REPLY_ACCEPTED, &r));
+	for (size_t i = 0; i < N_SITES; i++) {
+		char queue[80];
+
+		if (i == NAMEN)
+			continue;
+		snprintf(queue, sizeof queue, "%s/messages", SITES[i]);
+		world_take(&w, i, queue, 1, w.lease_us);
+		world_run(&w, US_PER_S);
+		assert_true(next_of(&w, i, REPLY_TAKEN, &r));
+		for (size_t k = 0; k < sizeof said / sizeof *said; k++)
+			assert_true(view_equal(reply_field(&r, said[k].field), text(said[k].value)));
+	}
+	world_release(&w);
+}
+
 /* A standby holds the stream and says so apart from the addressee. */
 static void held_by_standby_only(void **state)
 {
@@ -602,6 +647,7 @@ int main(void)
 		cmocka_unit_test(a_lease_ends),
 		cmocka_unit_test(refuse_cancel_expire),
 		cmocka_unit_test(groups_and_areas),
+		cmocka_unit_test(all_of_a_group_get_the_same),
 		cmocka_unit_test(held_by_standby_only),
 		cmocka_unit_test(a_standby_helps),
 		cmocka_unit_test(a_burst_by_a_standby),
