@@ -134,7 +134,7 @@ int cmd_journal_export(struct cli *cli, int argc, char **argv)
 	if (status != EXIT_OK)
 		return status;
 	longwork_begin();
-	status = source_open(&s, cli, w.path, w.open || w.age || w.queue);
+	status = source_open(&s, cli, w.path, w.open || w.age || w.queue ? KEYS_NEEDED : KEYS_NONE);
 	if (status == EXIT_OK)
 		status = run(&w, &s);
 	source_close(&s);

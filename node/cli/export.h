@@ -47,10 +47,14 @@ struct source {
 	uint64_t unsigned_entries, unopened; /* left out: no head signs them; picked by queue or to be opened and no key fits */
 };
 
+enum source_keys { KEYS_NONE, KEYS_NEEDED, KEYS_IF_THERE };
 /* path: a folder or node.conf. keys: load the site's keys too, which only node.conf names. Exit status; says what failed. */
-int source_open(struct source *s, struct cli *cli, const char *path, bool keys);
+int source_open(struct source *s, struct cli *cli, const char *path, enum source_keys keys);
 void source_close(struct source *s);
 const char *source_site(const struct source *s, uint16_t number, char out[LIMIT_NAME_BYTES + 1]);
+
+/* Opens an entry's envelope with the site's keys, which are loaded; views live in room. False: no key opens it. */
+bool source_envelope(struct source *s, struct txn *t, const struct stream_row *stream, const struct entry_row *row, struct buf *room, struct envelope *out);
 
 /* One entry that is handed on; views live until the next. */
 struct picked {

@@ -25,7 +25,7 @@ static enum err keep_stream(void *arg, const struct stream_row *row)
 	return ERR_OK;
 }
 
-static enum err load_conf(struct source *s, const char *path, bool keys, struct errmsg *m)
+static enum err load_conf(struct source *s, const char *path, enum source_keys keys, struct errmsg *m)
 {
 	s->config = calloc(1, sizeof *s->config);
 	enum err e = s->config ? config_load(path, s->config, m) : err_set(m, ERR_NOMEM, "out of memory");
@@ -33,10 +33,17 @@ static enum err load_conf(struct source *s, const char *path, bool keys, struct 
 		snprintf(s->dir, sizeof s->dir, "%s", s->config->journal);
 		e = config_load_roster(s->config, &s->roster, m);
 	}
-	if (e != ERR_OK || !keys)
+	if (e != ERR_OK || keys == KEYS_NONE)
 		return e;
 	s->keys = calloc(1, sizeof *s->keys);
-	return s->keys ? config_load_keys(s->config, s->keys, m) : err_set(m, ERR_NOMEM, "out of memory");
+	if (s->keys == NULL)
+		return err_set(m, ERR_NOMEM, "out of memory");
+	e = config_load_keys(s->config, s->keys, m);
+	if (e != ERR_NOT_FOUND || keys == KEYS_NEEDED)
+		return e;
+	free(s->keys);
+	s->keys = NULL;
+	return ERR_OK;
 }
 
 static enum err load_streams(struct source *s, struct errmsg *m)
@@ -59,7 +66,7 @@ static enum err check_whose(const struct source *s, struct errmsg *m)
 	               hash_equal(&b->network, &s->roster->network_hash) ? "this network" : "another network", s->path, s->config->site);
 }
 
-int source_open(struct source *s, struct cli *cli, const char *path, bool keys)
+int source_open(struct source *s, struct cli *cli, const char *path, enum source_keys keys)
 {
 	struct stat st;
 	struct errmsg m = {0};
@@ -67,7 +74,7 @@ int source_open(struct source *s, struct cli *cli, const char *path, bool keys)
 	*s = (struct source){.cli = cli, .path = path};
 	if (stat(path, &st) != 0)
 		return cli_fail(cli, cli_err_of_errno(), "%s: %s (the folder of a journal, or a node.conf)", path, strerror(errno));
-	if (S_ISDIR(st.st_mode) && keys)
+	if (S_ISDIR(st.st_mode) && keys == KEYS_NEEDED)
 		return cli_fail(cli, ERR_USAGE, "%s: opening messages takes the site's keys (name its node.conf)", path);
 	if (S_ISDIR(st.st_mode))
 		snprintf(s->dir, sizeof s->dir, "%s", path);
@@ -144,7 +151,7 @@ static enum err key_for(struct source *s, struct txn *t, const struct stream_row
 	return s->key_known ? ERR_OK : ERR_KEY;
 }
 
-static bool open_entry(struct source *s, struct txn *t, const struct stream_row *stream, const struct entry_row *row, struct buf *room, struct envelope *out)
+bool source_envelope(struct source *s, struct txn *t, const struct stream_row *stream, const struct entry_row *row, struct buf *room, struct envelope *out)
 {
 	struct view sealed = row->e.envelope, plain;
 	buf_clear(room);
@@ -236,7 +243,7 @@ static bool is_picked(struct walk *w, struct txn *t, const struct stream_row *s,
 		return true;
 	if (out->header.kind != KIND_MESSAGE)
 		return false;
-	if (!open_entry(w->s, t, s, row, &w->plain, &w->envelope)) {
+	if (!source_envelope(w->s, t, s, row, &w->plain, &w->envelope)) {
 		w->s->unopened++;
 		return false;
 	}

@@ -48,6 +48,8 @@ static const struct command commands[] = {
 	{"journal", "compact", "DIR|node.conf", cmd_journal_compact},
 	{"journal", "rescue", "DIR|node.conf", cmd_journal_rescue},
 	{"journal", NULL, "verify [--repair]|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
+	{"report", NULL, "[DIR|node.conf] [--year Y] [--from T] [--to T] [--by year|month|direction|site|originator|addressee|queue|channel|precedence|none,..]\n"
+	                 "       [--local] [--copies] [--json|--csv]", cmd_report},
 	{"rebuild", NULL, "node.conf", cmd_rebuild},
 	{"backup", NULL, "node.conf FILE [--since FILE] [--damaged]  |  --check FILE [--since FILE]...", cmd_backup},
 	{"restore", NULL, "FILE node.conf [--since FILE]... [--dry-run]", cmd_restore},
