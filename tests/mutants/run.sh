@@ -7,7 +7,7 @@
 #   test_golden   the golden scenarios of the simulator,
 #   test_...      the unit and contract tests of proto, storage and core: first those named like the changed file, then those of
 #                 its layer, then the rest, each time the quick ones first (test_core_orders_random in a short form),
-#   sweep         a short sweep of the simulator.
+#   sweep-...     a short sweep of the simulator: tests/sweep/swarm.conf, then takeover.conf.
 # With MUTANT_BOTH=1 the simulator and the tests are both asked about each mutant, which takes much longer.
 # A program that does not end in time, when nothing else catches the mutant, is run again with three times as much; if it still
 # does not end the mutant is shown as "timeout" and not counted as caught. A mutant that nothing catches fails the run, and so do
@@ -42,17 +42,18 @@ tests() {
 	done
 }
 mapfile -t unit < <(tests)
+sweeps=(sweep-swarm sweep-takeover)
 
 # Objects are kept, so that a test which did not change is only linked again.
 build() { env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make --no-print-directory -s --eval=.SECONDARY: CFLAGS=-O1 "$@" >/dev/null; }
 
 # targets PROGRAM...: what they are built as.
-targets() { printf '%s\n' "$@" | sed 's|^sweep$|build/bin/estafette-sim|'; }
+targets() { printf '%s\n' "$@" | sed 's|^sweep-.*|build/bin/estafette-sim|'; }
 
 # run SECONDS PROGRAM: 0 when it succeeded, 1 when it failed, 2 when it did not end, 3 when it could not be run.
 run() {
 	local cmd=("$2")
-	[ "$2" != sweep ] || cmd=(build/bin/estafette-sim run tests/sweep/swarm.conf --seeds "$seeds")
+	[[ $2 != sweep-* ]] || cmd=(build/bin/estafette-sim run "tests/sweep/${2#sweep-}.conf" --seeds "$seeds")
 	{ timeout -k 5 "$1" "${cmd[@]}" >>log 2>&1; } 2>>log # the shell says of an abort that it was one
 	case $? in
 	0) return 0 ;;
@@ -132,12 +133,12 @@ mutant() {
 	mapfile -t near < <(ranked "$name" | sort -n | sed -n 's/^0 [^ ]* //p')
 	mapfile -t rest < <(ranked "$name" | sort -n | sed -n 's/^[12] [^ ]* //p')
 	if [ -n "$both" ]; then
-		ask build/tests/unit/test_golden sweep; ask_again; sim=$found slow=()
+		ask build/tests/unit/test_golden "${sweeps[@]}"; ask_again; sim=$found slow=()
 		[ "$sim" = BROKEN ] || { ask "${near[@]}" "${rest[@]}"; ask_again; test=$found; }
 	else
 		ask build/tests/unit/test_golden "${near[@]}"
 		[ "$found" != - ] || ask "${rest[@]}"
-		[ "$found" != - ] || ask sweep
+		[ "$found" != - ] || ask "${sweeps[@]}"
 		ask_again
 		case $found in
 		test_golden* | sweep* | BROKEN) sim=$found ;;
@@ -153,11 +154,11 @@ mutant() {
 base() {
 	local program from
 	found=-
-	for program in build/tests/unit/test_golden sweep "${unit[@]}"; do
+	for program in build/tests/unit/test_golden "${sweeps[@]}" "${unit[@]}"; do
 		from=$EPOCHREALTIME
 		run $((3 * each_s)) "$program" || { cat log; echo "mutants: the tree fails without any mutant: $program"; return 1; }
 		case $program in
-		sweep | */test_golden) ;;
+		sweep-* | */test_golden) ;;
 		*) awk -v a="$from" -v b="$EPOCHREALTIME" -v p="$program" 'BEGIN { printf "%.2f %s\n", b - a, p }' >>"$work/times" ;;
 		esac
 	done
@@ -168,7 +169,7 @@ names=("$@")
 mkdir "$work/base"
 cp -a Makefile conf node proto sim storage tests "$work/base/" || exit 1
 echo "building the tree without a mutant, and running what may catch one ..."
-mapfile -t wanted < <(targets build/tests/unit/test_golden sweep "${unit[@]}")
+mapfile -t wanted < <(targets build/tests/unit/test_golden "${sweeps[@]}" "${unit[@]}")
 (cd "$work/base" && build -j"$jobs_at_once" "${wanted[@]}") || { echo "mutants: the tree does not build"; exit 1; }
 (cd "$work/base" && base && rm -f log) || exit 1
 
