@@ -269,6 +269,8 @@ void oracle_handed_out(struct oracle *o, const struct handing *h)
 		m->handed_at = o->now;
 		o->v.handed_out++;
 		times_add(&o->read_times[m->precedence], o->now - m->entered_at);
+		if (m->held_at < 0)
+			flash_elsewhere(o, i);
 	}
 	m->flags |= ITEM_HANDED | ITEM_SERVED;
 	m->flags &= ~(uint32_t)(ITEM_RETURNED | ITEM_ASIDE | ITEM_JUDGED);

@@ -112,14 +112,33 @@ static bool flash_late(struct oracle *o, struct flash *f)
 	return true;
 }
 
+static void flash_time(struct oracle *o, struct item *m)
+{
+	if (!(m->flags & ITEM_TIMED)) {
+		times_add(&o->flash_times, o->now - m->entered_at);
+		o->v.flash_count++;
+	}
+	m->flags |= ITEM_TIMED;
+}
+
+static bool is_flash(const struct oracle *o, const struct item *m)
+{
+	return m->precedence == PREC_FLASH && !m->exercise && o->streams[m->stream].name.originator != m->addressee;
+}
+
+void flash_elsewhere(struct oracle *o, uint32_t i)
+{
+	if (is_flash(o, &o->items[i]))
+		flash_time(o, &o->items[i]);
+}
+
 void flash_arrived(struct oracle *o, uint32_t i)
 {
-	const struct item *m = &o->items[i];
+	struct item *m = &o->items[i];
 
-	if (m->precedence != PREC_FLASH || m->exercise || o->streams[m->stream].name.originator == m->addressee)
+	if (!is_flash(o, m))
 		return;
-	times_add(&o->flash_times, o->now - m->entered_at);
-	o->v.flash_count++;
+	flash_time(o, m);
 	for (size_t k = 0; k < o->n_flash; k++)
 		if (o->flash[k].item == i) {
 			flash_late(o, &o->flash[k]);

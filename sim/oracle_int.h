@@ -36,6 +36,7 @@ enum item_flag {
 	ITEM_ASIDE = 131072,   /* damaged, and set aside */
 	ITEM_JUDGED = 262144,  /* handed out again, at another site than before: judge_elsewhere has looked at it */
 	ITEM_TWICE = 524288,   /* read or refused at two sites */
+	ITEM_TIMED = 1048576,  /* its time to its addressee, or to a desk of a successor, is counted */
 };
 #define ITEM_ENDED (ITEM_READ | ITEM_REFUSED | ITEM_CANCELLED | ITEM_EXPIRED)
 
@@ -232,6 +233,7 @@ void judge_seconds(struct oracle *o);
 /* ---- oracle_flash.c ---- */
 void flash_begin(struct oracle *o, uint32_t i);
 void flash_arrived(struct oracle *o, uint32_t i);
+void flash_elsewhere(struct oracle *o, uint32_t i);             /* a successor's desk has it before its addressee */
 void flash_look(struct oracle *o);
 
 #endif

@@ -443,6 +443,27 @@ static void not_obeyed_alarm(struct core *c, const struct order_known *o, const 
 			    o->order.exercise[0] ? "exercise " : "", by, site_name(c, o->order.site, site), o->why);
 }
 
+/* An order that waits for endorsements or for its predecessor wants a person: to endorse it, or to ask who gave it. */
+static void waiting_alarm(struct core *c, struct order_known *o)
+{
+	const char *kind = alarm_kind(o->order.exercise[0], "order-waits");
+	char hex[17], site[LIMIT_NAME_BYTES + 1], by[LIMIT_NAME_BYTES + 1];
+	bool waits = o->state == ORDER_PENDING;
+
+	if (waits == o->waiting_told)
+		return;
+	o->waiting_told = waits;
+	hex_format(o->id.b, 8, hex);
+	if (!waits) {
+		alarm_clear(c, kind, hex);
+		return;
+	}
+	if (off_chain(c, o->order.issuer) <= ALARMS_EACH)
+		alarm_raise(c, kind, hex, "look at it with `estafette orders`; when it is right, `estafette endorse` it",
+			    "the %sorder of %s about %s is not in force: %s", o->order.exercise[0] ? "exercise " : "", site_name(c, o->order.issuer, by),
+			    site_name(c, o->order.site, site), o->why);
+}
+
 static void order_told(struct core *c, const struct hash *id)
 {
 	const struct order_known *o = order_find(c, id);
@@ -463,6 +484,7 @@ static void fresh_look(struct core *c, const struct hash *new)
 	for (size_t i = 0; i < c->takeover.n_orders; i++) {
 		struct order_known *o = c->takeover.orders[i];
 
+		waiting_alarm(c, o);
 		if (o->fresh)
 			reports_order(c, &o->id);
 		if (o->refused_now && !hash_equal(&o->id, new))
@@ -537,8 +559,12 @@ enum err orders_load(struct core *c)
 		e = ERR_OK;
 	if (!e)
 		settle_all(c, true);
-	for (size_t i = 0; i < c->takeover.n_orders; i++)
-		c->takeover.orders[i]->fresh = c->takeover.orders[i]->refused_now = false;
+	for (size_t i = 0; i < c->takeover.n_orders; i++) {
+		struct order_known *o = c->takeover.orders[i];
+
+		o->fresh = o->refused_now = false;
+		o->waiting_told = o->state == ORDER_PENDING; /* alarms outlive a restart */
+	}
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].open = c->takeover.chains[i].ready = false;
 	c->takeover.dirty = c->takeover.closings = c->takeover.n_chains > 0;

@@ -44,6 +44,7 @@ struct order_known {
 	bool on_chain, revoked;       /* revoked: under it the site's keys do not count */
 	bool fresh;                   /* it counts since this batch: reports may have waited for it */
 	bool refused_now;             /* since this batch */
+	bool waiting_told;            /* the alarm of a pending one is out */
 	char why[160];
 	struct order_known *before;   /* its predecessor when on_chain */
 	uint32_t former_under;        /* by_former was looked at under the roster of that serial */

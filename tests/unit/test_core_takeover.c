@@ -378,6 +378,7 @@ static void a_quorum_is_enough(void **state)
 			view_to_str(reply_field(&r, F_TEXT), order_id, sizeof order_id);
 	assert_int_equal(strlen(order_id), 16);
 	take_none(&w, LEUVEN, "cic-luik/dispatch");
+	assert_true(world_alarm(&w, NAMEN, "order-waits")); /* somebody there is to endorse it */
 	static const size_t endorsers[] = {NAMEN, LEUVEN};
 
 	for (size_t i = 0; i < 2; i++) {
@@ -392,6 +393,7 @@ static void a_quorum_is_enough(void **state)
 			take_none(&w, LEUVEN, "cic-luik/dispatch");
 	}
 	take_is(&w, LEUVEN, "cic-luik/dispatch", "help", &got);
+	assert_false(world_alarm(&w, NAMEN, "order-waits"));
 	buf_release(&b);
 	world_release(&w);
 }
