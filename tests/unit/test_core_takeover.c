@@ -393,6 +393,7 @@ static void a_quorum_is_enough(void **state)
 			take_none(&w, LEUVEN, "cic-luik/dispatch");
 	}
 	take_is(&w, LEUVEN, "cic-luik/dispatch", "help", &got);
+	world_run(&w, US_PER_S);
 	assert_false(world_alarm(&w, NAMEN, "order-waits"));
 	buf_release(&b);
 	world_release(&w);
