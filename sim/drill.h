@@ -74,6 +74,7 @@ struct drill_flow {
 	char channel[LIMIT_NAME_BYTES + 1], exercise[LIMIT_NAME_BYTES + 1];
 	int64_t expires_us;                  /* after sending; 0: never */
 	int64_t from_us, until_us;           /* of the drill; until_us 0: its length */
+	bool exact;                          /* not at random: as many as the rate says, whatever the seed */
 	size_t n_bodies;                     /* 0: drill.bodies */
 	struct drill_body *bodies;
 };

@@ -184,7 +184,7 @@ static bool read_flow_name(struct settings *ctx, const config_setting_t *s, cons
 		return false;
 	for (size_t i = 0; i < d->n_flows; i++)
 		if (strcmp(d->flows[i].name, out) == 0)
-			return true;
+			return !d->flows[i].exact || settings_fail(ctx, s, ERR_FORMAT, "flow: \"%s\" is exact, no factor changes it (name another, or take exact away)", (const char *)out);
 	return settings_fail(ctx, s, ERR_NOT_FOUND, "flow: \"%s\" is not a flow of this drill's traffic (name one of them)", (const char *)out);
 }
 

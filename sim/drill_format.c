@@ -226,6 +226,8 @@ static void put_flow(struct buf *out, const struct drill *d, const struct drill_
 	put_span_setting(out, "expires", f->expires_us);
 	put_span_setting(out, "begin", f->from_us);
 	put_span_setting(out, "until", f->until_us);
+	if (f->exact)
+		put(out, " exact = true;");
 	if (f->n_bodies) {
 		put(out, "\n");
 		put_bodies(out, "\t  ", f->bodies, f->n_bodies);

@@ -287,6 +287,7 @@ static const struct setting_spec flow_settings[] = {
 	{"expires", read_span, IN_FLOW(expires_us), .min = US_PER_S, .max = 366 * US_PER_DAY},
 	{"begin", read_moment, IN_FLOW(from_us)},
 	{"until", read_moment, IN_FLOW(until_us)},
+	{"exact", read_bool, IN_FLOW(exact)},
 	{"bodies", read_flow_bodies, offsetof(struct flow_line, flow)},
 };
 

@@ -17,7 +17,7 @@ struct source {
 	int64_t end_us;
 	const struct drill_send *send;
 	int64_t at_us;
-	uint32_t sent;
+	uint64_t sent, total;    /* total: of an exact flow */
 };
 
 struct workload {
@@ -104,12 +104,89 @@ static int64_t mean_us(const struct workload *w, const struct source *s, int64_t
 	return mean > MEAN_MOST_US ? MEAN_MOST_US : mean > 0 ? (int64_t)mean : 1;
 }
 
+/* ---- exact flows ------------------------------------------------------------------------------------------------- */
+
+#define HOUR_US (3600 * US_PER_S)
+
+/* A day in three pieces, as day_curve has it; an hour of the day weighs 100. */
+struct piece { int64_t from_us, until_us, weight; };
+
+static void day_pieces(int night_percent, struct piece out[3])
+{
+	out[0] = (struct piece){0, 7 * HOUR_US, night_percent};
+	out[1] = (struct piece){7 * HOUR_US, 22 * HOUR_US, 100};
+	out[2] = (struct piece){22 * HOUR_US, 24 * HOUR_US, night_percent};
+}
+
+static int64_t day_weight(int night_percent)
+{
+	return HOUR_US * (9 * (int64_t)night_percent + 15 * 100);
+}
+
+/* What the time from a midnight on weighs; at_us counts from there. */
+static int64_t weight_until(int64_t at_us, int night_percent)
+{
+	struct piece p[3];
+	int64_t sum = at_us / US_PER_DAY * day_weight(night_percent), rest = at_us % US_PER_DAY;
+
+	day_pieces(night_percent, p);
+	for (size_t i = 0; i < 3 && rest > p[i].from_us; i++)
+		sum += ((rest < p[i].until_us ? rest : p[i].until_us) - p[i].from_us) * p[i].weight;
+	return sum;
+}
+
+/* The other way round: the moment behind so much weight. Never one that weighs nothing. */
+static int64_t moment_of(int64_t weight, int night_percent)
+{
+	struct piece p[3];
+	int64_t day = day_weight(night_percent), at_us = weight / day * US_PER_DAY, rest = weight % day;
+	size_t i = 0;
+
+	day_pieces(night_percent, p);
+	while (i < 2 && rest >= (p[i].until_us - p[i].from_us) * p[i].weight) {
+		rest -= (p[i].until_us - p[i].from_us) * p[i].weight;
+		i++;
+	}
+	return at_us + p[i].from_us + (p[i].weight ? rest / p[i].weight : 0);
+}
+
+/* One at random in each of `total` parts of equal weight. */
+static void draw_exact(const struct workload *w, struct source *s)
+{
+	const struct drill_flow *f = &w->d->flows[s->flow];
+	int64_t shift = (w->d->start.us + w->d->utc_offset_us) % US_PER_DAY; /* from midnight to the drill's start */
+	int64_t begin = weight_until(shift + f->from_us, f->night_percent), all = weight_until(shift + s->end_us, f->night_percent) - begin;
+
+	if (s->sent == s->total || all <= 0) {
+		s->next_us = MONO_NEVER.us;
+		return;
+	}
+	int64_t low = (int64_t)((__int128)all * s->sent / s->total), high = (int64_t)((__int128)all * (s->sent + 1) / s->total);
+	s->sent++;
+	s->next_us = moment_of(begin + low + (high > low ? (int64_t)prng_below(&s->prng, (uint64_t)(high - low)) : 0), f->night_percent) - shift;
+}
+
+/* The rate's share of the time it sends, rounded. */
+static uint64_t exact_total(const struct workload *w, const struct source *s)
+{
+	const __int128 year = (__int128)365 * US_PER_DAY * MILLION;
+	int64_t lasts = s->end_us - w->d->flows[s->flow].from_us;
+
+	return lasts <= 0 ? 0 : (uint64_t)(((__int128)s->per_year * w->d->sample_ppm * lasts + year / 2) / year);
+}
+
+/* ---- flows at random ----------------------------------------------------------------------------------------------- */
+
 /* By thinning: candidates come at the highest rate, and each is taken with the probability that its hour has. */
 static void draw_next(const struct workload *w, struct source *s)
 {
 	const struct drill_flow *f = &w->d->flows[s->flow];
 	int64_t peak = (int64_t)((__int128)day_peak(f->night_percent) * w->most / MILLION), mean = mean_us(w, s, peak);
 
+	if (f->exact) {
+		draw_exact(w, s);
+		return;
+	}
 	for (;;) {
 		int64_t after = prng_exponential(&s->prng, mean);
 		if (mean <= 0 || after > s->end_us - s->next_us) {
@@ -170,6 +247,7 @@ static void add_flows(struct workload *w, uint64_t seed)
 			*s = (struct source){.order = w->n, .flow = (int)i, .site = f->rates[k].site, .per_year = f->rates[k].per_year, .next_us = f->from_us};
 			s->end_us = f->until_us && f->until_us < d->length_us ? f->until_us : d->length_us;
 			prng_init(&s->prng, seed, f->name, s->site);
+			s->total = exact_total(w, s);
 			draw_next(w, s);
 		}
 }
@@ -303,13 +381,13 @@ static void pop_send(struct workload *w, struct source *s, struct load_message *
 	m->label = s->sent == 0 ? e->label : "";
 	snprintf(w->subject, sizeof w->subject, "%s", e->subject);
 	if (e->key[0] && e->count > 1)
-		snprintf(w->key, sizeof w->key, "%.100s-%u", e->key, s->sent + 1);
+		snprintf(w->key, sizeof w->key, "%.100s-%llu", e->key, (unsigned long long)s->sent + 1);
 	else if (e->key[0])
 		snprintf(w->key, sizeof w->key, "%s", e->key);
 	else
 		snprintf(w->key, sizeof w->key, "send-%llu", (unsigned long long)w->number);
 	s->sent++;
-	s->next_us = s->sent < e->count ? s->at_us + (int64_t)((__int128)e->over_us * s->sent / e->count) : MONO_NEVER.us;
+	s->next_us = s->sent < e->count ? s->at_us + (int64_t)((__int128)e->over_us * (__int128)s->sent / e->count) : MONO_NEVER.us;
 	if (s->next_us > w->d->length_us)
 		s->next_us = MONO_NEVER.us; /* a timetable that was made shorter */
 }

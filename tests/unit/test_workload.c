@@ -159,6 +159,61 @@ static void test_year(void **state)
 	drill_free(d);
 }
 
+/* ---- exact flows ----------------------------------------------------------------------------------------------- */
+
+#define EXACT(settings, from_luik, from_namen) "traffic = ( { name = \"calls\"; exact = true; to = \"own/dispatch\"; mix = { routine = 1; }; " settings \
+	" rates = ( { site = \"cic-luik\"; per-year = " from_luik "; }, { site = \"cic-namen\"; per-year = " from_namen "; } ); } );" \
+	"bodies = ( { type = \"text/plain\"; size = \"600B\"; } );\n"
+
+/* Drains it for some seeds; each must give these numbers. The last one is left in s. */
+static void exactly(const char *text, size_t luik, size_t namen, struct seen *s)
+{
+	struct drill *given = drill_of(text), *d;
+	struct buf again = BUF_EMPTY;
+	uint64_t sums[4];
+
+	assert_int_equal(drill_format(given, &again), ERR_OK); /* and the drill says so when it is written out */
+	buf_add_u8(&again, 0);
+	d = drill_of((const char *)again.ptr);
+	buf_release(&again);
+	drill_free(given);
+	for (uint64_t seed = 0; seed < 4; seed++) {
+		struct workload *w = load_of(d, seed);
+		*s = (struct seen){.d = d};
+		assert_int_equal(drain(w, look, s), luik + namen);
+		for (uint16_t i = 0; i < 3; i++) {
+			const char *name = drill_site_name(d, i);
+			assert_int_equal(s->by_site[i], strcmp(name, "cic-luik") == 0 ? luik : strcmp(name, "cic-namen") == 0 ? namen : 0);
+		}
+		sums[seed] = s->sum;
+		workload_free(w);
+	}
+	assert_true(sums[0] != sums[1] && sums[1] != sums[2]); /* the times are the seed's */
+	drill_free(d);
+}
+
+static void test_exact(void **state)
+{
+	struct seen s;
+
+	(void)state;
+	exactly(HEAD "length = \"365d\";" EXACT("night = 45;", "42915", "7"), 42915, 7, &s);
+	exactly(HEAD "length = \"365d\"; sample = \"1%\";" EXACT("night = 300;", "42949", "1051"), 429, 11, &s);
+	exactly(HEAD "length = \"73d\";" EXACT("", "1000", "5002"), 200, 1000, &s);
+	exactly(HEAD "length = \"73d\"; events = ( { at = \"1d\"; do = \"rate\"; sites = \"all\"; factor = 9; } );" EXACT("", "1000", "500"), 200, 100, &s);
+	/* Nine hours of night at a fifth of fifteen of day: 180 of 1680. */
+	exactly(HEAD "length = \"365d\";" EXACT("night = 20;", "16800", "1680"), 16800, 1680, &s);
+	assert_in_range(s.night, 1980 - 2, 1980 + 2);
+	exactly(HEAD "length = \"365d\";" EXACT("night = 0;", "5000", "5000"), 5000, 5000, &s);
+	assert_int_equal(s.night, 0);
+
+	struct drill *d = NULL;
+	struct errmsg m;
+	assert_int_equal(drill_parse("w.conf", view_str(HEAD "length = \"1d\"; events = ( { at = \"1h\"; do = \"rate\"; sites = \"all\"; factor = 9; flow = \"calls\"; } );"
+							EXACT("", "1000", "500")), &d, &m), ERR_FORMAT);
+	assert_non_null(strstr(m.text, "is exact"));
+}
+
 static void collect(void *arg, const struct load_message *m)
 {
 	struct buf *b = arg;
@@ -259,7 +314,7 @@ static void test_desks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rates), cmocka_unit_test(test_same_seed), cmocka_unit_test(test_crisis), cmocka_unit_test(test_year),
+		cmocka_unit_test(test_rates), cmocka_unit_test(test_same_seed), cmocka_unit_test(test_crisis), cmocka_unit_test(test_year), cmocka_unit_test(test_exact),
 		cmocka_unit_test(test_sends), cmocka_unit_test(test_neighbours), cmocka_unit_test(test_bodies), cmocka_unit_test(test_desks),
 	};
 
