@@ -40,7 +40,7 @@ static enum err load_one(void *arg, const struct alarm_row *a)
 const char *alarm_kind(bool exercise, const char *kind)
 {
 	static const char *const kinds[] = {EXERCISE_PREFIX "conflict", EXERCISE_PREFIX "dead-letter", EXERCISE_PREFIX "order",
-					    EXERCISE_PREFIX "sealed", EXERCISE_PREFIX "takeover"};
+					    EXERCISE_PREFIX "order-waits", EXERCISE_PREFIX "sealed", EXERCISE_PREFIX "takeover"};
 	size_t n = sizeof kinds / sizeof *kinds, i = 0;
 
 	if (!exercise)
