@@ -66,7 +66,7 @@ run() {
 # caught_by PROGRAM: sets found to its name, and to that of the first of its tests that failed when it says so.
 caught_by() {
 	local test
-	test=$(sed -n 's/^\[  FAILED  \] \([a-z_0-9-]*\)$/\1/p' log | head -n 1)
+	test=$(sed -n 's/^\[  FAILED  \] \([^ ]*\).*/\1/p' log | head -n 1)
 	found=${1##*/}${test:+:$test}
 }
 
