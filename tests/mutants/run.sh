@@ -156,7 +156,7 @@ base() {
 	found=-
 	for program in build/tests/unit/test_golden "${sweeps[@]}" "${unit[@]}"; do
 		from=$EPOCHREALTIME
-		run $((3 * each_s)) "$program" || { cat log; echo "mutants: the tree fails without any mutant: $program"; return 1; }
+		run $((3 * each_s)) "$program" || { tail -n 30 log; echo "mutants: the tree fails without any mutant: $program"; return 1; }
 		case $program in
 		sweep-* | */test_golden) ;;
 		*) awk -v a="$from" -v b="$EPOCHREALTIME" -v p="$program" 'BEGIN { printf "%.2f %s\n", b - a, p }' >>"$work/times" ;;
