@@ -122,7 +122,8 @@ struct way { bool up; int64_t since, delay_us, rate_bps, stall_us; };
 struct flash { uint32_t item; uint64_t ahead; };
 
 /* An order or an endorsement, and the journals that hold it, by site number. */
-struct oorder { struct hash id; bool endorses, told; struct buf blob; struct order order; struct endorsement endorsement; bool has[65536]; };
+struct oorder { struct hash id; bool endorses, told; struct buf blob; struct order order; struct endorsement endorsement;
+	bool has[65536], counts[65536]; }; /* by site: its journal holds it; with what it holds beside it, it counts */
 /* Which order is in force for a site, as the viewer's journal has it; NULL: none. */
 struct oview { uint16_t viewer, site; bool exercise; const struct oorder *now; int64_t since; };
 /* A message that a and then b ended, and which entries say so. */

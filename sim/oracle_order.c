@@ -111,6 +111,8 @@ static void view_settle(struct oracle *o, struct oview *v)
 	now = order_settle(o->roster, NULL, cases, n);
 	const struct oorder *k = now ? oorder_find(o, &now->id) : NULL;
 
+	for (size_t i = 0; i < n; i++)
+		oorder_find(o, &cases[i].id)->counts[v->viewer] = cases[i].state == ORDER_IN_FORCE || cases[i].state == ORDER_SUPERSEDED;
 	if (k != v->now) {
 		v->now = k;
 		v->since = o->now;
@@ -349,9 +351,9 @@ void judge_elsewhere(struct oracle *o, uint32_t i, uint16_t site, bool perhaps_s
 	o->v.checks[PROMISE_TWICE]++;
 	if (m->flags & ITEM_FORGIVEN || osite_get(o, site)->flipped || (!has_ended && (perhaps_seen || m->flags & ITEM_RETURNED)))
 		return;
-	/* A report under an order that is not there yet waits for it. */
+	/* A report under an order that is not there yet, or waits for endorsements, waits for it. */
 	const struct oorder *under = has_ended ? m->ended_order : m->handed_order;
-	bool knows = m->end_stream != NONE && ostream_held(&o->streams[m->end_stream], site) >= m->end_number && (!under || under->has[site]);
+	bool knows = m->end_stream != NONE && ostream_held(&o->streams[m->end_stream], site) >= m->end_number && (!under || (under->has[site] && under->counts[site]));
 
 	item_text(m, text);
 	if (!has_ended) {
