@@ -7,108 +7,10 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-antwerpen", "spoc-brussel"};
 enum { LUIK, NAMEN, LEUVEN, ANTWERPEN, SPOC, N };
-
-/* ---- asking ------------------------------------------------------------------------------------------------------- */
-
-/* The answer to a request that ends with DONE or an error: ERR_OK, or what the error's code says. text gets what was said. */
-static enum err answered(struct world *w, size_t i, char *text, size_t size)
-{
-	struct request r;
-
-	if (size)
-		text[0] = '\0';
-	for (int tries = 0; tries < 200; tries++) {
-		while (world_reply(w, i, &r)) {
-			if (r.type == REPLY_DONE)
-				return ERR_OK;
-			if (r.type == REPLY_ERROR) {
-				view_to_str(reply_field(&r, F_TEXT), text, size);
-				return ERR_REFUSED;
-			}
-		}
-		world_run(w, 10000);
-	}
-	fail_msg("no answer");
-	return ERR_INTERNAL;
-}
-
-struct ask { const char *site, *assign[4], *without, *exercise; };
-
-static enum err order(struct world *w, size_t i, const char *what, const struct ask *a, char *text, size_t size)
-{
-	struct request_writer rw;
-	struct buf b = BUF_EMPTY;
-
-	request_begin(&rw, &b, REQ_ORDER, ++w->tag);
-	request_str(&rw, F_WHAT, what);
-	request_str(&rw, F_TO, a->site);
-	for (size_t k = 0; k < 4 && a->assign[k]; k++)
-		request_str(&rw, F_ASSIGN, a->assign[k]);
-	request_str(&rw, F_WITHOUT, a->without);
-	request_str(&rw, F_EXERCISE, a->exercise);
-	request_str(&rw, F_REASON, "flood");
-	request_end(&rw);
-	world_request(w, i, &b);
-	buf_release(&b);
-	return answered(w, i, text, size);
-}
-
-static void order_ok(struct world *w, size_t i, const char *what, const struct ask *a)
-{
-	char text[512];
-
-	if (order(w, i, what, a, text, sizeof text))
-		fail_msg("%s of %s: %s", what, a->site, text);
-}
-
-static void send_ok(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)
-{
-	struct send_options o = {.subject = body};
-
-	assert_int_equal(world_send(w, i, to, p, view_str(body), &o, id, NULL), ERR_OK);
-}
-
-static bool take(struct world *w, size_t i, const char *queue, int64_t us, char body[64], struct msgid *id, char *seen)
-{
-	struct taken t = {.body = BUF_EMPTY};
-	bool got = world_take_one(w, i, queue, us, &t);
-
-	if (got) {
-		view_to_str(buf_view(&t.body), body, 64);
-		*id = t.id;
-		if (seen)
-			memcpy(seen, t.perhaps_seen, sizeof t.perhaps_seen);
-	}
-	buf_release(&t.body);
-	return got;
-}
-
-static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
-{
-	char got[64] = "";
-
-	if (!take(w, i, queue, 3 * US_PER_S, got, id, NULL))
-		fail_msg("nothing in %s, expected \"%s\"", queue, body);
-	assert_string_equal(got, body);
-}
-
-static void take_none(struct world *w, size_t i, const char *queue)
-{
-	char got[64] = "";
-	struct msgid id;
-
-	if (take(w, i, queue, 3 * US_PER_S, got, &id, NULL))
-		fail_msg("%s: \"%s\" was handed out", queue, got);
-}
-
-static void read_ok(struct world *w, size_t i, const struct msgid *id)
-{
-	assert_int_equal(world_handle(w, i, REQ_ACK, id), ERR_OK);
-}
 
 static const struct ask MOVE = {.site = "cic-luik", .assign = {"cic-vlaams-brabant:dispatch", "cic-namen:messages"}};
 static const struct ask BACK = {.site = "cic-luik"};
@@ -128,32 +30,32 @@ static void successors_serve_what_waits(void **state)
 
 	(void)state;
 	begin(&w, 1);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "routine", &id[0]);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "was read in Luik", &id[1]);
-	send_ok(&w, ANTWERPEN, "cic-luik/messages", PREC_PRIORITY, "for Namen", &id[2]);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "routine", &id[0]);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "was read in Luik", &id[1]);
+	ask_send(&w, ANTWERPEN, "cic-luik/messages", PREC_PRIORITY, "for Namen", &id[2]);
 	world_run(&w, US_PER_S);
-	take_is(&w, LUIK, "dispatch", "routine", &got);
+	ask_take_is(&w, LUIK, "dispatch", "routine", &got);
 	assert_int_equal(world_handle(&w, LUIK, REQ_RETURN, &got), ERR_OK);
-	take_is(&w, LUIK, "dispatch", "routine", &got);
-	take_is(&w, LUIK, "dispatch", "was read in Luik", &read);
-	read_ok(&w, LUIK, &read);
+	ask_take_is(&w, LUIK, "dispatch", "routine", &got);
+	ask_take_is(&w, LUIK, "dispatch", "was read in Luik", &read);
+	ask_read(&w, LUIK, &read);
 	world_run(&w, US_PER_S);
 	world_crash(&w, LUIK);
-	send_ok(&w, ANTWERPEN, "eupen/dispatch", PREC_FLASH, "flash", &id[3]);
+	ask_send(&w, ANTWERPEN, "eupen/dispatch", PREC_FLASH, "flash", &id[3]);
 	world_run(&w, US_PER_S);
-	take_none(&w, LEUVEN, "cic-luik/dispatch");
-	order_ok(&w, SPOC, "relocate", &MOVE);
-	take_is(&w, LEUVEN, "cic-luik/dispatch", "flash", &got);
-	read_ok(&w, LEUVEN, &got);
+	ask_take_none(&w, LEUVEN, "cic-luik/dispatch");
+	ask_order_ok(&w, SPOC, "relocate", &MOVE);
+	ask_take_is(&w, LEUVEN, "cic-luik/dispatch", "flash", &got);
+	ask_read(&w, LEUVEN, &got);
 	/* What Luik had out at a desk comes first of its precedence, and marked. */
 	char body[64], seen[80];
-	assert_true(take(&w, LEUVEN, "cic-luik/dispatch", 3 * US_PER_S, body, &got, seen));
+	assert_true(ask_take(&w, LEUVEN, "cic-luik/dispatch", 3 * US_PER_S, body, &got, seen));
 	assert_string_equal(body, "routine");
 	assert_non_null(strstr(seen, "cic-luik"));
-	read_ok(&w, LEUVEN, &got);
-	take_none(&w, LEUVEN, "cic-luik/dispatch");
-	take_is(&w, NAMEN, "cic-luik/messages", "for Namen", &got);
-	read_ok(&w, NAMEN, &got);
+	ask_read(&w, LEUVEN, &got);
+	ask_take_none(&w, LEUVEN, "cic-luik/dispatch");
+	ask_take_is(&w, NAMEN, "cic-luik/messages", "for Namen", &got);
+	ask_read(&w, NAMEN, &got);
 	world_run(&w, 2 * US_PER_S);
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(world_state(&w, ANTWERPEN, &id[i]), STATE_READ);
@@ -172,26 +74,26 @@ static void handback_gives_what_is_left(void **state)
 		char body[16];
 
 		snprintf(body, sizeof body, "m%d", i);
-		send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, body, &id);
+		ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, body, &id);
 	}
 	world_run(&w, US_PER_S);
-	order_ok(&w, SPOC, "relocate", &MOVE);
-	take_is(&w, LEUVEN, "cic-luik/dispatch", "m0", &got);
-	read_ok(&w, LEUVEN, &got);
-	take_is(&w, LEUVEN, "cic-luik/dispatch", "m1", &got); /* stays out at a desk of Leuven */
+	ask_order_ok(&w, SPOC, "relocate", &MOVE);
+	ask_take_is(&w, LEUVEN, "cic-luik/dispatch", "m0", &got);
+	ask_read(&w, LEUVEN, &got);
+	ask_take_is(&w, LEUVEN, "cic-luik/dispatch", "m1", &got); /* stays out at a desk of Leuven */
 	world_start(&w, LUIK);
 	world_run(&w, 15 * US_PER_S);
-	take_none(&w, LUIK, "dispatch");
-	order_ok(&w, LUIK, "handback", &BACK);
+	ask_take_none(&w, LUIK, "dispatch");
+	ask_order_ok(&w, LUIK, "handback", &BACK);
 	struct msgid next;
 
-	take_is(&w, LUIK, "dispatch", "m2", &next);
-	read_ok(&w, LUIK, &next);
-	take_none(&w, LEUVEN, "cic-luik/dispatch");
-	read_ok(&w, LEUVEN, &got); /* the lease that was out ends by its own rules */
-	take_is(&w, LUIK, "dispatch", "m3", &next);
-	read_ok(&w, LUIK, &next);
-	take_none(&w, LUIK, "dispatch");
+	ask_take_is(&w, LUIK, "dispatch", "m2", &next);
+	ask_read(&w, LUIK, &next);
+	ask_take_none(&w, LEUVEN, "cic-luik/dispatch");
+	ask_read(&w, LEUVEN, &got); /* the lease that was out ends by its own rules */
+	ask_take_is(&w, LUIK, "dispatch", "m3", &next);
+	ask_read(&w, LUIK, &next);
+	ask_take_none(&w, LUIK, "dispatch");
 	world_run(&w, 2 * US_PER_S);
 	assert_false(world_alarm(&w, LUIK, "conflict"));
 	assert_false(world_alarm(&w, LEUVEN, "conflict"));
@@ -205,23 +107,23 @@ static void both_sides_of_a_cut_find_their_conflicts(void **state)
 
 	(void)state;
 	begin(&w, 3);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_IMMEDIATE, "twice", &id);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_IMMEDIATE, "twice", &id);
 	world_run(&w, US_PER_S);
 	for (size_t i = 1; i < N; i++)
 		world_link(&w, LUIK, i, false);
 	world_run(&w, 30 * US_PER_S);
-	order_ok(&w, SPOC, "relocate", &MOVE);
-	take_is(&w, LUIK, "dispatch", "twice", &here);
-	take_is(&w, LEUVEN, "cic-luik/dispatch", "twice", &there);
-	read_ok(&w, LUIK, &here);
-	read_ok(&w, LEUVEN, &there);
+	ask_order_ok(&w, SPOC, "relocate", &MOVE);
+	ask_take_is(&w, LUIK, "dispatch", "twice", &here);
+	ask_take_is(&w, LEUVEN, "cic-luik/dispatch", "twice", &there);
+	ask_read(&w, LUIK, &here);
+	ask_read(&w, LEUVEN, &there);
 	for (size_t i = 1; i < N; i++)
 		world_link(&w, LUIK, i, true);
 	world_run(&w, 30 * US_PER_S);
 	for (size_t i = 0; i < N; i++)
 		if (i != SPOC)
 			assert_true(world_alarm(&w, i, "conflict"));
-	read_ok(&w, LUIK, &id); /* a person signs it off there */
+	ask_read(&w, LUIK, &id); /* a person signs it off there */
 	assert_false(world_alarm(&w, LUIK, "conflict"));
 	assert_true(world_alarm(&w, LEUVEN, "conflict"));
 	world_release(&w);
@@ -239,13 +141,13 @@ static void shares_are_disjoint(void **state)
 	begin(&w, 4);
 	world_crash(&w, LUIK);
 	for (int i = 0; i < 40; i++)
-		send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "shared", &id);
+		ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "shared", &id);
 	world_run(&w, US_PER_S);
-	order_ok(&w, SPOC, "relocate", &split);
+	ask_order_ok(&w, SPOC, "relocate", &split);
 	for (int i = 0; i < 2; i++)
-		while (take(&w, i ? NAMEN : LEUVEN, "cic-luik/dispatch", 2 * US_PER_S, body, &got, NULL)) {
+		while (ask_take(&w, i ? NAMEN : LEUVEN, "cic-luik/dispatch", 2 * US_PER_S, body, &got, NULL)) {
 			at[i]++;
-			read_ok(&w, i ? NAMEN : LEUVEN, &got);
+			ask_read(&w, i ? NAMEN : LEUVEN, &got);
 		}
 	assert_int_equal(at[0] + at[1], 40);
 	assert_true(at[0] > 5 && at[1] > 5);
@@ -260,23 +162,23 @@ static void a_newcomer_gets_streams_and_keys(void **state)
 
 	(void)state;
 	begin(&w, 5);
-	send_ok(&w, SPOC, "cic-luik/dispatch", PREC_IMMEDIATE, "read before", &id);
-	send_ok(&w, SPOC, "cic-luik/dispatch", PREC_IMMEDIATE, "old", &id);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_IMMEDIATE, "its own", &id);
+	ask_send(&w, SPOC, "cic-luik/dispatch", PREC_IMMEDIATE, "read before", &id);
+	ask_send(&w, SPOC, "cic-luik/dispatch", PREC_IMMEDIATE, "old", &id);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_IMMEDIATE, "its own", &id);
 	world_run(&w, US_PER_S);
-	take_is(&w, LUIK, "dispatch", "read before", &got);
-	read_ok(&w, LUIK, &got);
+	ask_take_is(&w, LUIK, "dispatch", "read before", &got);
+	ask_read(&w, LUIK, &got);
 	world_run(&w, US_PER_S);
 	world_crash(&w, LUIK);
-	order_ok(&w, SPOC, "relocate", &to_antwerp);
+	ask_order_ok(&w, SPOC, "relocate", &to_antwerp);
 	world_run(&w, 30 * US_PER_S);
-	take_is(&w, ANTWERPEN, "cic-luik/dispatch", "old", &got);
-	read_ok(&w, ANTWERPEN, &got);
-	take_is(&w, ANTWERPEN, "cic-luik/dispatch", "its own", &got);
-	read_ok(&w, ANTWERPEN, &got);
-	send_ok(&w, SPOC, "cic-luik/dispatch", PREC_IMMEDIATE, "new", &id);
-	take_is(&w, ANTWERPEN, "cic-luik/dispatch", "new", &got);
-	read_ok(&w, ANTWERPEN, &got);
+	ask_take_is(&w, ANTWERPEN, "cic-luik/dispatch", "old", &got);
+	ask_read(&w, ANTWERPEN, &got);
+	ask_take_is(&w, ANTWERPEN, "cic-luik/dispatch", "its own", &got);
+	ask_read(&w, ANTWERPEN, &got);
+	ask_send(&w, SPOC, "cic-luik/dispatch", PREC_IMMEDIATE, "new", &id);
+	ask_take_is(&w, ANTWERPEN, "cic-luik/dispatch", "new", &got);
+	ask_read(&w, ANTWERPEN, &got);
 	world_run(&w, 2 * US_PER_S);
 	assert_int_equal(world_state(&w, SPOC, &id), STATE_READ);
 	world_release(&w);
@@ -293,24 +195,24 @@ static void an_empty_disk_learns_who_serves(void **state)
 		char body[16];
 
 		snprintf(body, sizeof body, "m%d", i);
-		send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, body, &id[i]);
+		ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, body, &id[i]);
 	}
 	world_run(&w, US_PER_S);
-	take_is(&w, LUIK, "dispatch", "m0", &got);
-	read_ok(&w, LUIK, &got);
+	ask_take_is(&w, LUIK, "dispatch", "m0", &got);
+	ask_read(&w, LUIK, &got);
 	world_run(&w, US_PER_S);
 	world_crash(&w, LUIK);
 	world_lose_journal(&w, LUIK);
-	order_ok(&w, SPOC, "relocate", &MOVE);
-	take_is(&w, LEUVEN, "cic-luik/dispatch", "m1", &got);
-	read_ok(&w, LEUVEN, &got);
+	ask_order_ok(&w, SPOC, "relocate", &MOVE);
+	ask_take_is(&w, LEUVEN, "cic-luik/dispatch", "m1", &got);
+	ask_read(&w, LEUVEN, &got);
 	world_start(&w, LUIK);
 	world_run(&w, 30 * US_PER_S);
-	take_none(&w, LUIK, "dispatch");
-	order_ok(&w, LUIK, "handback", &BACK);
-	take_is(&w, LUIK, "dispatch", "m2", &got);
-	read_ok(&w, LUIK, &got);
-	take_none(&w, LUIK, "dispatch");
+	ask_take_none(&w, LUIK, "dispatch");
+	ask_order_ok(&w, LUIK, "handback", &BACK);
+	ask_take_is(&w, LUIK, "dispatch", "m2", &got);
+	ask_read(&w, LUIK, &got);
+	ask_take_none(&w, LUIK, "dispatch");
 	world_run(&w, 2 * US_PER_S);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(world_state(&w, ANTWERPEN, &id[i]), STATE_READ);
@@ -327,8 +229,8 @@ static void a_queue_is_lent(void **state)
 
 	(void)state;
 	begin(&w, 7);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "lent", &id[0]);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "kept", &id[1]);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "lent", &id[0]);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_ROUTINE, "kept", &id[1]);
 	world_run(&w, US_PER_S);
 	request_begin(&rw, &b, REQ_ASSIST, ++w.tag);
 	request_str(&rw, F_QUEUE, "dispatch");
@@ -336,14 +238,14 @@ static void a_queue_is_lent(void **state)
 	request_u32(&rw, F_COUNT, 1);
 	request_end(&rw);
 	world_request(&w, LUIK, &b);
-	assert_int_equal(answered(&w, LUIK, text, sizeof text), ERR_OK);
+	assert_int_equal(ask_answered(&w, LUIK, text, sizeof text), ERR_OK);
 	buf_release(&b);
-	take_is(&w, NAMEN, "cic-luik/dispatch", "lent", &got);
-	take_none(&w, NAMEN, "cic-luik/dispatch");
-	read_ok(&w, NAMEN, &got);
-	take_is(&w, LUIK, "dispatch", "kept", &got);
-	read_ok(&w, LUIK, &got);
-	take_none(&w, LUIK, "dispatch");
+	ask_take_is(&w, NAMEN, "cic-luik/dispatch", "lent", &got);
+	ask_take_none(&w, NAMEN, "cic-luik/dispatch");
+	ask_read(&w, NAMEN, &got);
+	ask_take_is(&w, LUIK, "dispatch", "kept", &got);
+	ask_read(&w, LUIK, &got);
+	ask_take_none(&w, LUIK, "dispatch");
 	world_run(&w, 2 * US_PER_S);
 	assert_int_equal(world_state(&w, ANTWERPEN, &id[0]), STATE_READ);
 	assert_int_equal(world_status(&w, LUIK, "handled_elsewhere"), 1);
@@ -362,7 +264,7 @@ static void a_quorum_is_enough(void **state)
 	(void)state;
 	begin(&w, 8);
 	world_crash(&w, LUIK);
-	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "help", &id);
+	ask_send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "help", &id);
 	struct request_writer rw;
 	struct buf b = BUF_EMPTY;
 
@@ -377,7 +279,7 @@ static void a_quorum_is_enough(void **state)
 		if (r.type == REPLY_ROW)
 			view_to_str(reply_field(&r, F_TEXT), order_id, sizeof order_id);
 	assert_int_equal(strlen(order_id), 16);
-	take_none(&w, LEUVEN, "cic-luik/dispatch");
+	ask_take_none(&w, LEUVEN, "cic-luik/dispatch");
 	assert_true(world_alarm(&w, NAMEN, "order-waits")); /* somebody there is to endorse it */
 	static const size_t endorsers[] = {NAMEN, LEUVEN};
 
@@ -387,12 +289,12 @@ static void a_quorum_is_enough(void **state)
 		request_str(&rw, F_WHAT, order_id);
 		request_end(&rw);
 		world_request(&w, endorsers[i], &b);
-		if (answered(&w, endorsers[i], text, sizeof text))
+		if (ask_answered(&w, endorsers[i], text, sizeof text))
 			fail_msg("%s", text);
 		if (i == 0)
-			take_none(&w, LEUVEN, "cic-luik/dispatch");
+			ask_take_none(&w, LEUVEN, "cic-luik/dispatch");
 	}
-	take_is(&w, LEUVEN, "cic-luik/dispatch", "help", &got);
+	ask_take_is(&w, LEUVEN, "cic-luik/dispatch", "help", &got);
 	world_run(&w, US_PER_S);
 	assert_false(world_alarm(&w, NAMEN, "order-waits"));
 	buf_release(&b);

@@ -1,0 +1,103 @@
+/* asks.c - see asks.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/asks.h"
+
+enum err ask_answered(struct world *w, size_t i, char *text, size_t size)
+{
+	struct request r;
+
+	if (size)
+		text[0] = '\0';
+	for (int tries = 0; tries < 200; tries++) {
+		while (world_reply(w, i, &r)) {
+			if (r.type == REPLY_DONE)
+				return ERR_OK;
+			if (r.type == REPLY_ERROR) {
+				view_to_str(reply_field(&r, F_TEXT), text, size);
+				return ERR_REFUSED;
+			}
+		}
+		world_run(w, 10000);
+	}
+	fail_msg("no answer");
+	return ERR_INTERNAL;
+}
+
+enum err ask_order(struct world *w, size_t i, const char *what, const struct ask *a, char *text, size_t size)
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+
+	request_begin(&rw, &b, REQ_ORDER, ++w->tag);
+	request_str(&rw, F_WHAT, what);
+	request_str(&rw, F_TO, a->site);
+	for (size_t k = 0; k < 4 && a->assign[k]; k++)
+		request_str(&rw, F_ASSIGN, a->assign[k]);
+	request_str(&rw, F_WITHOUT, a->without);
+	request_str(&rw, F_EXERCISE, a->exercise);
+	request_str(&rw, F_REASON, "flood");
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+	return ask_answered(w, i, text, size);
+}
+
+void ask_order_ok(struct world *w, size_t i, const char *what, const struct ask *a)
+{
+	char text[512];
+
+	if (ask_order(w, i, what, a, text, sizeof text))
+		fail_msg("%s of %s: %s", what, a->site, text);
+}
+
+void ask_send(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)
+{
+	struct send_options o = {.subject = body};
+
+	assert_int_equal(world_send(w, i, to, p, view_str(body), &o, id, NULL), ERR_OK);
+}
+
+bool ask_take(struct world *w, size_t i, const char *queue, int64_t us, char body[64], struct msgid *id, char *seen)
+{
+	struct taken t = {.body = BUF_EMPTY};
+	bool got = world_take_one(w, i, queue, us, &t);
+
+	if (got) {
+		view_to_str(buf_view(&t.body), body, 64);
+		*id = t.id;
+		if (seen)
+			memcpy(seen, t.perhaps_seen, sizeof t.perhaps_seen);
+	}
+	buf_release(&t.body);
+	return got;
+}
+
+void ask_take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
+{
+	char got[64] = "";
+
+	if (!ask_take(w, i, queue, 3 * US_PER_S, got, id, NULL))
+		fail_msg("nothing in %s, expected \"%s\"", queue, body);
+	assert_string_equal(got, body);
+}
+
+void ask_take_none(struct world *w, size_t i, const char *queue)
+{
+	char got[64] = "";
+	struct msgid id;
+
+	if (ask_take(w, i, queue, 3 * US_PER_S, got, &id, NULL))
+		fail_msg("%s: \"%s\" was handed out", queue, got);
+}
+
+void ask_read(struct world *w, size_t i, const struct msgid *id)
+{
+	assert_int_equal(world_handle(w, i, REQ_ACK, id), ERR_OK);
+}

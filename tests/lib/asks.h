@@ -1,0 +1,23 @@
+/* asks.h - what operators and desks ask of a site of the small world, in one call each; a test fails where it is not answered. */
+#ifndef TESTS_ASKS_H
+#define TESTS_ASKS_H
+
+#include "tests/lib/world.h"
+
+/* The answer to the last request that ends with DONE or an error: ERR_OK, or ERR_REFUSED and in text what was said. */
+enum err ask_answered(struct world *w, size_t i, char *text, size_t size);
+
+/* An order: what is "relocate", "handback" or "revoke". */
+struct ask { const char *site, *assign[4], *without, *exercise; };
+enum err ask_order(struct world *w, size_t i, const char *what, const struct ask *a, char *text, size_t size);
+void ask_order_ok(struct world *w, size_t i, const char *what, const struct ask *a);
+
+/* The body is the subject too. */
+void ask_send(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id);
+/* One message within us; seen (80 bytes) may be NULL. The others wait 3 s, for this body or for none. */
+bool ask_take(struct world *w, size_t i, const char *queue, int64_t us, char body[64], struct msgid *id, char *seen);
+void ask_take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id);
+void ask_take_none(struct world *w, size_t i, const char *queue);
+void ask_read(struct world *w, size_t i, const struct msgid *id);
+
+#endif
