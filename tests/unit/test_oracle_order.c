@@ -15,9 +15,9 @@
 /* ---- steps --------------------------------------------------------------------------------------------------------- */
 
 /* Order number epoch of B's chain; after the first without assignments it is a handback. */
-static struct hash order_to(struct history *h, enum order_kind kind, uint32_t epoch, const struct hash *before, struct buf *blob)
+static struct hash order_by(struct history *h, const char *issuer, enum order_kind kind, uint32_t epoch, const struct hash *before, struct buf *blob)
 {
-	struct order o = {.kind = kind, .site = h->site[B], .issuer = roster_site_by_id(h->roster, view_str("spoc-brussel"))->number, .epoch = epoch,
+	struct order o = {.kind = kind, .site = h->site[B], .issuer = roster_site_by_id(h->roster, view_str(issuer))->number, .epoch = epoch,
 			  .roster = h->roster->serial, .issued = {1626300000000000}, .reason = "flood"};
 	uint8_t seed[32] = {1};
 	struct sign_public pub;
@@ -33,6 +33,26 @@ static struct hash order_to(struct history *h, enum order_kind kind, uint32_t ep
 	assert_int_equal(order_make(&crypt_suite_real, &sec, &h->roster->network_hash, &o, blob), ERR_OK);
 	assert_int_equal(order_decode(buf_view(blob), &again, &id), ERR_OK);
 	return id;
+}
+
+static struct hash order_to(struct history *h, enum order_kind kind, uint32_t epoch, const struct hash *before, struct buf *blob)
+{
+	return order_by(h, "spoc-brussel", kind, epoch, before, blob);
+}
+
+/* The journal of a site holds that endorsement. */
+static void endorsed(struct history *h, const struct hash *order, const char *by, int site)
+{
+	struct endorsement e = {.order = *order, .site = roster_site_by_id(h->roster, view_str(by))->number, .signed_at = {1626300000000000}, .last = {1626900000000000}};
+	struct buf b = BUF_EMPTY;
+	uint8_t seed[32] = {1};
+	struct sign_public pub;
+	struct sign_secret sec;
+
+	sign_keypair(seed, &pub, &sec);
+	assert_int_equal(endorsement_make(&crypt_suite_real, &sec, &h->roster->network_hash, &e, &b), ERR_OK);
+	oracle_order(h->o, h->site[site], STATE_KIND_ENDORSEMENT, buf_view(&b));
+	buf_release(&b);
 }
 
 /* The journals of these sites hold a relocation of B to C. */
@@ -225,6 +245,33 @@ static void what_cannot_be_known(void **state)
 	assert_int_equal(history_broken(h, PROMISE_MISDELIVERED), 1);
 }
 
+/* A quorum's order counts with its last endorsement, and a report under it not before. */
+static void an_endorsement_that_is_not_there(void **state)
+{
+	static const int both[] = {B, C};
+	struct history *h = *state;
+	struct buf b = BUF_EMPTY;
+
+	message(h);
+	struct hash order = order_by(h, "cic-limburg", ORDER_RELOCATE, 1, NULL, &b);
+
+	for (size_t i = 0; i < 2; i++) {
+		oracle_order(h->o, h->site[both[i]], STATE_KIND_ORDER, buf_view(&b));
+		endorsed(h, &order, "cic-antwerpen", both[i]);
+	}
+	buf_release(&b);
+	endorsed(h, &order, "cic-namen", C);
+	serve(h, C, false);
+	ended(h, C);
+	report(h, C, B);
+	serve(h, B, false);
+	assert_good(h);
+	endorsed(h, &order, "cic-namen", B);
+	serve(h, B, false);
+	assert_int_equal(history_broken(h, PROMISE_TWICE), 1);
+	assert_int_equal(history_broken(h, PROMISE_MISDELIVERED), 1);
+}
+
 /* All were connected, so that every standby knows within seconds. */
 static void an_end_long_ago_on_a_whole_network(void **state)
 {
@@ -352,7 +399,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_successor_serves), TEST(nobody_serves_without_an_order), TEST(an_order_counts_where_it_is_known), TEST(what_is_lent_may_be_served),
 		TEST(home_keeps_nothing_of_what_was_moved), TEST(an_end_that_the_journal_shows), TEST(a_closing_that_was_to_be_waited_for),
-		TEST(a_lease_that_was_over_is_not_waited_for), TEST(what_cannot_be_known), TEST(an_end_long_ago_on_a_whole_network),
+		TEST(a_lease_that_was_over_is_not_waited_for), TEST(what_cannot_be_known), TEST(an_endorsement_that_is_not_there),
+		TEST(an_end_long_ago_on_a_whole_network),
 		TEST(in_hand_and_not_marked), TEST(in_hand_and_marked), TEST(a_conflict_that_all_list), TEST(a_handler_that_does_not_list_it),
 		TEST(a_sender_that_does_not_list_it), TEST(a_conflict_that_is_none),
 	};
