@@ -58,22 +58,8 @@ static bool read_seed(struct settings *ctx, const config_setting_t *s, const str
 
 static bool read_swarm_kinds(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
 {
-	int n = setting_list(ctx, s, 1, DO_COUNT);
-
 	(void)spec;
-	for (int i = 0; i < n; i++) {
-		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
-		const char *text = setting_string(ctx, e, 1, LIMIT_NAME_BYTES);
-		unsigned k = 0;
-		if (text == NULL)
-			return false;
-		while (k < DO_COUNT && strcmp(text, drill_do_name((enum drill_do)k)) != 0)
-			k++;
-		if (k == DO_COUNT || !(fault_kinds() >> k & 1))
-			return settings_fail(ctx, e, ERR_FORMAT, "kinds: \"%s\" is not a fault that a seed draws (sim/README.md lists them)", text);
-		*(uint64_t *)out |= UINT64_C(1) << k;
-	}
-	return n > 0;
+	return read_dos(ctx, s, fault_kinds(), "kinds", "a fault that a seed draws (sim/README.md lists them)", out);
 }
 
 bool read_swarm(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)

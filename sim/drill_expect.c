@@ -60,22 +60,8 @@ static bool read_precedence_or_all(struct settings *ctx, const config_setting_t 
 
 static bool read_needs(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
 {
-	int n = setting_list(ctx, s, 1, DO_COUNT);
-
 	(void)spec;
-	for (int i = 0; i < n; i++) {
-		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
-		const char *text = setting_string(ctx, e, 1, LIMIT_NAME_BYTES);
-		unsigned k = 0;
-		if (text == NULL)
-			return false;
-		while (k < DO_COUNT && strcmp(text, drill_do_name((enum drill_do)k)) != 0)
-			k++;
-		if (k == DO_COUNT)
-			return settings_fail(ctx, e, ERR_FORMAT, "needs: \"%s\" is not an event (as in \"relocate\")", text);
-		*(uint64_t *)out |= UINT64_C(1) << k;
-	}
-	return n > 0;
+	return read_dos(ctx, s, UINT64_MAX, "needs", "an event (as in \"relocate\")", out);
 }
 
 #define AT(member) offsetof(struct drill_expect, member)

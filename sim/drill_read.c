@@ -264,6 +264,26 @@ bool read_text(struct settings *ctx, const config_setting_t *s, const struct set
 	return true;
 }
 
+bool read_dos(struct settings *ctx, const config_setting_t *s, uint64_t allowed, const char *name, const char *what, uint64_t *out)
+{
+	int n = setting_list(ctx, s, 1, DO_COUNT);
+
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
+		const char *text = setting_string(ctx, e, 1, LIMIT_NAME_BYTES);
+		unsigned k = 0;
+
+		if (text == NULL)
+			return false;
+		while (k < DO_COUNT && strcmp(text, drill_do_name((enum drill_do)k)) != 0)
+			k++;
+		if (k == DO_COUNT || !(allowed >> k & 1))
+			return settings_fail(ctx, e, ERR_FORMAT, "%s: \"%s\" is not %s", name, text, what);
+		*out |= UINT64_C(1) << k;
+	}
+	return n > 0;
+}
+
 bool read_precedence(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
 {
 	const char *text = setting_string(ctx, s, 1, 32);

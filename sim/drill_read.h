@@ -34,6 +34,8 @@ bool read_bit_rate(struct settings *ctx, const config_setting_t *s, const struct
 bool read_size(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out);     /* int64_t: "64KiB" */
 bool read_whole(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out);    /* int64_t: 12 */
 bool read_text(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out);     /* char[spec->max + 1] */
+/* A list of names of events into a set of bits; others than the allowed ones are refused: "NAME: "x" is not WHAT". */
+bool read_dos(struct settings *ctx, const config_setting_t *s, uint64_t allowed, const char *name, const char *what, uint64_t *out);
 bool read_precedence(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out);       /* uint8_t */
 bool read_precedence_value(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out); /* int64_t */
 /* struct drill_sites: a name or a list of names: sites, groups, areas, "all", "others"; "!name" takes away. Not empty. */
