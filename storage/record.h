@@ -75,6 +75,9 @@ uint32_t record_last_u32(struct txn *t, enum table table);
 /* A value of this length takes exactly one overflow page of LMDB; a byte more takes two. */
 #define SLICE_BYTES 4080
 
+/* The highest arrival number of an entry that was the journal's last when it was retired; 0 for none. */
+uint64_t entry_last_retired(struct txn *t);
+
 /* The slices of a part that is new, so that none of a longer one can lie behind it. How many; 0 when something stuck. */
 uint32_t body_put_slices(struct txn *t, uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, struct view bytes);
 

@@ -92,10 +92,11 @@ static void derive_entry(struct remake *r, const struct entry_row *row)
 
 static void derive_entries(struct remake *r)
 {
-	uint64_t last = store_last_arrival(r->t);
 	struct entry_row row;
-	for (uint64_t arrival = 1; arrival <= last && !r->err; arrival++) {
-		if (store_entry_get(r->t, arrival, &row) != ERR_OK)
+	enum err e;
+	for (uint64_t arrival = 1; !r->err && ((e = store_entry_from(r->t, arrival, &row)) == ERR_OK || e == ERR_DAMAGED); arrival++) {
+		arrival = row.arrival;
+		if (e)
 			continue;
 		derive_entry(r, &row);
 		(void)remake_step(r);
@@ -170,7 +171,6 @@ static void drop_entry(struct remake *r, uint32_t stream, uint64_t number)
 	record_del(r->t, &grant);
 	record_del(r->t, &head);
 	store_missing_del(r->t, stream, number);
-	r->out->lost++;
 	(void)remake_step(r);
 }
 
@@ -178,9 +178,30 @@ static void drop_entry(struct remake *r, uint32_t stream, uint64_t number)
 static uint64_t cut_stream(struct remake *r, uint32_t stream, uint64_t floor, uint64_t held)
 {
 	uint64_t hole = first_hole(r, stream, floor + 1, held);
-	for (uint64_t n = held; n >= hole && !r->err; n--)
+	for (uint64_t n = held; n >= hole && !r->err; n--) {
 		drop_entry(r, stream, n);
+		r->out->lost++;
+	}
 	return hole - 1;
+}
+
+/* What a scan found of the entries that are retired; the grants there are needed. */
+static void drop_retired(struct remake *r, uint32_t stream, uint64_t floor)
+{
+	struct key at = key_position(stream, 0);
+	struct view key, value;
+	while (!r->err && kv_seek(r->t->k, at.db, key_view(&at), &key, &value) == ERR_OK && key.len == at.len && memcmp(key.ptr, at.b, 5) == 0) {
+		struct rd f = key_fields(key);
+		struct entry_row row;
+		struct header h;
+		rd_u32(&f);
+		uint64_t number = rd_u64(&f);
+		if (number > floor)
+			return;
+		at = key_position(stream, number + 1);
+		if (store_entry_find(r->t, stream, number, &row) == ERR_OK && header_decode(row.e.header, &h) == ERR_OK && h.kind != KIND_GRANT)
+			drop_entry(r, stream, number);
+	}
 }
 
 /* ---- streams -------------------------------------------------------------------------------------------------------- */
@@ -200,6 +221,7 @@ static uint64_t last_number(struct remake *r, enum table table, uint32_t stream,
 static bool old_row(struct remake *r, uint32_t local, struct stream_row *row)
 {
 	struct key k = key_stream(local), name = key_stream_name(local);
+	struct view proof;
 	struct rd v;
 	if (record_get(r->t, &k, &v) == ERR_OK && codec_stream_read(key_view(&k), &v, row) == ERR_OK)
 		return true;
@@ -207,13 +229,15 @@ static bool old_row(struct remake *r, uint32_t local, struct stream_row *row)
 	if (record_get(r->t, &name, &v) || stream_name_decode(rd_bytes(&v, STREAM_NAME_BYTES), &row->name) || rd_done(&v))
 		return false;
 	row->chain = row->floor_chain = stream_hash(&r->to->birth.network, &row->name);
+	(void)(store_floor_get(r->t, local, &row->floor, &row->floor_chain, &proof) == ERR_OK); /* else nothing of it is retired, or that is lost too */
 	return true;
 }
 
 /* Far more numbers than arrivals there are: not to be believed. */
 static bool plausible(struct remake *r, const struct stream_row *row, uint64_t last)
 {
-	return row->held >= row->floor && (row->held <= last || row->held - last <= store_last_arrival(r->t) + r->n_damaged);
+	uint64_t from = last > row->floor ? last : row->floor;
+	return row->held >= row->floor && (row->held <= from || row->held - from <= store_last_arrival(r->t) + r->n_damaged);
 }
 
 static void derive_stream(struct remake *r, uint32_t local)
@@ -232,6 +256,7 @@ static void derive_stream(struct remake *r, uint32_t local)
 	row.held = held > last ? held : last;
 	if (row.held < row.floor)
 		row.held = row.floor;
+	drop_retired(r, local, row.floor);
 	if (row.name.originator == r->to->birth.site)
 		mark_holes(r, local, row.floor + 1, row.held);
 	else

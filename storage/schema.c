@@ -17,7 +17,7 @@ static enum kv_db db_of(enum table t)
 
 bool table_known(uint8_t table)
 {
-	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_QUEUE_NAME) ||
+	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_FLOOR) ||
 	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
 }
 
@@ -146,6 +146,13 @@ struct key key_stream_name(uint32_t local)
 struct key key_queue_name(uint32_t local)
 {
 	struct key k = key_table(TABLE_QUEUE_NAME);
+	add_u32(&k, local);
+	return k;
+}
+
+struct key key_floor(uint32_t local)
+{
+	struct key k = key_table(TABLE_FLOOR);
 	add_u32(&k, local);
 	return k;
 }

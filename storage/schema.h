@@ -36,6 +36,7 @@ enum table {
 	TABLE_ORPHAN = 38,
 	TABLE_STREAM_NAME = 39, /* copies of what of a row cannot be found out again from other records */
 	TABLE_QUEUE_NAME = 40,
+	TABLE_FLOOR = 41,
 	TABLE_PART_APART = 48, /* DB_BODIES*: bodies with a row of their own lie below the inline ones, which are appended */
 	TABLE_PART = 49,
 	TABLE_PLACE = 64, /* DB_PLACES */
@@ -64,7 +65,7 @@ bool table_known(uint8_t table);
 struct key key_table(enum table t);
 
 enum meta_group { META_STORE = 0, META_CORE = 1 };
-enum meta_store { META_STORE_SCHEMA = 1, META_STORE_BIRTH = 2, META_STORE_BODY_NO = 3 };
+enum meta_store { META_STORE_SCHEMA = 1, META_STORE_BIRTH = 2, META_STORE_BODY_NO = 3, META_STORE_ARRIVAL = 4 };
 struct key key_meta(enum meta_group group, uint8_t number);
 struct key key_stream(uint32_t local);
 struct key key_queue(uint32_t local);
@@ -90,6 +91,7 @@ struct key key_body_row(uint8_t class, uint64_t body_no);
 struct key key_body_hash(uint8_t class, const struct hash *hash);
 struct key key_stream_name(uint32_t local);
 struct key key_queue_name(uint32_t local);
+struct key key_floor(uint32_t local);
 struct key key_orphan(uint8_t class, uint64_t body_no);
 struct key key_body(uint8_t class, uint64_t body_no); /* the beginning of the keys of all its parts */
 struct key key_part(uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, uint16_t slice);

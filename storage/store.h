@@ -112,8 +112,8 @@ MUST_USE enum err store_stream_each(struct txn *t, enum err (*fn)(void *arg, con
 MUST_USE enum err store_stream_each_from(struct txn *t, uint32_t local, enum err (*fn)(void *arg, const struct stream_row *row), void *arg);
 /* The highest local number given, damaged rows included; 0 for none. Numbers have no gaps. */
 uint32_t store_stream_last(struct txn *t);
-/* What a damaged row must have said, by the copy of its name, the stream's entries and heads; only for streams that nothing
- * of is retired. Stores nothing. ERR_DAMAGED when too little is left. */
+/* What a damaged row must have said, by the copy of its name, its floor, the stream's entries and heads. Stores nothing. ERR_DAMAGED
+ * when too little is left. */
 MUST_USE enum err store_stream_rebuild(struct txn *t, uint32_t local, struct stream_row *out);
 
 /* Signed heads. Keeps heads so that neighbours are at most LIMIT_HEAD_SPACING apart where possible: storing one drops the
@@ -126,10 +126,26 @@ MUST_USE enum err store_head_leaves(struct txn *t, uint32_t stream, uint64_t num
 /* The first head at or after number. ERR_NOT_FOUND. */
 MUST_USE enum err store_head_from(struct txn *t, uint32_t stream, uint64_t number, struct head *out);
 
+struct body_row;
+/* A body that no entry refers to any more, or that was still coming for an entry that is gone: the caller removes it in steps. */
+typedef void store_unused_fn(void *arg, const struct body_row *body);
+/* Takes the entries row->floor + 1 .. upto off the lower end of a stream (none beyond row->held, `max` at most), and raises row->floor
+ * and row->floor_chain as far as it came; the caller stores the row. With an entry go its position, its body (one apart loses a reference:
+ * unused, may be NULL), its marks of expiry, damage and a missing body, and heads below the floor. A grant stays, with its entry, until
+ * everything that it opens is below. What else leads to an entry is the caller's to remove first: message row, place, lease, quarantine.
+ * The floor is noted a second time, unsigned (store_floor_put). ERR_DAMAGED: it came to an entry that cannot be read, and stopped there. */
+MUST_USE enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upto, size_t max, store_unused_fn *unused, void *arg);
+/* The note of a stream's floor, by which a row that is damaged is made anew, and what proves it: core's encoding, the floor as somebody
+ * signed it. Also for a stream that begins at a floor; whose row says it. */
+#define FLOOR_PROOF_BYTES_MAX 512
+void store_floor_put(struct txn *t, const struct stream_row *row, struct view proof);
+/* ERR_NOT_FOUND: nothing of it was retired. */
+MUST_USE enum err store_floor_get(struct txn *t, uint32_t stream, uint64_t *number, struct hash *chain, struct view *proof);
+
 /* ---- entries ------------------------------------------------------------------------------------------------ */
 
 struct entry_row {
-	uint64_t arrival;       /* order of arrival in this journal, from 1 */
+	uint64_t arrival;       /* order of arrival in this journal, from 1; gaps where entries were retired */
 	uint32_t stream;        /* local stream number */
 	uint64_t number;        /* in its stream */
 	struct hash chain;      /* chain hash after it */
@@ -145,7 +161,9 @@ void store_entry_append(struct txn *t, struct entry_row *row);
 /* ERR_NOT_FOUND, ERR_DAMAGED (the record's own hash does not fit). */
 MUST_USE enum err store_entry_get(struct txn *t, uint64_t arrival, struct entry_row *out);
 MUST_USE enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t number, struct entry_row *out);
-uint64_t store_last_arrival(struct txn *t);
+uint64_t store_last_arrival(struct txn *t); /* the last number given, also when its entry is retired */
+/* The first entry with this arrival number or a higher one. ERR_NOT_FOUND; ERR_DAMAGED, with out->arrival filled from the key. */
+MUST_USE enum err store_entry_from(struct txn *t, uint64_t arrival, struct entry_row *out);
 /* Marks a body that came later as present in the entry (its record is rewritten). */
 void store_entry_set_body(struct txn *t, uint64_t arrival, uint64_t body_no, uint8_t body_class);
 /* Makes a stub of it: header and hashes stay, the envelope goes, and it has no body here. (The body is removed apart.) */

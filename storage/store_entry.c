@@ -11,10 +11,24 @@ uint64_t store_last_arrival(struct txn *t)
 	if (t->last_arrival)
 		return t->last_arrival;
 	limit.b[0]++;
-	if (kv_before(t->k, limit.db, key_view(&limit), &key, &value))
-		return 0;
-	struct rd r = key_fields(key);
-	return t->last_arrival = rd_u64(&r);
+	if (kv_before(t->k, limit.db, key_view(&limit), &key, &value) == ERR_OK) {
+		struct rd r = key_fields(key);
+		t->last_arrival = rd_u64(&r);
+	}
+	uint64_t retired = entry_last_retired(t);
+	if (retired > t->last_arrival)
+		t->last_arrival = retired;
+	return t->last_arrival;
+}
+
+uint64_t entry_last_retired(struct txn *t)
+{
+	struct key k = key_meta(META_STORE, META_STORE_ARRIVAL);
+	struct rd r;
+	enum err e = record_get(t, &k, &r);
+	if (e && e != ERR_NOT_FOUND)
+		txn_stick(t, e);
+	return e ? 0 : rd_u64(&r);
 }
 
 /* In place: the page is written once. */
@@ -66,6 +80,22 @@ enum err store_entry_get(struct txn *t, uint64_t arrival, struct entry_row *out)
 	struct rd r;
 	enum err e = record_get(t, &k, &r);
 	return e ? e : codec_entry_read(key_view(&k), &r, out);
+}
+
+enum err store_entry_from(struct txn *t, uint64_t arrival, struct entry_row *out)
+{
+	struct key at = key_entry(arrival);
+	struct view key = {0};
+	struct rd r;
+	enum err e = record_from(t, &at, 1, &key, &r);
+	if (e && (e != ERR_DAMAGED || !key.len))
+		return e == ERR_DAMAGED ? ERR_IO : e;
+	struct rd k = key_fields(key);
+	uint64_t number = rd_u64(&k);
+	if (!e)
+		e = codec_entry_read(key, &r, out);
+	out->arrival = number;
+	return e;
 }
 
 enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t number, struct entry_row *out)

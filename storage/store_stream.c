@@ -124,6 +124,7 @@ enum err store_stream_rebuild(struct txn *t, uint32_t local, struct stream_row *
 {
 	struct key k = key_stream_name(local);
 	struct entry_row last;
+	struct view proof;
 	struct head head;
 	struct rd r;
 	enum err e = record_get(t, &k, &r);
@@ -133,11 +134,18 @@ enum err store_stream_rebuild(struct txn *t, uint32_t local, struct stream_row *
 	if (e)
 		return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
 	out->chain = out->floor_chain = stream_hash(&t->s->birth.network, &out->name);
+	e = store_floor_get(t, local, &out->floor, &out->floor_chain, &proof);
+	if (e && e != ERR_NOT_FOUND)
+		return e;
+	if (!e)
+		out->chain = out->floor_chain;
 	out->head = number_below(t, key_head(local, UINT64_MAX));
 	out->head_before = out->head ? number_below(t, key_head(local, out->head)) : 0;
 	out->held = number_below(t, key_position(local, UINT64_MAX));
-	if (!out->held)
+	if (out->held <= out->floor) {
+		out->held = out->floor; /* below it there may be grants */
 		return ERR_OK;
+	}
 	e = store_entry_find(t, local, out->held, &last);
 	if (!e) {
 		out->chain = last.chain;

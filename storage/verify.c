@@ -86,6 +86,7 @@ static const char *table_name(uint8_t table)
 		[TABLE_POSITION] = "position", [TABLE_HEAD] = "head",           [TABLE_GRANT] = "grant",
 		[TABLE_EXPIRY] = "expiry",     [TABLE_BODY_ROW] = "body row",   [TABLE_BODY_HASH] = "body hash",
 		[TABLE_STREAM_NAME] = "stream name", [TABLE_QUEUE_NAME] = "queue name",
+		[TABLE_FLOOR] = "floor",
 		[TABLE_ORPHAN] = "orphan",     [TABLE_PART_APART] = "part",     [TABLE_PART] = "part",
 		[TABLE_PLACE] = "place",       [TABLE_MSG] = "message",         [TABLE_KEY] = "idempotency key",
 	};
@@ -403,6 +404,7 @@ static void plan(struct pass *p)
 	add_task(p, verify_messages, TABLE_MSG, PARTS);
 	add_task(p, verify_missing, TABLE_MISSING, 1);
 	add_task(p, verify_grants, TABLE_GRANT, 1);
+	add_task(p, verify_floors, TABLE_FLOOR, 1);
 	add_task(p, verify_expiry, TABLE_EXPIRY, PARTS);
 	add_task(p, verify_takeover, TABLE_CONFLICT, 1);
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)

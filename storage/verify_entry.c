@@ -79,10 +79,22 @@ static void check_entry(struct pass *p, const struct entry_row *row)
 	p->out->entries++;
 }
 
+/* The arrival number of the last record; 0 for none. */
+static uint64_t last_entry(struct pass *p)
+{
+	struct key limit = key_table(TABLE_ENTRY);
+	struct view key, value;
+	limit.b[0]++;
+	if (kv_before(p->t->k, limit.db, key_view(&limit), &key, &value))
+		return 0;
+	struct rd r = key_fields(key);
+	return rd_u64(&r);
+}
+
 void verify_entries(struct pass *p)
 {
 	struct walk w = pass_task(p);
-	uint64_t of = store_last_arrival(p->t), before = 0;
+	uint64_t of = last_entry(p), before = 0;
 	p->task->reach = calloc(p->w->n_streams, sizeof *p->task->reach);
 	if (!p->task->reach)
 		p->err = ERR_NOMEM;
@@ -167,6 +179,29 @@ void verify_stream_rows(struct pass *p)
 			wrong(p, WRONG_HEAD, "stream %u: its row says head %llu, the highest is %llu", i, (unsigned long long)s->row.head,
 			      (unsigned long long)head);
 	}
+}
+
+/* The second note of each floor, and no floor without one. */
+void verify_floors(struct pass *p)
+{
+	struct walk w = pass_task(p);
+	uint32_t noted = 0, floors = 0;
+	for (uint32_t i = 0; i < p->w->n_streams; i++)
+		floors += p->w->streams[i].known && p->w->streams[i].row.floor;
+	while (pass_next(p, &w)) {
+		struct rd k = key_fields(w.key);
+		uint32_t local = rd_u32(&k);
+		const struct stream_state *s = pass_stream(p, local);
+		struct hash chain;
+		uint64_t number = rd_u64(&w.row);
+		rd_copy(&w.row, chain.b, sizeof chain.b);
+		noted += s && s->row.floor;
+		if (!s || w.row.err || number != s->row.floor || !hash_equal(&chain, &s->row.floor_chain))
+			wrong(p, WRONG_NUMBER, "stream %u: its floor is noted at %llu, and %s", local, (unsigned long long)number,
+			      s ? "its row says otherwise" : "is not there");
+	}
+	if (!p->err && !p->w->stop && noted < floors)
+		wrong(p, WRONG_NUMBER, "%u streams have a floor that is noted nowhere else", floors - noted);
 }
 
 /* ---- heads ---------------------------------------------------------------------------------------------------- */

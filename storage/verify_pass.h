@@ -127,6 +127,7 @@ void verify_entries(struct pass *p); /* verify_entry.c */
 void verify_heads(struct pass *p);
 void verify_stream_rows(struct pass *p);
 void verify_positions(struct pass *p);
+void verify_floors(struct pass *p);
 void verify_entry_body(struct pass *p, const struct entry_row *row); /* verify_body.c */
 void verify_body_rows(struct pass *p);
 void verify_body_hashes(struct pass *p);

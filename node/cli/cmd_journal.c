@@ -147,16 +147,15 @@ static size_t read_batch(struct journal *j, uint64_t *next, struct line *out, en
 	struct txn *t = NULL;
 	size_t n = 0;
 	*why = txn_begin(j->store, false, &t);
-	uint64_t last = *why == ERR_OK ? store_last_arrival(t) : 0;
-	for (; n < BATCH && *next <= last; (*next)++) {
+	while (*why == ERR_OK && n < BATCH) {
 		struct entry_row row;
-		enum err e = store_entry_get(t, *next, &row);
-		if (e != ERR_NOT_FOUND) /* retired */
-			fill_line(j, *next, e, &row, &out[n++]);
+		enum err e = store_entry_from(t, *next, &row);
+		if (e != ERR_OK && e != ERR_DAMAGED)
+			break;
+		fill_line(j, row.arrival, e, &row, &out[n++]);
+		*next = row.arrival + 1;
 	}
 	txn_abort(t);
-	if (n == 0 && *why == ERR_OK && *next <= last)
-		return read_batch(j, next, out, why);
 	return n;
 }
 

@@ -1,0 +1,160 @@
+/* The lower end of a stream: entries that nobody needs any more go, and its floor says up to where. */
+#include "proto/frame.h"
+#include "storage/record.h"
+
+/* ---- floors --------------------------------------------------------------------------------------------------- */
+
+void store_floor_put(struct txn *t, const struct stream_row *row, struct view proof)
+{
+	uint8_t bytes[8 + HASH_BYTES + FLOOR_PROOF_BYTES_MAX];
+	struct wr w = wr_init(bytes, sizeof bytes);
+	struct key k = key_floor(row->local);
+	wr_u64(&w, row->floor);
+	wr_bytes(&w, view_of(row->floor_chain.b, HASH_BYTES));
+	wr_bytes(&w, proof);
+	record_put_wr(t, &k, &w, KV_PUT);
+}
+
+enum err store_floor_get(struct txn *t, uint32_t stream, uint64_t *number, struct hash *chain, struct view *proof)
+{
+	struct key k = key_floor(stream);
+	struct rd r;
+	enum err e = record_get(t, &k, &r);
+	*proof = view_of(NULL, 0);
+	if (e)
+		return e;
+	*number = rd_u64(&r);
+	rd_copy(&r, chain->b, sizeof chain->b);
+	*proof = rd_bytes(&r, rd_left(&r));
+	return r.err ? ERR_DAMAGED : ERR_OK;
+}
+
+/* ---- what leads to an entry -------------------------------------------------------------------------------------- */
+
+static bool is_grant(const struct entry_row *row)
+{
+	struct header h;
+	return header_decode(row->e.header, &h) == ERR_OK && h.kind == KIND_GRANT;
+}
+
+/* The body's bytes go now when they lie with the entry, else it loses a reference. */
+static void drop_body(struct txn *t, const struct entry_row *row, store_unused_fn *unused, void *arg)
+{
+	struct body_row body;
+	enum err e;
+	if (!row->e.body_len || (row->e.flags & ENTRY_STUB))
+		return;
+	if (!row->body_no) {
+		store_missing_del(t, row->stream, row->number);
+		e = store_body_find(t, row->body_class, &row->e.body_hash, &body);
+		if (!e && !body.refs && unused)
+			unused(arg, &body);
+		return;
+	}
+	if (!(row->body_no & BODY_NO_APART)) {
+		store_body_del(t, row->body_class, row->body_no, SIZE_MAX);
+		return;
+	}
+	if (store_body_row(t, row->body_class, row->body_no, &body))
+		return; /* damaged or gone: verify tells */
+	body.refs -= body.refs > 0;
+	store_body_put_row(t, &body);
+	if (!body.refs && unused)
+		unused(arg, &body);
+}
+
+/* Its number stays known, so that it is not given again when it was the journal's last. */
+static void drop_record(struct txn *t, uint64_t arrival)
+{
+	struct key k = key_entry(arrival), last = key_meta(META_STORE, META_STORE_ARRIVAL);
+	uint8_t bytes[8];
+	struct wr w = wr_init(bytes, sizeof bytes);
+	if (arrival == store_last_arrival(t)) {
+		wr_u64(&w, arrival);
+		record_put_wr(t, &last, &w, KV_PUT);
+	}
+	record_del(t, &k);
+}
+
+static void drop_entry(struct txn *t, const struct entry_row *row)
+{
+	struct key position = key_position(row->stream, row->number), damage = key_damage(row->arrival);
+	struct header h;
+	if (header_decode(row->e.header, &h) == ERR_OK && h.expires.us)
+		store_expiry_del(t, h.expires, row->arrival);
+	kv_del(t->k, position.db, key_view(&position));
+	record_del(t, &damage);
+	drop_record(t, row->arrival);
+}
+
+/* Grants whose last entry is below the floor: all of them but the one in force for floor + 1. */
+static enum err drop_grants(struct txn *t, const struct stream_row *row, size_t max)
+{
+	uint64_t keep, arrival;
+	enum err e = store_grant_find(t, row->local, row->floor + 1, &keep, &arrival);
+	struct key first = key_grant(row->local, 0);
+	while (!e && max--) {
+		struct key handed;
+		struct entry_row entry;
+		struct view key;
+		struct rd r;
+		e = record_from(t, &first, first.len - sizeof keep, &key, &r);
+		if (e)
+			break;
+		struct rd k = key_fields(key);
+		rd_u32(&k);
+		uint64_t number = rd_u64(&k);
+		if (number >= keep)
+			break;
+		arrival = rd_u64(&r);
+		struct key grant = key_grant(row->local, number);
+		record_del(t, &grant);
+		handed = key_handed(row->local, number);
+		record_del(t, &handed);
+		e = store_entry_get(t, arrival, &entry);
+		if (!e && entry.stream == row->local && entry.number == number)
+			drop_entry(t, &entry);
+		else if (e == ERR_NOT_FOUND)
+			e = ERR_OK;
+	}
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* Heads below the floor; the highest stays, since the row names it. */
+static void drop_heads(struct txn *t, const struct stream_row *row, size_t max)
+{
+	struct head h;
+	while (max-- && store_head_from(t, row->local, 0, &h) == ERR_OK && h.number <= row->floor && h.number != row->head) {
+		struct key k = key_head(row->local, h.number);
+		record_del(t, &k);
+	}
+}
+
+enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upto, size_t max, store_unused_fn *unused, void *arg)
+{
+	uint64_t from = row->floor;
+	enum err e = ERR_OK;
+	if (upto > row->held)
+		upto = row->held;
+	for (; row->floor < upto && max-- && !txn_error(t);) {
+		struct entry_row entry;
+		e = store_entry_find(t, row->local, row->floor + 1, &entry);
+		if (e)
+			break;
+		row->floor = entry.number;
+		row->floor_chain = entry.chain;
+		drop_body(t, &entry, unused, arg);
+		/* The row of a grant stays with its entry until all that it opens is below. */
+		e = store_entry_find(t, row->local, row->floor, &entry);
+		if (!e && !is_grant(&entry))
+			drop_entry(t, &entry);
+		if (e)
+			break;
+	}
+	if (row->floor == from)
+		return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
+	drop_heads(t, row, (size_t)(row->floor - from) + 64);
+	enum err grants = drop_grants(t, row, (size_t)(row->floor - from) + 64);
+	store_floor_put(t, row, view_of(NULL, 0));
+	return e ? e == ERR_NOT_FOUND ? ERR_DAMAGED : e : grants;
+}
