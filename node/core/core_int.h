@@ -467,6 +467,14 @@ void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, 
 MUST_USE enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struct hash *out);
 /* raw: the frame's bytes after its type, which s was decoded from. */
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s, struct view raw);
+/* A segment out of a courier's bundle that was packed at site from; the same checks, and nobody to count it against. ERR_OK (all of it
+ * is here now), ERR_GAP (what comes before it is not), ERR_BUSY (not all of it was taken now: too little room, or too many large
+ * bodies still to come), ERR_AUTH, ERR_CONFLICT (another history, kept apart), ERR_NOT_PERMITTED (not for this site to hold),
+ * ERR_UNKNOWN_SITE, ERR_TOO_LARGE. */
+MUST_USE enum err replicate_apply(struct core *c, uint16_t from, struct segment *s, struct view raw);
+/* Appends one frame with entries of s after number sent; *last: the last of them. False: none can be given now, out is as it was.
+ * Damage met on the way is alarmed, so out may not be one of c->out. */
+bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
 void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines);
 void replicate_offer(struct core *c, struct peer *p);   /* our digest, after HELLO */

@@ -133,17 +133,17 @@ static void heard_sent(struct core *c, const struct stream *s, const struct entr
 		copies_entry(c, &s->row.name, h.sent);
 }
 
-static bool take_entry(struct core *c, struct peer *p, struct stream *s, const struct entry *e, const struct hash *chain)
+static bool take_entry(struct core *c, uint16_t from, struct stream *s, const struct entry *e, const struct hash *chain)
 {
 	struct entry_row row = {
-		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = p->site,
+		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = from,
 		.body_class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL, .e = *e,
 	};
 	bool apart = e->body_len && !e->body.len && !is_purged(e);
 	struct body_row have;
 
 	/* Only who wrote an entry may leave something out of it that would not come by itself. */
-	if (p->site != s->row.name.originator && left_out(e))
+	if (from != s->row.name.originator && left_out(e))
 		return false;
 
 	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole) {
@@ -208,12 +208,21 @@ void flow_fork(struct core *c, struct flow *f, uint64_t agreed)
 /* What the peer gave is another history of s from somewhere in the segment on: it is kept, and the peer gets ours. */
 static void branch_found(struct core *c, struct peer *p, struct stream *s, const struct segment *seg, const struct hash *after, struct view raw)
 {
-	struct flow *f = flow_of(s, p);
+	struct flow *f = p ? flow_of(s, p) : NULL;
 
 	branch_keep(c, s, seg->first, &after[seg->entries - 1], raw);
-	flow_ack(c, s, p);
+	if (f)
+		flow_ack(c, s, p);
 	if (f && !f->forked)
 		flow_fork(c, f, seg->first - 1);
+}
+
+/* A peer's doing is counted and alarmed; what a bundle holds is refused alone. */
+static enum err segment_bad(struct core *c, struct peer *p, enum err e, const char *what)
+{
+	if (p)
+		peer_bad(c, p, what);
+	return e;
 }
 
 /* By the identity of its originator, or one of before. What the present one signs no former one goes on with. */
@@ -262,52 +271,67 @@ static void head_keep(struct core *c, struct stream *s, const struct segment *se
 	store_head_put_leaves(c->t, &s->row, &seg->head, view_of((const uint8_t *)leaves, n <= LIMIT_HEAD_SPACING ? n * HASH_BYTES : 0));
 }
 
-/* When room is short the peer keeps its messages and sends them again; reports and grants are taken while there is any.
- * s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. */
-static void take_segment(struct core *c, struct peer *p, struct stream *s, const struct hash *stream, struct segment *seg, const struct hash *before, struct view raw)
+/* When room is short the giver keeps its messages and gives them again; reports and grants are taken while there is any. */
+static enum err take_entries(struct core *c, uint16_t from, struct stream *s, const struct segment *seg, const struct entry *e, const struct hash *after)
+{
+	bool admits = space_admits(c, seg->name.precedence ? (uint8_t)(seg->name.precedence - 1) : PREC_FLASH), go = true;
+
+	for (uint16_t i = 0; go && i < seg->entries; i++)
+		if (seg->first + i == s->row.held + 1)
+			go = (admits || !is_message(&e[i])) && take_entry(c, from, s, &e[i], &after[i]);
+	if (seg->head.number > s->row.head)
+		head_keep(c, s, seg, e);
+	stream_advanced(c, s);
+	return go ? ERR_OK : ERR_BUSY;
+}
+
+/* s: NULL for a stream that begins here; it is made when its first segment is seen to be signed. p: NULL for what came in a
+ * bundle. ERR_AUTH, ERR_CONFLICT (another history, or our own stream), ERR_TOO_LARGE (streams), ERR_BUSY (not all of it now). */
+static enum err take_segment(struct core *c, struct peer *p, uint16_t from, struct stream *s, const struct hash *stream, struct segment *seg,
+			     const struct hash *before, struct view raw)
 {
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
 	struct entry *e = calloc(seg->entries ? seg->entries : 1, sizeof *e);
 	enum signer signer = SIGNER_UNKNOWN;
-	bool admits = space_admits(c, seg->name.precedence ? (uint8_t)(seg->name.precedence - 1) : PREC_FLASH), go = true;
+	enum err rc = ERR_OK;
 
 	if (!after || !e) {
-		txn_fail(c->t, ERR_NOMEM);
+		txn_fail(c->t, rc = ERR_NOMEM);
 		goto out;
 	}
 	if (verify(c, o, s, stream, before, seg, after, e, &signer)) {
-		if (s && on_a_branch(c, s, seg, after, raw))
-			goto out;
-		if (!s || !s->forked)
-			peer_bad(c, p, "a segment that its originator did not sign, or that does not follow what is here");
+		rc = s && on_a_branch(c, s, seg, after, raw) ? ERR_CONFLICT : ERR_AUTH;
+		if (rc == ERR_AUTH && (!s || !s->forked))
+			segment_bad(c, p, rc, "a segment that its originator did not sign, or that does not follow what is here");
 		goto out;
 	}
 	if (s && another_branch(c, s, seg, after)) {
 		branch_found(c, p, s, seg, after, raw);
+		rc = ERR_CONFLICT;
 		goto out;
 	}
 	if (s && s->own) {
-		peer_bad(c, p, "this node's own stream back to it");
+		rc = segment_bad(c, p, ERR_CONFLICT, "this node's own stream back to it");
 		goto out;
 	}
 	if (!s && !(s = stream_new(c, &seg->name))) {
-		peer_bad(c, p, "more streams than a site may have");
+		rc = segment_bad(c, p, ERR_TOO_LARGE, "more streams than a site may have");
 		goto out;
 	}
 	s->signer = signer;
 	s->signer_under = c->roster->serial;
-	flow_ack(c, s, p);
-	for (uint16_t i = 0; go && i < seg->entries; i++)
-		if (seg->first + i == s->row.held + 1)
-			go = (admits || !is_message(&e[i])) && take_entry(c, p, s, &e[i], &after[i]);
-	p->refused += !go;
-	if (seg->head.number > s->row.head)
-		head_keep(c, s, seg, e);
-	stream_advanced(c, s);
+	if (p)
+		flow_ack(c, s, p);
+	else
+		stream_ack(c, s);
+	rc = take_entries(c, from, s, seg, e, after);
+	if (p)
+		p->refused += rc == ERR_BUSY;
 out:
 	free(after);
 	free(e);
+	return rc;
 }
 
 /* Just after an order one of two sites knows of it first: only who goes on is wrong. */
@@ -320,11 +344,45 @@ static void not_for_us(struct core *c, struct peer *p)
 		peer_bad(c, p, "a stream that is not for this site to hold");
 }
 
-void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, struct view raw)
+/* Ours as it is says nothing; another history of it says that another copy of this site lives. */
+static bool is_ours_beyond(const struct core *c, const struct stream *s, const struct segment *seg)
 {
-	struct lane_state *l = &p->lane[lane];
+	return seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation) && (!s || seg->first > s->row.held);
+}
+
+/* Entries at or below the floor are taken off, since what they follow is not here any more. False when nothing is left. */
+static bool above_floor(const struct stream *s, struct segment *seg)
+{
+	struct entry e;
+
+	while (seg->entries && seg->first <= s->row.floor && segment_next(&seg->entry_bytes, &e) == ERR_OK) {
+		seg->first++;
+		seg->entries--;
+	}
+	return seg->entries > 0;
+}
+
+/* A segment of a stream that is for this site to hold. ERR_GAP: something before it is missing here; those of take_segment. */
+static enum err segment_in(struct core *c, struct peer *p, uint16_t from, struct stream *s, struct segment *seg, struct view raw)
+{
 	struct hash hash, before;
 
+	hash = s ? s->hash : stream_hash(&c->roster->network_hash, &seg->name);
+	if (!s)
+		return take_segment(c, p, from, NULL, &hash, seg, &hash, raw);
+	if (p)
+		flow_ack(c, s, p);
+	if (seg->first > s->row.held + 1 && !s->forked)
+		return ERR_GAP; /* the frontier that goes back says where we are */
+	if (seg->first > s->row.held + 1)
+		before = (struct hash){{0}}; /* it may go on where something kept apart ends */
+	else if (!above_floor(s, seg) || chain_at(c, s, seg->first - 1, &before))
+		return ERR_OK; /* all of it was here once, or what is before it cannot be read */
+	return take_segment(c, p, from, s, &hash, seg, &before, raw);
+}
+
+void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, struct view raw)
+{
 	if (!roster_site(c->roster, seg->name.originator) || !concerns(c, c->self, &seg->name)) {
 		p->refused++;
 		/* By an order that has not come here yet it may be. */
@@ -334,27 +392,34 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 	}
 	struct stream *s = stream_by_name(c, &seg->name);
 
-	/* Ours as it is says nothing; another history of it says that another copy of this site lives. */
-	if (seg->name.originator == c->self && incarnation_equal(&seg->name.incarnation, &c->incarnation) && (!s || seg->first > s->row.held)) {
+	if (is_ours_beyond(c, s, seg)) {
 		peer_bad(c, p, "this node's own stream back to it");
 		return;
 	}
 	if (!s && seg->first != 1)
 		return;
-	l->ack_due = true;
-	hash = s ? s->hash : stream_hash(&c->roster->network_hash, &seg->name);
-	if (!s) {
-		take_segment(c, p, NULL, &hash, seg, &hash, raw);
-		return;
-	}
-	flow_ack(c, s, p);
-	if (seg->first > s->row.held + 1 && !s->forked)
-		return; /* a gap: the frontier that goes back says where we are */
-	if (seg->first > s->row.held + 1)
-		before = (struct hash){{0}}; /* it may go on where something kept apart ends */
-	else if (chain_at(c, s, seg->first - 1, &before))
-		return;
-	take_segment(c, p, s, &hash, seg, &before, raw);
+	p->lane[lane].ack_due = true;
+	enum err e = segment_in(c, p, p->site, s, seg, raw);
+
+	(void)e; /* told to the peer by the frontier that goes back, or counted against it */
+}
+
+enum err replicate_apply(struct core *c, uint16_t from, struct segment *seg, struct view raw)
+{
+	if (!roster_site(c->roster, seg->name.originator))
+		return ERR_UNKNOWN_SITE;
+	if (!concerns(c, c->self, &seg->name))
+		return ERR_NOT_PERMITTED;
+	struct stream *s = stream_by_name(c, &seg->name);
+
+	/* Much of a bundle for everybody is what this site wrote itself. */
+	if (s && s->own && seg->first + seg->entries - 1 <= s->row.held)
+		return ERR_OK;
+	if (is_ours_beyond(c, s, seg))
+		return ERR_CONFLICT;
+	if (!s && seg->first != 1)
+		return ERR_GAP;
+	return segment_in(c, NULL, from, s, seg, raw);
 }
 
 /* ---- segments out ------------------------------------------------------------------------------------------------------------------- */
@@ -424,11 +489,10 @@ static void segment_damage(struct core *c, struct stream *s, uint64_t number)
 
 /* Fills a segment from the flow's next entry on, at most up to the entry upto that is signed next, so that what signs it is
  * never far away. The number of the last one put in, or sent when there was none. */
-static uint64_t segment_fill(struct core *c, struct flow *f, struct segment_writer *w, uint64_t upto, enum err *e)
+static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, struct segment_writer *w, uint64_t upto, enum err *e)
 {
-	struct stream *s = f->stream;
 	struct buf *body = &c->scratch;
-	uint64_t n = f->sent;
+	uint64_t n = sent;
 
 	*e = ERR_OK;
 	while (n < s->row.held && n < upto && w->entries < LIMIT_SEGMENT_ENTRIES) {
@@ -512,34 +576,57 @@ static bool head_here(struct core *c, const struct stream *s, uint64_t number, s
 	return true;
 }
 
-/* Cuts one segment off a flow. False when there is nothing that can be sent now. */
-static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
+/* False: nothing can be given from there now; out is as it was. */
+static bool segment_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last, enum err *filled)
 {
-	struct lane_state *l = &p->lane[lane];
 	struct hash tail[LIMIT_HEAD_SPACING];
 	struct segment_writer w;
 	struct head head;
 	uint16_t n_tail;
+	size_t start = out->len;
+	enum err e = store_head_from(c->t, s->row.local, sent + 1, &head);
+
+	*last = sent;
+	*filled = ERR_OK;
+	frame_begin(out, FRAME_SEGMENT);
+	segment_begin(&w, out, &s->row.name, sent + 1);
+	if (!e)
+		*last = segment_fill(c, s, sent, &w, head.number, filled);
+	if (*last > sent)
+		head_here(c, s, *last, &head);
+	if (*last == sent || tail_leaves(c, s, *last, &head, tail, &n_tail)) {
+		out->len = start;
+		return false;
+	}
+	segment_end(&w, tail, n_tail, &head);
+	return true;
+}
+
+bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last)
+{
+	enum err filled;
+	bool cut = segment_cut(c, s, sent, out, last, &filled);
+
+	damage_told(c);
+	return cut;
+}
+
+/* Cuts one segment off a flow. False when there is nothing that can be sent now. */
+static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
+{
+	struct lane_state *l = &p->lane[lane];
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
-	uint64_t last = f->sent;
-	enum err e = store_head_from(c->t, f->stream->row.local, f->sent + 1, &head), filled = ERR_OK;
+	uint64_t last;
+	enum err filled;
 
-	frame_begin(out, FRAME_SEGMENT);
-	segment_begin(&w, out, &f->stream->row.name, f->sent + 1);
-	if (!e)
-		last = segment_fill(c, f, &w, head.number, &filled);
-	if (last > f->sent)
-		head_here(c, f->stream, last, &head);
-	if (last == f->sent || tail_leaves(c, f->stream, last, &head, tail, &n_tail)) {
-		out->len = start;
+	if (!segment_cut(c, f->stream, f->sent, out, &last, &filled)) {
 		flow_unlist(f); /* it comes back when something changes */
 		damage_told(c);
 		if (filled)
 			segment_damage(c, f->stream, last + 1);
 		return false;
 	}
-	segment_end(&w, tail, n_tail, &head);
 	if (!l->ring_n && !l->timeouts)
 		l->moved = c->now;
 	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = last, .bytes = (uint32_t)(out->len - start), .at = c->now};
