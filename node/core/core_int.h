@@ -11,6 +11,7 @@
 
 #include "node/core/core.h"
 #include "node/core/takeover.h"
+#include "node/core/window.h"
 #include "proto/cursor.h"
 #include "proto/pack.h"
 #include "proto/report.h"
@@ -77,15 +78,15 @@ struct stream {
 /* ---- peers ------------------------------------------------------------------------------------------------------ */
 
 #define LANE_RING 256
-struct in_flight { struct flow *flow; uint64_t upto; uint32_t bytes; struct mono at; };
+struct in_flight { struct flow *flow; uint64_t upto; struct in_air sent; };
 struct lane_state {
 	bool dialled;                /* handshake done */
 	bool up;                     /* WELCOME received on what we dialled */
 	bool accepted;               /* HELLO received on what the peer dialled */
 	bool ack_due;                /* frontiers to send on the accepted side */
 	char bearer[LIMIT_NAME_BYTES + 1];
-	int64_t window;              /* bytes */
 	int64_t flying;              /* bytes sent and not acknowledged */
+	uint32_t rewound;            /* how often what was in the air was given up: window.h */
 	size_t ring_at, ring_n;
 	uint64_t sent_in;            /* the batch that sent something last, by core.batch */
 	struct in_flight *ring;      /* LANE_RING of them, once something was sent */
@@ -93,7 +94,6 @@ struct lane_state {
 	struct mono hello_at;
 	int timeouts;                /* in a row without an acknowledgement */
 	struct mono moved;           /* when the oldest in the air was sent, or something before it acknowledged; not moved by sending again */
-	int64_t pace_bps;            /* as acknowledgements came back of what waited; 0: not known yet */
 };
 struct peer {
 	uint16_t site;
@@ -102,6 +102,7 @@ struct peer {
 	bool back;                   /* not gone any more: its connections are to be begun anew */
 	bool active;                 /* in core.active: it has timers, or something to be sent */
 	struct lane_state lane[LANE_COUNT];
+	struct pace pace[LANE_COUNT]; /* the first of both lanes while they lie on one bearer */
 	struct incarnation incarnation, incarnation_before;
 	bool met;                    /* incarnation is valid */
 	struct mono strange_from, strange_at; /* it sends streams that are not for us */

@@ -3,9 +3,6 @@
 
 #include "node/core/core_int.h"
 
-/* So much must be acknowledged at one time to say how fast a lane is. */
-#define PACE_BYTES 2048
-
 static void loss_alarm(struct core *c, struct peer *p);
 
 /* ---- what we hold, told ------------------------------------------------------------------------------------------------- */
@@ -198,42 +195,32 @@ void replicate_tell(struct core *c, struct peer *p)
 
 /* ---- what they hold, heard -------------------------------------------------------------------------------------------------- */
 
-/* What came back tells how fast the lane is, from when it could begin to travel; a few bytes tell nothing. Slower counts at
- * once, faster by and by. */
-static void pace_heard(struct core *c, struct lane_state *l, int64_t bytes)
-{
-	int64_t took = c->now.us - l->moved.us, pace = bytes * 8 * US_PER_S / (took > US_PER_MS ? took : US_PER_MS);
-
-	l->moved = c->now;
-	if (bytes >= PACE_BYTES)
-		l->pace_bps = l->pace_bps && pace > l->pace_bps ? (7 * l->pace_bps + pace) / 8 : pace;
-}
-
 /* Takes what an acknowledgement covers out of the air and measures the link by it. */
 static void ring_acked(struct core *c, struct peer *p)
 {
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 		struct lane_state *l = &p->lane[lane];
 		bool again = l->timeouts > 0; /* sent more than once: nobody knows which of them was answered, and how soon */
-		int64_t flew = l->flying;
+		bool moved = false;
 
 		while (l->ring_n) {
 			struct in_flight *i = &l->ring[l->ring_at];
 
 			if (i->flow->acked < i->upto && !i->flow->forked)
 				break;
-			l->flying -= i->bytes;
-			p->acked_bytes += i->bytes;
+			moved = true;
+			window_acked(c, p, lane, &i->sent);
+			p->acked_bytes += i->sent.bytes;
 			if (!again)
-				p->rtt_us = p->rtt_us ? (7 * p->rtt_us + (c->now.us - i->at.us)) / 8 : c->now.us - i->at.us;
+				p->rtt_us = p->rtt_us ? (7 * p->rtt_us + (c->now.us - i->sent.at.us)) / 8 : c->now.us - i->sent.at.us;
 			l->ring_at = (l->ring_at + 1) % LANE_RING;
 			l->ring_n--;
 			l->timeouts = 0;
 			p->last_ack = c->now;
 			p->last_ack_wall = c->wall;
 		}
-		if (flew > l->flying)
-			pace_heard(c, l, flew - l->flying);
+		if (moved)
+			l->moved = c->now;
 	}
 	int64_t span = c->now.us - p->rate_from.us;
 

@@ -9,9 +9,6 @@
 /* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
 #define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
 #define ACK_TIMEOUTS_BEFORE_RESET 3
-/* A lane of which nothing is known may be the narrowest line; no segment is given more time than that. */
-#define PACE_UNKNOWN_BPS 64000
-#define PACE_TIME_MAX_US (40 * US_PER_S)
 /* A probe that was not answered for so long is not waited for. */
 #define PROBE_LOST_US (60 * US_PER_S)
 /* Co-custodians hear of our progress so often, and wait so long before they help where an originator seems not to reach. */
@@ -44,8 +41,6 @@ static struct peer *peer_new(struct core *c, uint16_t site)
 	p->site = site;
 	p->last_heard = p->last_ack = p->rate_from = p->strange_at = (struct mono){INT64_MIN / 2};
 	p->probe_at = (struct mono){0};
-	p->lane[LANE_URGENT].window = c->config.window_urgent_bytes;
-	p->lane[LANE_BULK].window = c->config.window_bulk_bytes;
 	size_t i = c->n_peers - 1;
 
 	for (; i > 0 && c->peers[i - 1]->site > site; i--)
@@ -187,9 +182,8 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	l->dialled = true;
 	l->up = false;
 	l->timeouts = 0;
-	l->pace_bps = 0; /* it may be another bearer */
 	l->hello_at = c->now;
-	snprintf(l->bearer, sizeof l->bearer, "%s", bearer);
+	window_dialled(c, p, lane, bearer);
 	say_hello(c, p, lane, FRAME_HELLO, bearer);
 	if (lane == LANE_URGENT)
 		replicate_offer(c, p);
@@ -335,6 +329,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	if (lane == LANE_URGENT)
 		state_hello(c, p, &h->state);
 	delay_heard(p, c->now.us - l->hello_at.us);
+	window_round_trip(c, p, lane, c->now.us - l->hello_at.us);
 	heard_clock(c, p, h->now, delay_most(c, p));
 }
 
@@ -376,6 +371,7 @@ static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const stru
 		p->probe_out = false;
 		p->rtt_us = c->now.us - p->probe_sent.us;
 		delay_heard(p, p->rtt_us);
+		window_round_trip(c, p, LANE_URGENT, p->rtt_us);
 	}
 	/* While something is due only its acknowledgement says that the link is good. */
 	if (p->lane[LANE_URGENT].ring_n || p->lane[LANE_BULK].ring_n)
@@ -445,23 +441,17 @@ static int64_t ack_timeout(const struct peer *p)
 	return t > ACK_TIMEOUT_MIN_US ? t : ACK_TIMEOUT_MIN_US;
 }
 
-/* How long the oldest segment in the air needs at half of the lane's pace: another lane may have begun to share the line. */
-static int64_t pace_time(const struct lane_state *l)
-{
-	int64_t us = (int64_t)l->ring[l->ring_at].bytes * 16 * US_PER_S / (l->pace_bps ? l->pace_bps : PACE_UNKNOWN_BPS);
-
-	return us < PACE_TIME_MAX_US ? us : PACE_TIME_MAX_US;
-}
-
 /* When a lane has waited too long: for the answer to a hello, or for an acknowledgement. While what was sent before is still being
  * acknowledged, what follows is on its way. */
-static struct mono lane_due(const struct peer *p, const struct lane_state *l)
+static struct mono lane_due(const struct peer *p, uint8_t lane)
 {
+	const struct lane_state *l = &p->lane[lane];
+
 	if (l->dialled && !l->up)
 		return mono_add(l->hello_at, HELLO_TIMEOUT_US);
 	if (l->up && l->ring_n)
-		return mono_add(mono_before(l->ring[l->ring_at].at, l->moved) ? l->moved : l->ring[l->ring_at].at,
-				ack_timeout(p) * (l->timeouts + 1) + pace_time(l));
+		return mono_add(mono_before(l->ring[l->ring_at].sent.at, l->moved) ? l->moved : l->ring[l->ring_at].sent.at,
+				ack_timeout(p) * (l->timeouts + 1) + window_time_us(p, lane));
 	return MONO_NEVER;
 }
 
@@ -484,7 +474,7 @@ static struct mono peer_due(const struct peer *p)
 	if (p->back)
 		return (struct mono){0};
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		at = mono_min(at, lane_due(p, &p->lane[lane]));
+		at = mono_min(at, lane_due(p, lane));
 	return at;
 }
 
@@ -497,7 +487,7 @@ static void lane_look(struct core *c, struct peer *p, uint8_t lane)
 {
 	struct lane_state *l = &p->lane[lane];
 
-	if (!is_due(c, lane_due(p, l)))
+	if (!is_due(c, lane_due(p, lane)))
 		return;
 	if (!l->up) {
 		l->hello_at = c->now;
@@ -505,7 +495,7 @@ static void lane_look(struct core *c, struct peer *p, uint8_t lane)
 		return;
 	}
 	/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
-	l->pace_bps = (l->pace_bps ? l->pace_bps : PACE_UNKNOWN_BPS) / 2;
+	window_lost(c, p, lane);
 	replicate_rewind(c, p, lane);
 	if (++l->timeouts >= ACK_TIMEOUTS_BEFORE_RESET) {
 		l->timeouts = 0;

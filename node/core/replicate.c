@@ -7,6 +7,9 @@
 /* Streams that are not for us, sent for so long, with pauses no longer than that. */
 #define STRANGE_US (30 * US_PER_S)
 #define STRANGE_AGAIN_US (60 * US_PER_S)
+/* The head that signs a segment, and how many hashes stand before it. */
+#define SEGMENT_END_BYTES 128
+#define SEGMENT_MOST (LIMIT_SEGMENT_BYTES - LIMIT_HEAD_SPACING * HASH_BYTES)
 
 /* ---- flows: which streams have something to send to whom -------------------------------------------------------------- */
 
@@ -102,7 +105,7 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 		}
 	}
 	l->ring_n = 0;
-	l->flying = 0;
+	window_rewind(p, lane);
 }
 
 /* ---- segments in ----------------------------------------------------------------------------------------------------------------- */
@@ -487,9 +490,10 @@ static void segment_damage(struct core *c, struct stream *s, uint64_t number)
 	c->rebirth = c->rebirth || s->own;
 }
 
-/* Fills a segment from the flow's next entry on, at most up to the entry upto that is signed next, so that what signs it is
- * never far away. The number of the last one put in, or sent when there was none. */
-static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, struct segment_writer *w, uint64_t upto, enum err *e)
+/* Fills a segment from the entry after `sent` on, with one entry at least and no more than `most` bytes otherwise, at most up to the
+ * entry upto that is signed next, so that what signs it is never far away. The number of the last one put in, or sent when there
+ * was none. */
+static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, struct segment_writer *w, uint64_t upto, size_t most, enum err *e)
 {
 	struct buf *body = &c->scratch;
 	uint64_t n = sent;
@@ -509,7 +513,7 @@ static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, st
 		row.e.flags = (uint8_t)(row.e.flags & ~ENTRY_BODY_APART);
 		if (row.e.body_len && !body->len)
 			row.e.flags |= ENTRY_BODY_APART;
-		if (w->entries && segment_bytes(w) + segment_entry_bytes(&row.e) > LIMIT_SEGMENT_BYTES - LIMIT_HEAD_SPACING * HASH_BYTES)
+		if (w->entries && segment_bytes(w) + segment_entry_bytes(&row.e) > most)
 			break;
 		segment_add(w, &row.e);
 		n++;
@@ -576,8 +580,23 @@ static bool head_here(struct core *c, const struct stream *s, uint64_t number, s
 	return true;
 }
 
-/* False: nothing can be given from there now; out is as it was. */
-static bool segment_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last, enum err *filled)
+/* How long a segment is to be, and how long it may be when an entry makes it longer. */
+struct cut { size_t most; int64_t room; };
+
+static struct cut cut_of(struct core *c, const struct peer *p, uint8_t lane)
+{
+	int64_t room = window_room(c, p, lane), piece = (int64_t)window_piece(p, lane), most = piece < room ? piece : room;
+	struct cut cut = {.most = 0, .room = window_idle(p, lane) ? INT64_MAX : room};
+
+	if (most > SEGMENT_END_BYTES)
+		cut.most = (size_t)most - SEGMENT_END_BYTES;
+	if (cut.most > SEGMENT_MOST)
+		cut.most = SEGMENT_MOST;
+	return cut;
+}
+
+/* ERR_NOT_FOUND: nothing can be given from there now; ERR_BUSY: not in that room. Then out is as it was. */
+static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, struct cut cut, struct buf *out, uint64_t *last, enum err *filled)
 {
 	struct hash tail[LIMIT_HEAD_SPACING];
 	struct segment_writer w;
@@ -591,24 +610,27 @@ static bool segment_cut(struct core *c, struct stream *s, uint64_t sent, struct 
 	frame_begin(out, FRAME_SEGMENT);
 	segment_begin(&w, out, &s->row.name, sent + 1);
 	if (!e)
-		*last = segment_fill(c, s, sent, &w, head.number, filled);
+		*last = segment_fill(c, s, sent, &w, head.number, cut.most, filled);
+	if (*last > sent && (int64_t)(out->len - start) + SEGMENT_END_BYTES > cut.room) {
+		out->len = start;
+		return ERR_BUSY;
+	}
 	if (*last > sent)
 		head_here(c, s, *last, &head);
 	if (*last == sent || tail_leaves(c, s, *last, &head, tail, &n_tail)) {
 		out->len = start;
-		return false;
+		return ERR_NOT_FOUND;
 	}
 	segment_end(&w, tail, n_tail, &head);
-	return true;
+	return ERR_OK;
 }
 
 bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last)
 {
-	enum err filled;
-	bool cut = segment_cut(c, s, sent, out, last, &filled);
+	enum err filled, e = segment_cut(c, s, sent, (struct cut){SEGMENT_MOST, INT64_MAX}, out, last, &filled);
 
 	damage_told(c);
-	return cut;
+	return e == ERR_OK;
 }
 
 /* Cuts one segment off a flow. False when there is nothing that can be sent now. */
@@ -618,9 +640,13 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
 	uint64_t last;
-	enum err filled;
+	enum err filled, e = segment_cut(c, f->stream, f->sent, cut_of(c, p, lane), out, &last, &filled);
 
-	if (!segment_cut(c, f->stream, f->sent, out, &last, &filled)) {
+	if (e) {
+		if (e == ERR_BUSY) {
+			damage_told(c);
+			return false; /* it goes when there is room for it */
+		}
 		flow_unlist(f); /* it comes back when something changes */
 		damage_told(c);
 		if (filled)
@@ -629,10 +655,9 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	}
 	if (!l->ring_n && !l->timeouts)
 		l->moved = c->now;
-	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = last, .bytes = (uint32_t)(out->len - start), .at = c->now};
+	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = last, .sent = window_sent(c, p, lane, out->len - start)};
 	l->ring_n++;
 	l->sent_in = c->batch;
-	l->flying += (int64_t)(out->len - start);
 	f->sent = last;
 	flow_update(c, f);
 	effect_end_frame(c->out, p->site, lane, SIDE_DIALLED);
@@ -653,7 +678,7 @@ static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 	struct lane_state *l = &p->lane[lane];
 	struct flow *f;
 
-	while (l->up && l->flying < l->window && l->ring_n < LANE_RING && (f = flow_next(c, l)) && ring_there(l))
+	while (l->up && l->ring_n < LANE_RING && window_room(c, p, lane) > 0 && (f = flow_next(c, l)) && ring_there(l))
 		if (!segment_send(c, p, lane, f) && f->behind)
 			return;
 }
@@ -682,6 +707,7 @@ void replicate_pump(struct core *c)
 {
 	for (size_t i = 0; i < c->n_active; i++) {
 		c->active[i]->given = 0;
+		window_measure(c, c->active[i]);
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 			if (c->active[i]->lane[lane].ack_due)
 				send_acks(c, c->active[i], lane);

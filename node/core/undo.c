@@ -58,7 +58,7 @@ static void lanes_clear(struct core *c)
 		for (unsigned l = 0; l < LANE_COUNT; l++) {
 			struct lane_state *ls = &c->peers[i]->lane[l];
 
-			ls->flying = 0;
+			window_rewind(c->peers[i], (uint8_t)l);
 			ls->ring_n = 0;
 			ls->ack_due = false;
 			memset(ls->behind, 0, sizeof ls->behind);

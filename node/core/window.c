@@ -1,0 +1,300 @@
+#include "node/core/window.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "node/core/core_int.h"
+
+/* What may be queued below the node beyond what travels; what growth adds to it at most in a round trip; and what urgent entries
+ * may add. Together less than a second. */
+#define QUEUE_US (200 * US_PER_MS)
+#define GROW_US (300 * US_PER_MS)
+#define URGENT_US (200 * US_PER_MS)
+/* The rate was overrated when a full window queued so long. */
+#define LATE_US (600 * US_PER_MS)
+#define PIECE_US (250 * US_PER_MS)
+/* A small frame alone on its way tells the rate by itself when it took so much longer than the shortest round trip. */
+#define ALONE_US (50 * US_PER_MS)
+#define ALONE_BYTES 512
+/* How long a best rate, and a shortest round trip, hold. */
+#define SPAN_US (2 * US_PER_S)
+#define BASE_SPAN_US (10 * US_PER_S)
+/* Nothing slower than this is reckoned with. */
+#define SLOWEST_BPS 2400
+#define PACE_UNKNOWN_BPS 9600
+#define TIME_MAX_US (120 * US_PER_S)
+
+static bool shared(const struct peer *p)
+{
+	return strcmp(p->lane[LANE_URGENT].bearer, p->lane[LANE_BULK].bearer) == 0;
+}
+
+static uint8_t pace_index(const struct peer *p, uint8_t lane)
+{
+	return lane == LANE_BULK && shared(p) ? LANE_URGENT : lane;
+}
+
+static struct pace *pace_of(struct peer *p, uint8_t lane)
+{
+	return &p->pace[pace_index(p, lane)];
+}
+
+static const struct pace *pace_seen(const struct peer *p, uint8_t lane)
+{
+	return &p->pace[pace_index(p, lane)];
+}
+
+static int64_t flight_of(const struct peer *p, uint8_t lane)
+{
+	return shared(p) ? p->lane[LANE_URGENT].flying + p->lane[LANE_BULK].flying : p->lane[lane].flying;
+}
+
+static int64_t worth(int64_t rate_bps, int64_t us)
+{
+	return rate_bps / 8 * us / US_PER_S;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t cap_of(const struct core *c, uint8_t lane)
+{
+	return lane == LANE_URGENT ? c->config.window_urgent_bytes : c->config.window_bulk_bytes;
+}
+
+/* Something urgent is held back by nothing but room. */
+static bool urgent_waits(const struct peer *p)
+{
+	const struct lane_state *l = &p->lane[LANE_URGENT];
+
+	return l->up && shared(p) && (l->behind[PREC_FLASH] || l->behind[PREC_IMMEDIATE]);
+}
+
+int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)
+{
+	const struct lane_state *l = &p->lane[lane];
+	const struct pace *w = pace_seen(p, lane);
+	int64_t flight = flight_of(p, lane), room = most(w->window, FRAME_LEAST) - flight;
+
+	if (lane == LANE_BULK && urgent_waits(p))
+		return 0;
+	if (lane == LANE_URGENT) {
+		room += worth(w->rate_bps, URGENT_US);
+		/* However full of bulk the bearer is. */
+		if (!l->flying)
+			room = most(room, FRAME_LEAST);
+	}
+	return least(room, cap_of(c, lane) - l->flying);
+}
+
+bool window_idle(const struct peer *p, uint8_t lane)
+{
+	return lane == LANE_URGENT ? !p->lane[lane].flying : !flight_of(p, lane);
+}
+
+size_t window_piece(const struct peer *p, uint8_t lane)
+{
+	int64_t bytes = worth(pace_seen(p, lane)->rate_bps, PIECE_US);
+
+	return (size_t)least(most(bytes, FRAME_LEAST), LIMIT_SEGMENT_BYTES);
+}
+
+struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t bytes)
+{
+	struct lane_state *l = &p->lane[lane];
+	struct pace *w = pace_of(p, lane);
+
+	if (!flight_of(p, lane))
+		w->acked_at = c->now;
+	l->flying += (int64_t)bytes;
+	int64_t flight = flight_of(p, lane), reach = least(w->window, cap_of(c, lane));
+
+	return (struct in_air){.at = c->now, .bytes = (uint32_t)bytes, .flight = (uint32_t)flight, .rewound = l->rewound, .full = flight >= reach / 4 * 3,
+			     .acked = w->acked, .acked_at = w->acked_at};
+}
+
+void window_acked(struct core *c, struct peer *p, uint8_t lane, const struct in_air *s)
+{
+	struct lane_state *l = &p->lane[lane];
+	struct pace *w = pace_of(p, lane);
+
+	if (s->rewound != l->rewound)
+		return;
+	l->flying -= s->bytes;
+	w->acked += s->bytes;
+	w->acked_at = c->now;
+	if (!w->newly || mono_before(w->newest.at, s->at))
+		w->newest = *s;
+	else
+		w->newest.full |= s->full;
+	w->newly += s->bytes;
+}
+
+void window_rewind(struct peer *p, uint8_t lane)
+{
+	p->lane[lane].flying = 0;
+	p->lane[lane].rewound++;
+}
+
+/* ---- measuring -------------------------------------------------------------------------------------------------------- */
+
+/* The shortest round trip of late. Those of what was queued behind something can only show that it is shorter. */
+static void base_heard(struct core *c, struct pace *w, int64_t us, bool alone)
+{
+	us = most(us, 1);
+	if (alone) {
+		if (c->now.us - w->base_from.us > BASE_SPAN_US) {
+			w->least_us[1] = w->least_us[0];
+			w->least_us[0] = 0;
+			w->base_from = c->now;
+		}
+		w->least_us[0] = w->least_us[0] ? least(w->least_us[0], us) : us;
+		w->base_us = w->least_us[1] ? least(w->least_us[0], w->least_us[1]) : w->least_us[0];
+	} else if (!w->base_us || us < w->base_us) {
+		w->base_us = w->least_us[0] = us;
+	}
+}
+
+static int64_t pace_bps(const struct core *c, const struct pace *w)
+{
+	int64_t us = most(c->now.us - w->newest.acked_at.us, 100);
+
+	return (w->acked - w->newest.acked) * 8 * US_PER_S / us;
+}
+
+/* How long it was on its way beyond the shortest round trip. */
+static int64_t beyond(const struct core *c, const struct pace *w)
+{
+	return most(c->now.us - w->newest.at.us - w->base_us, 0);
+}
+
+/* The rate that one frame shows which nothing stood before. */
+static int64_t alone_bps(const struct core *c, const struct pace *w)
+{
+	int64_t us = beyond(c, w);
+
+	if (!w->base_us || w->newest.flight >= 2 * w->newest.bytes || w->newest.bytes < ALONE_BYTES || us < ALONE_US || us < w->base_us / 4)
+		return 0;
+	return (int64_t)w->newest.bytes * 8 * US_PER_S / us;
+}
+
+static void rate_heard(struct core *c, struct pace *w, int64_t bps)
+{
+	const struct in_air *s = &w->newest;
+
+	/* What was not held back by the window shows only what was there to send. */
+	if (!s->full && bps <= w->rate_bps)
+		return;
+	if (c->now.us - w->span_from.us > most(SPAN_US, 4 * (c->now.us - s->at.us))) {
+		w->best_bps[1] = w->best_bps[0];
+		w->best_bps[0] = 0;
+		w->span_from = c->now;
+	}
+	w->best_bps[0] = most(w->best_bps[0], bps);
+	if (s->full && beyond(c, w) - (int64_t)s->bytes * 8 * US_PER_S / most(bps, 1) > LATE_US)
+		w->best_bps[0] = w->best_bps[1] = bps;
+	w->rate_bps = most(most(w->best_bps[0], w->best_bps[1]), SLOWEST_BPS);
+}
+
+static void window_set(struct core *c, struct pace *w)
+{
+	int64_t own = (int64_t)w->newest.bytes * 8 * US_PER_S / w->rate_bps, queued = beyond(c, w) - own;
+	int64_t set = worth(w->rate_bps, w->base_us + QUEUE_US), grown = w->newly / 2;
+
+	if (w->base_us > 2 * GROW_US)
+		grown = w->newly * GROW_US / w->base_us;
+	if (w->newest.full && queued < QUEUE_US / 2)
+		set = most(set, w->window + grown);
+	w->window = most(least(set, c->config.window_bulk_bytes + c->config.window_urgent_bytes), FRAME_LEAST);
+}
+
+void window_measure(struct core *c, struct peer *p)
+{
+	for (uint8_t i = 0; i < LANE_COUNT; i++) {
+		struct pace *w = &p->pace[i];
+
+		if (!w->newly)
+			continue;
+		int64_t took = c->now.us - w->newest.at.us, own = w->rate_bps ? (int64_t)w->newest.bytes * 8 * US_PER_S / w->rate_bps : 0;
+
+		base_heard(c, w, took > 2 * own ? took - own : took, w->base_us && w->newest.flight <= w->newest.bytes && took > 2 * own);
+		rate_heard(c, w, most(pace_bps(c, w), alone_bps(c, w)));
+		if (w->rate_bps)
+			window_set(c, w);
+		w->newly = 0;
+	}
+}
+
+void window_round_trip(struct core *c, struct peer *p, uint8_t lane, int64_t us)
+{
+	base_heard(c, pace_of(p, lane), us, !flight_of(p, lane));
+}
+
+/* ---- a bearer begins, and fails ------------------------------------------------------------------------------------------ */
+
+/* What the roster says of a site's bearer of that name; 0: nothing. */
+static int64_t hint_of(const struct site *s, const char *bearer)
+{
+	for (size_t i = 0; s && i < s->n_bearers; i++)
+		if (strcmp(s->bearers[i].name, bearer) == 0)
+			return s->bearers[i].rate_bps;
+	return 0;
+}
+
+static void pace_begin(struct core *c, const struct peer *p, struct pace *w, const char *bearer)
+{
+	int64_t theirs = hint_of(roster_site(c->roster, p->site), bearer), ours = hint_of(c->me, bearer);
+	int64_t rate = theirs && ours ? least(theirs, ours) : most(theirs, ours);
+
+	*w = (struct pace){.rate_bps = rate, .best_bps = {rate}, .span_from = c->now, .base_from = c->now, .acked = w->acked, .acked_at = c->now};
+	w->window = most(worth(rate, QUEUE_US), FRAME_LEAST);
+}
+
+void window_dialled(struct core *c, struct peer *p, uint8_t lane, const char *bearer)
+{
+	struct lane_state *l = &p->lane[lane], *other = &p->lane[lane == LANE_URGENT ? LANE_BULK : LANE_URGENT];
+	bool same = strcmp(l->bearer, bearer) == 0, used = other->dialled && strcmp(other->bearer, bearer) == 0;
+	struct pace had = *pace_of(p, used ? (uint8_t)(other - p->lane) : lane);
+
+	/* What the bulk lane measured apart goes on apart when the urgent lane leaves its bearer. */
+	if (lane == LANE_URGENT && !same && shared(p))
+		p->pace[LANE_BULK] = p->pace[LANE_URGENT];
+	snprintf(l->bearer, sizeof l->bearer, "%s", bearer);
+	struct pace *w = pace_of(p, lane);
+
+	if (used) {
+		*w = had;
+	} else if (same && had.rate_bps) {
+		/* It may not be what it was. */
+		*w = had;
+		w->rate_bps = w->best_bps[0] = most(w->rate_bps / 2, SLOWEST_BPS);
+		w->best_bps[1] = 0;
+		w->window = most(least(worth(w->rate_bps, w->base_us + QUEUE_US), w->window), FRAME_LEAST);
+	} else {
+		pace_begin(c, p, w, bearer);
+	}
+}
+
+void window_lost(struct core *c, struct peer *p, uint8_t lane)
+{
+	struct pace *w = pace_of(p, lane);
+
+	w->rate_bps = w->best_bps[0] = w->rate_bps ? most(w->rate_bps / 2, SLOWEST_BPS) : 0;
+	w->best_bps[1] = 0;
+	w->span_from = c->now;
+	w->window = FRAME_LEAST;
+}
+
+int64_t window_time_us(const struct peer *p, uint8_t lane)
+{
+	int64_t rate = pace_seen(p, lane)->rate_bps;
+
+	return least(flight_of(p, lane) * 16 * US_PER_S / (rate ? rate : PACE_UNKNOWN_BPS), TIME_MAX_US);
+}
