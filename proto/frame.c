@@ -200,6 +200,34 @@ void frame_keys_give(struct buf *out, const struct key_name *name, struct view g
 	buf_add(out, grant);
 }
 
+static void add_stream_name(struct buf *out, const struct stream_name *n)
+{
+	uint8_t name[STREAM_NAME_BYTES];
+
+	stream_name_encode(n, name);
+	buf_add(out, view_of(name, sizeof name));
+}
+
+void frame_floor(struct buf *out, const struct floor_frame *f)
+{
+	uint8_t floor[FLOOR_BYTES];
+
+	floor_encode(&f->floor, floor);
+	frame_begin(out, FRAME_FLOOR);
+	add_stream_name(out, &f->stream);
+	buf_add(out, view_of(floor, sizeof floor));
+	buf_add_u64(out, f->grant);
+}
+
+void frame_busy(struct buf *out, const struct busy_frame *f)
+{
+	frame_begin(out, FRAME_BUSY);
+	add_stream_name(out, &f->stream);
+	buf_add_u64(out, f->held);
+	buf_add_u32(out, f->wait_ms);
+	buf_add_u8(out, f->why);
+}
+
 /* ---- decoding ----------------------------------------------------------------------------------------- */
 
 static void check(struct rd *r, bool good, enum err e)
@@ -387,6 +415,34 @@ static void rd_keys(struct rd *r, struct keys_frame *f)
 	f->grant = rd_bytes(r, GRANT_BYTES_FOR_ONE);
 }
 
+static void rd_stream_name(struct rd *r, struct stream_name *n)
+{
+	struct view name = rd_bytes(r, STREAM_NAME_BYTES);
+
+	if (!r->err)
+		rd_fail(r, stream_name_decode(name, n));
+}
+
+static void rd_floor(struct rd *r, struct floor_frame *f)
+{
+	rd_stream_name(r, &f->stream);
+	struct view floor = rd_bytes(r, FLOOR_BYTES);
+
+	if (!r->err)
+		rd_fail(r, floor_decode(floor, &f->floor));
+	f->grant = rd_u64(r);
+	check(r, f->floor.number != 0 && f->grant <= f->floor.number, ERR_RANGE);
+}
+
+static void rd_busy(struct rd *r, struct busy_frame *f)
+{
+	rd_stream_name(r, &f->stream);
+	f->held = rd_u64(r);
+	f->wait_ms = rd_u32(r);
+	f->why = rd_u8(r);
+	check(r, f->why != 0, ERR_FORMAT);
+}
+
 static void rd_fields(struct rd *r, struct frame *out)
 {
 	switch (out->type) {
@@ -418,6 +474,12 @@ static void rd_fields(struct rd *r, struct frame *out)
 		break;
 	case FRAME_KEYS:
 		rd_keys(r, &out->u.keys);
+		break;
+	case FRAME_FLOOR:
+		rd_floor(r, &out->u.floor);
+		break;
+	case FRAME_BUSY:
+		rd_busy(r, &out->u.busy);
 		break;
 	case FRAME_VECTOR:
 	case FRAME_HEADS:

@@ -31,6 +31,8 @@ enum frame_type {
 	FRAME_VECTOR = 11,    /* a signed vector, own or passed on */
 	FRAME_HEADS = 12,     /* room: provisional heads of early forwarding */
 	FRAME_KEYS = 13,      /* either: stream epoch keys asked for, and given to who became a custodian */
+	FRAME_FLOOR = 14,     /* holder -> who lacks what is retired: the floor of a stream, instead of a segment */
+	FRAME_BUSY = 15,      /* receiver -> giver: entries of a stream are not taken now */
 };
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */
@@ -119,6 +121,25 @@ struct keys_frame {
 void frame_keys_want(struct buf *out, const struct key_name *names, size_t n);
 void frame_keys_give(struct buf *out, const struct key_name *name, struct view grant);
 
+/* FRAME_FLOOR: what the reader lacks of a stream up to the floor is not kept any more. */
+struct floor_frame {
+	struct stream_name stream;
+	struct floor floor;
+	uint64_t grant;                  /* number of the grant under which the entries behind the floor lie; 0: they begin with one */
+};
+#define FLOOR_FRAME_BYTES (STREAM_NAME_BYTES + FLOOR_BYTES + 8)
+void frame_floor(struct buf *out, const struct floor_frame *f);
+
+/* FRAME_BUSY: the reader gave entries of a stream that its peer does not take now. */
+enum busy_why { BUSY_ROOM = 1, BUSY_UNPROVED = 2 };
+struct busy_frame {
+	struct stream_name stream;
+	uint64_t held;                   /* as in a frontier: what came before is here */
+	uint32_t wait_ms;                /* nothing of the stream is to be sent for so long */
+	uint8_t why;                     /* room: the journal is nearly full; unproved: a stub whose end is not known yet */
+};
+void frame_busy(struct buf *out, const struct busy_frame *f);
+
 /* Decoder: type in out->type, the member of that name filled, views borrowed. Everything inside is checked for its shape,
  * so that nothing of a malformed frame is applied. ERR_VERSION (newer frame version), ERR_UNSUPPORTED (unknown type),
  * ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE, ERR_RANGE (a part, count or slice that no body has). */
@@ -133,6 +154,8 @@ struct frame {
 		struct probe probe;                              /* PROBE, PROBE_REPLY */
 		struct state_frame state;
 		struct keys_frame keys;
+		struct floor_frame floor;
+		struct busy_frame busy;
 		struct view raw;                                 /* VECTOR, HEADS */
 	} u;
 };

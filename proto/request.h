@@ -35,7 +35,7 @@ enum request_type {
 	REQ_ASSIST = 16,       /* QUEUE, TO (a site), COUNT -> DONE */
 	REQ_PURGE = 17,        /* EXERCISE, [NUMBER: the entry to go on at], [DRY]: a step of removing its messages here -> a row, DONE */
 	/* replies */
-	REPLY_ERROR = 128,     /* CODE, TEXT; ends the request */
+	REPLY_ERROR = 128,     /* CODE, TEXT, [TIME: when to try again]; ends the request */
 	REPLY_ACCEPTED = 129,  /* ID, DUPLICATE, STATE; one a submission */
 	REPLY_STATE = 130,     /* ID, STATE, [TO] : a wait was met; ends a WAIT */
 	REPLY_TAKEN = 131,     /* the message's fields, BODY when it is one chunk; else BODY_BYTES and REQ_READ */

@@ -185,6 +185,14 @@ static uint64_t cut_stream(struct remake *r, uint32_t stream, uint64_t floor, ui
 	return hole - 1;
 }
 
+/* The grant behind the floor that the stream began at is known by its number alone. */
+static void derive_begun(struct remake *r, uint32_t stream)
+{
+	struct floor_note floor;
+	if (store_floor_get(r->t, stream, &floor) == ERR_OK && floor.grant)
+		store_grant_put(r->t, stream, floor.grant, 0);
+}
+
 /* What a scan found of the entries that are retired; the grants there are needed. */
 static void drop_retired(struct remake *r, uint32_t stream, uint64_t floor)
 {
@@ -221,7 +229,7 @@ static uint64_t last_number(struct remake *r, enum table table, uint32_t stream,
 static bool old_row(struct remake *r, uint32_t local, struct stream_row *row)
 {
 	struct key k = key_stream(local), name = key_stream_name(local);
-	struct view proof;
+	struct floor_note floor;
 	struct rd v;
 	if (record_get(r->t, &k, &v) == ERR_OK && codec_stream_read(key_view(&k), &v, row) == ERR_OK)
 		return true;
@@ -229,7 +237,10 @@ static bool old_row(struct remake *r, uint32_t local, struct stream_row *row)
 	if (record_get(r->t, &name, &v) || stream_name_decode(rd_bytes(&v, STREAM_NAME_BYTES), &row->name) || rd_done(&v))
 		return false;
 	row->chain = row->floor_chain = stream_hash(&r->to->birth.network, &row->name);
-	(void)(store_floor_get(r->t, local, &row->floor, &row->floor_chain, &proof) == ERR_OK); /* else nothing of it is retired, or that is lost too */
+	if (store_floor_get(r->t, local, &floor) == ERR_OK) {
+		row->floor = floor.number;
+		row->floor_chain = floor.chain;
+	}
 	return true;
 }
 
@@ -257,6 +268,7 @@ static void derive_stream(struct remake *r, uint32_t local)
 	if (row.held < row.floor)
 		row.held = row.floor;
 	drop_retired(r, local, row.floor);
+	derive_begun(r, local);
 	if (row.name.originator == r->to->birth.site)
 		mark_holes(r, local, row.floor + 1, row.held);
 	else

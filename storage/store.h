@@ -136,11 +136,13 @@ typedef void store_unused_fn(void *arg, const struct body_row *body);
  * The floor is noted a second time, unsigned (store_floor_put). ERR_DAMAGED: it came to an entry that cannot be read, and stopped there. */
 MUST_USE enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upto, size_t max, store_unused_fn *unused, void *arg);
 /* The note of a stream's floor, by which a row that is damaged is made anew, and what proves it: core's encoding, the floor as somebody
- * signed it. Also for a stream that begins at a floor; whose row says it. */
+ * signed it. Also for a stream that begins at a floor, as its row says; then grant is the number of the grant in force behind the floor
+ * when its entry is not here (0: none), and the grant's index leads to arrival 0. */
 #define FLOOR_PROOF_BYTES_MAX 512
-void store_floor_put(struct txn *t, const struct stream_row *row, struct view proof);
+struct floor_note { uint64_t number; struct hash chain; uint64_t grant; struct view proof; };
+void store_floor_put(struct txn *t, const struct stream_row *row, uint64_t grant, struct view proof);
 /* ERR_NOT_FOUND: nothing of it was retired. */
-MUST_USE enum err store_floor_get(struct txn *t, uint32_t stream, uint64_t *number, struct hash *chain, struct view *proof);
+MUST_USE enum err store_floor_get(struct txn *t, uint32_t stream, struct floor_note *out);
 
 /* ---- entries ------------------------------------------------------------------------------------------------ */
 

@@ -4,28 +4,29 @@
 
 /* ---- floors --------------------------------------------------------------------------------------------------- */
 
-void store_floor_put(struct txn *t, const struct stream_row *row, struct view proof)
+void store_floor_put(struct txn *t, const struct stream_row *row, uint64_t grant, struct view proof)
 {
-	uint8_t bytes[8 + HASH_BYTES + FLOOR_PROOF_BYTES_MAX];
+	uint8_t bytes[16 + HASH_BYTES + FLOOR_PROOF_BYTES_MAX];
 	struct wr w = wr_init(bytes, sizeof bytes);
 	struct key k = key_floor(row->local);
 	wr_u64(&w, row->floor);
 	wr_bytes(&w, view_of(row->floor_chain.b, HASH_BYTES));
+	wr_u64(&w, grant);
 	wr_bytes(&w, proof);
 	record_put_wr(t, &k, &w, KV_PUT);
 }
 
-enum err store_floor_get(struct txn *t, uint32_t stream, uint64_t *number, struct hash *chain, struct view *proof)
+enum err store_floor_get(struct txn *t, uint32_t stream, struct floor_note *out)
 {
 	struct key k = key_floor(stream);
 	struct rd r;
 	enum err e = record_get(t, &k, &r);
-	*proof = view_of(NULL, 0);
 	if (e)
 		return e;
-	*number = rd_u64(&r);
-	rd_copy(&r, chain->b, sizeof chain->b);
-	*proof = rd_bytes(&r, rd_left(&r));
+	out->number = rd_u64(&r);
+	rd_copy(&r, out->chain.b, sizeof out->chain.b);
+	out->grant = rd_u64(&r);
+	out->proof = rd_bytes(&r, rd_left(&r));
 	return r.err ? ERR_DAMAGED : ERR_OK;
 }
 
@@ -112,10 +113,14 @@ static enum err drop_grants(struct txn *t, const struct stream_row *row, size_t 
 		handed = key_handed(row->local, number);
 		record_del(t, &handed);
 		e = store_entry_get(t, arrival, &entry);
-		if (!e && entry.stream == row->local && entry.number == number)
-			drop_entry(t, &entry);
+		if (!e && entry.stream == row->local && entry.number == number) {
+			drop_body(t, &entry, NULL, NULL);
+			e = store_entry_get(t, arrival, &entry);
+			if (!e)
+				drop_entry(t, &entry);
+		}
 		else if (e == ERR_NOT_FOUND)
-			e = ERR_OK;
+			e = ERR_OK; /* its index alone: the stream began at a floor */
 	}
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
@@ -132,7 +137,7 @@ static void drop_heads(struct txn *t, const struct stream_row *row, size_t max)
 
 enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upto, size_t max, store_unused_fn *unused, void *arg)
 {
-	uint64_t from = row->floor;
+	uint64_t from = row->floor, arrival;
 	enum err e = ERR_OK;
 	if (upto > row->held)
 		upto = row->held;
@@ -143,18 +148,20 @@ enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upt
 			break;
 		row->floor = entry.number;
 		row->floor_chain = entry.chain;
+		if (is_grant(&entry))
+			continue; /* it stays until all that it opens is below */
 		drop_body(t, &entry, unused, arg);
-		/* The row of a grant stays with its entry until all that it opens is below. */
-		e = store_entry_find(t, row->local, row->floor, &entry);
-		if (!e && !is_grant(&entry))
-			drop_entry(t, &entry);
+		e = store_entry_find(t, row->local, row->floor, &entry); /* its views ended */
 		if (e)
 			break;
+		drop_entry(t, &entry);
 	}
 	if (row->floor == from)
 		return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
 	drop_heads(t, row, (size_t)(row->floor - from) + 64);
 	enum err grants = drop_grants(t, row, (size_t)(row->floor - from) + 64);
-	store_floor_put(t, row, view_of(NULL, 0));
+	struct floor_note old;
+	bool begun = store_floor_get(t, row->local, &old) == ERR_OK && old.grant && store_grant_find(t, row->local, old.grant, &from, &arrival) == ERR_OK && from == old.grant;
+	store_floor_put(t, row, begun ? old.grant : 0, view_of(NULL, 0));
 	return e ? e == ERR_NOT_FOUND ? ERR_DAMAGED : e : grants;
 }

@@ -124,7 +124,7 @@ enum err store_stream_rebuild(struct txn *t, uint32_t local, struct stream_row *
 {
 	struct key k = key_stream_name(local);
 	struct entry_row last;
-	struct view proof;
+	struct floor_note floor;
 	struct head head;
 	struct rd r;
 	enum err e = record_get(t, &k, &r);
@@ -134,11 +134,13 @@ enum err store_stream_rebuild(struct txn *t, uint32_t local, struct stream_row *
 	if (e)
 		return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
 	out->chain = out->floor_chain = stream_hash(&t->s->birth.network, &out->name);
-	e = store_floor_get(t, local, &out->floor, &out->floor_chain, &proof);
+	e = store_floor_get(t, local, &floor);
 	if (e && e != ERR_NOT_FOUND)
 		return e;
-	if (!e)
-		out->chain = out->floor_chain;
+	if (!e) {
+		out->floor = floor.number;
+		out->chain = out->floor_chain = floor.chain;
+	}
 	out->head = number_below(t, key_head(local, UINT64_MAX));
 	out->head_before = out->head ? number_below(t, key_head(local, out->head)) : 0;
 	out->held = number_below(t, key_position(local, UINT64_MAX));

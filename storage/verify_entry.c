@@ -195,6 +195,7 @@ void verify_floors(struct pass *p)
 		struct hash chain;
 		uint64_t number = rd_u64(&w.row);
 		rd_copy(&w.row, chain.b, sizeof chain.b);
+		rd_u64(&w.row);
 		noted += s && s->row.floor;
 		if (!s || w.row.err || number != s->row.floor || !hash_equal(&chain, &s->row.floor_chain))
 			wrong(p, WRONG_NUMBER, "stream %u: its floor is noted at %llu, and %s", local, (unsigned long long)number,

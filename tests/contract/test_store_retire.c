@@ -35,7 +35,7 @@ static void put_entry(struct txn *t, struct made *m, uint64_t n)
 {
 	static uint8_t header[HEADER_BYTES];
 	struct stream_row *s = &m->stream;
-	struct entry_row row = entry_of(s->local, n, 100, is_grant(n) ? 0 : n % 4 ? 300 : 9000);
+	struct entry_row row = entry_of(s->local, n, 100, n % 4 ? 300 : 9000);
 	struct header h = {.kind = is_grant(n) ? KIND_GRANT : KIND_MESSAGE, .precedence = PREC_PRIORITY, .id = id_of(n), .originator = 3};
 	if (!is_grant(n))
 		h.expires = expires(n);
@@ -55,7 +55,7 @@ static void put_entry(struct txn *t, struct made *m, uint64_t n)
 	store_entry_append(t, &row);
 	s->held = n;
 	s->chain = row.chain;
-	if (n == COMING_AT)
+	if (n == COMING_AT && m->coming.sealed_len)
 		store_missing_put(t, s->local, n, &m->coming.hash);
 	if (is_grant(n))
 		store_grant_put(t, s->local, n, row.arrival);
@@ -125,8 +125,7 @@ static void it_goes_from_the_lower_end_in_steps(void **state)
 	struct made m = make(f);
 	struct unused u = {0};
 	struct entry_row row;
-	struct hash chain;
-	struct view proof;
+	struct floor_note note;
 	uint64_t number;
 	struct head head;
 	struct txn *t = begin_read(f);
@@ -151,9 +150,9 @@ static void it_goes_from_the_lower_end_in_steps(void **state)
 	assert_int_equal(store_grant_find(t, 1, 20, &number, &arrival), ERR_NOT_FOUND);
 	assert_int_equal(store_head_from(t, 1, 0, &head), ERR_OK);
 	assert_true(head.number > 25);
-	assert_int_equal(store_floor_get(t, 1, &number, &chain, &proof), ERR_OK);
-	assert_int_equal(number, 25);
-	assert_true(hash_equal(&chain, &row.chain) && proof.len == 0);
+	assert_int_equal(store_floor_get(t, 1, &note), ERR_OK);
+	assert_int_equal(note.number, 25);
+	assert_true(hash_equal(&note.chain, &row.chain) && note.proof.len == 0 && note.grant == 0);
 	txn_abort(t);
 }
 
@@ -270,6 +269,41 @@ static void it_stops_at_a_damaged_entry(void **state)
 	commit(t);
 }
 
+/* A stream of which only what lies behind a floor came; the key is known by its grant's number. */
+static void a_stream_begins_at_a_floor(void **state)
+{
+	struct fixture *f = *state;
+	struct made m = {.stream = {.name = name_of(1)}};
+	struct unused u = {0};
+	struct txn *t = begin_write(f);
+	uint64_t number, arrival;
+	struct stream_row again;
+	m.stream.held = m.stream.floor = 25;
+	m.stream.chain = m.stream.floor_chain = hash_of(25);
+	store_stream_add(t, &m.stream);
+	store_floor_put(t, &m.stream, 21, view_str("proof"));
+	store_grant_put(t, 1, 21, 0);
+	for (uint64_t n = 26; n <= 50; n++)
+		put_entry(t, &m, n);
+	store_stream_put(t, &m.stream);
+	commit(t);
+	t = begin_read(f);
+	assert_int_equal(store_stream_rebuild(t, 1, &again), ERR_OK);
+	assert_true(again.floor == 25 && again.held == 50);
+	txn_abort(t);
+	assert_whole(f);
+	retire(f, &m, 28, 100, &u);
+	t = begin_read(f);
+	assert_int_equal(store_grant_find(t, 1, 29, &number, &arrival), ERR_OK);
+	assert_true(number == 21 && arrival == 0);
+	txn_abort(t);
+	retire(f, &m, 35, 100, &u);
+	t = begin_read(f);
+	assert_int_equal(store_grant_find(t, 1, 30, &number, &arrival), ERR_NOT_FOUND);
+	txn_abort(t);
+	assert_whole(f);
+}
+
 static enum err add_bytes(void *arg, struct view bytes)
 {
 	buf_add(arg, bytes);
@@ -327,6 +361,7 @@ int main(void)
 		ON_BOTH(nothing_is_changed_by_an_aborted_one),
 		ON_BOTH(a_damaged_row_is_made_anew_with_its_floor),
 		ON_BOTH(it_stops_at_a_damaged_entry),
+		ON_BOTH(a_stream_begins_at_a_floor),
 		ON_BOTH(backups_take_a_stream_with_a_floor),
 		cmocka_unit_test_setup_teardown(a_journal_is_made_anew_with_its_floors, fixture_folder, fixture_end),
 	};

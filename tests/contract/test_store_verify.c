@@ -269,7 +269,7 @@ static void a_floor_begins_the_chain(void **state)
 	m.stream[0].floor = 15;
 	m.stream[0].floor_chain = row.chain;
 	store_stream_put(t, &m.stream[0]);
-	store_floor_put(t, &m.stream[0], view_of(NULL, 0));
+	store_floor_put(t, &m.stream[0], 0, view_of(NULL, 0));
 	for (uint64_t n = 1; n < 15; n++) { /* what is below may be gone */
 		struct key k = key_position(m.stream[0].local, n);
 		assert_int_equal(store_entry_find(t, m.stream[0].local, n, &row), ERR_OK);
@@ -290,7 +290,7 @@ static void a_floor_begins_the_chain(void **state)
 	m.stream[0].floor = 15;
 	m.stream[0].floor_chain = hash_of(1);
 	store_stream_put(t, &m.stream[0]);
-	store_floor_put(t, &m.stream[0], view_of(NULL, 0));
+	store_floor_put(t, &m.stream[0], 0, view_of(NULL, 0));
 	commit(t);
 	assert_finds(f, "number 16", "does not follow");
 }

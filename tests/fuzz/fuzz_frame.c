@@ -209,6 +209,12 @@ static void write_again(struct frame *f, struct buf *out)
 	case FRAME_KEYS:
 		write_keys(&f->u.keys, out);
 		break;
+	case FRAME_FLOOR:
+		frame_floor(out, &f->u.floor);
+		break;
+	case FRAME_BUSY:
+		frame_busy(out, &f->u.busy);
+		break;
 	default:
 		frame_begin(out, f->type);
 		buf_add(out, f->u.raw);
