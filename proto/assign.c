@@ -119,7 +119,7 @@ enum err order_check(const struct roster *r, const struct order *o, struct errms
 	struct check c = {r, o, roster_site(r, o->site), m};
 	enum err rc = ERR_OK;
 
-	if (!c.site)
+	if (!c.site && o->site != ORDER_NETWORK)
 		return err_set(m, ERR_UNKNOWN_SITE, "the roster has no site %u to give orders about", o->site);
 	if (!roster_has(r, o->issuer))
 		return err_set(m, ERR_UNKNOWN_SITE, "the roster has no site %u, which issued the order, or it is removed", o->issuer);
@@ -324,9 +324,26 @@ static void put_thing(const struct roster *r, const struct assignment *a, struct
 		put(out, "everything");
 }
 
+static void put_minimize(const struct order *o, struct buf *out)
+{
+	char until[WALL_TEXT_BYTES];
+
+	wall_format(o->until, 0, until);
+	put(out, "%s%s held back until %s\n", precedence_name(o->precedence), o->precedence < PREC_ROUTINE ? " and below" : "", until);
+}
+
 void order_text(const struct roster *r, const struct order *o, struct buf *out)
 {
 	char name[LIMIT_NAME_BYTES + 1];
+
+	if (o->kind == ORDER_MINIMIZE) {
+		put_minimize(o, out);
+		return;
+	}
+	if (o->kind == ORDER_LIFT) {
+		put(out, "nothing held back\n");
+		return;
+	}
 
 	for (size_t i = 0; i < o->n_assign; i++) {
 		put_thing(r, &o->assign[i], out);

@@ -2,7 +2,7 @@
 
 #include "proto/cursor.h"
 
-#define ORDER_VERSION 1
+#define ORDER_VERSION 2
 #define ENDORSEMENT_VERSION 1
 
 static const char order_domain[] = "estafette order 1";
@@ -11,14 +11,20 @@ static const struct hash no_hash;
 
 const char *order_kind_name(unsigned k)
 {
-	static const char *const names[] = {[ORDER_RELOCATE] = "relocate", [ORDER_HANDBACK] = "handback", [ORDER_REVOKE] = "revoke"};
+	static const char *const names[] = {[ORDER_RELOCATE] = "relocate", [ORDER_HANDBACK] = "handback", [ORDER_REVOKE] = "revoke",
+	                                    [ORDER_MINIMIZE] = "minimize", [ORDER_LIFT] = "lift"};
 
 	return k > 0 && k < sizeof names / sizeof names[0] ? names[k] : "unknown";
 }
 
 static bool is_order_kind(unsigned k)
 {
-	return k >= ORDER_RELOCATE && k <= ORDER_REVOKE;
+	return k >= ORDER_RELOCATE && k <= ORDER_LIFT;
+}
+
+bool order_of_network(unsigned kind)
+{
+	return kind == ORDER_MINIMIZE || kind == ORDER_LIFT;
 }
 
 static bool wall_ok(struct wall t)
@@ -89,7 +95,7 @@ static enum err split_blob(struct view blob, struct view *content)
 	return ERR_OK;
 }
 
-static void rd_version(struct rd *r, uint8_t known)
+static uint8_t rd_version(struct rd *r, uint8_t known)
 {
 	uint8_t version = rd_u8(r);
 
@@ -97,6 +103,7 @@ static void rd_version(struct rd *r, uint8_t known)
 		rd_fail(r, ERR_VERSION);
 	if (!r->err && version == 0)
 		rd_fail(r, ERR_FORMAT);
+	return version;
 }
 
 /* Text into an array that holds max bytes and a NUL. */
@@ -132,7 +139,7 @@ static enum err check_lists(const struct order *o)
 
 	if (o->n_assign > LIMIT_ASSIGNMENTS || o->n_without > LIMIT_WITHOUT)
 		return ERR_TOO_LARGE;
-	if ((o->kind == ORDER_HANDBACK) != (o->n_assign == 0))
+	if ((o->kind == ORDER_HANDBACK || order_of_network(o->kind)) != (o->n_assign == 0))
 		return ERR_RANGE;
 	if ((o->n_without && o->kind != ORDER_HANDBACK) || (o->n_points && o->kind != ORDER_REVOKE))
 		return ERR_RANGE;
@@ -143,10 +150,24 @@ static enum err check_lists(const struct order *o)
 	return rc ? rc : frontiers_check(o->points, o->n_points, true);
 }
 
+/* What an order about the whole network says, and no other. */
+static enum err check_network(const struct order *o)
+{
+	if (o->kind != ORDER_MINIMIZE)
+		return o->precedence || o->until.us ? ERR_RANGE : ERR_OK;
+	if (o->precedence != PREC_PRIORITY && o->precedence != PREC_ROUTINE)
+		return ERR_RANGE;
+	return wall_ok(o->until) && o->until.us > o->issued.us && o->until.us - o->issued.us <= LIMIT_MINIMIZE_US ? ERR_OK : ERR_RANGE;
+}
+
 static enum err check_order(const struct order *o)
 {
-	if (!is_order_kind(o->kind) || o->site == 0 || o->issuer == 0 || !wall_ok(o->issued))
+	if (!is_order_kind(o->kind) || (o->site == ORDER_NETWORK) != order_of_network(o->kind) || o->issuer == 0 || !wall_ok(o->issued))
 		return ERR_FORMAT;
+	if (order_of_network(o->kind) && o->exercise[0])
+		return ERR_RANGE;
+	if (check_network(o))
+		return ERR_RANGE;
 	if (!view_is_text(view_str(o->exercise)) || !view_is_text(view_str(o->reason)))
 		return ERR_FORMAT;
 	if (o->epoch == 0 || o->epoch > LIMIT_CHAIN || (o->epoch == 1) != hash_equal(&o->before, &no_hash))
@@ -179,7 +200,7 @@ static void add_assignment(struct buf *out, const struct assignment *a)
 
 static void add_order(struct buf *out, const struct order *o)
 {
-	buf_add_u8(out, ORDER_VERSION);
+	buf_add_u8(out, order_of_network(o->kind) ? 2 : 1);
 	buf_add_u8(out, o->kind);
 	buf_add_u16(out, o->site);
 	buf_add_u16(out, o->issuer);
@@ -196,6 +217,10 @@ static void add_order(struct buf *out, const struct order *o)
 	buf_add_u8(out, (uint8_t)o->n_without);
 	for (size_t i = 0; i < o->n_without; i++)
 		buf_add_u16(out, o->without[i]);
+	if (order_of_network(o->kind)) {
+		buf_add_u8(out, o->precedence);
+		buf_add_u64(out, (uint64_t)o->until.us);
+	}
 	buf_add_u16(out, o->n_points);
 	buf_add(out, o->points);
 }
@@ -238,7 +263,7 @@ static void rd_assignment(struct rd *r, struct assignment *a)
 }
 
 /* What is assigned, and the rest. */
-static void rd_lists(struct rd *r, struct order *out)
+static void rd_lists(struct rd *r, uint8_t version, struct order *out)
 {
 	out->n_assign = rd_u8(r);
 	if (out->n_assign > LIMIT_ASSIGNMENTS)
@@ -250,6 +275,10 @@ static void rd_lists(struct rd *r, struct order *out)
 		rd_fail(r, ERR_TOO_LARGE);
 	for (size_t i = 0; i < out->n_without && !r->err; i++)
 		out->without[i] = rd_u16(r);
+	if (version >= 2) {
+		out->precedence = rd_u8(r);
+		out->until.us = rd_i64(r);
+	}
 	out->n_points = rd_u16(r);
 	out->points = rd_bytes(r, rd_left(r));
 }
@@ -258,8 +287,11 @@ static enum err decode_order(struct view content, struct order *out)
 {
 	struct rd r = rd_init(content);
 
-	rd_version(&r, ORDER_VERSION);
+	uint8_t version = rd_version(&r, ORDER_VERSION);
+
 	out->kind = rd_u8(&r);
+	if (!r.err && (version >= 2) != order_of_network(out->kind))
+		rd_fail(&r, ERR_FORMAT);
 	out->site = rd_u16(&r);
 	out->issuer = rd_u16(&r);
 	out->epoch = rd_u32(&r);
@@ -268,7 +300,7 @@ static enum err decode_order(struct view content, struct order *out)
 	out->issued.us = rd_i64(&r);
 	rd_text(&r, rd_vec8(&r, LIMIT_NAME_BYTES), out->exercise, LIMIT_NAME_BYTES);
 	rd_text(&r, rd_vec16(&r, LIMIT_REASON_BYTES), out->reason, LIMIT_REASON_BYTES);
-	rd_lists(&r, out);
+	rd_lists(&r, version, out);
 	return r.err ? r.err : check_order(out);
 }
 

@@ -23,8 +23,14 @@ enum order_kind {
 	ORDER_RELOCATE = 1,
 	ORDER_HANDBACK = 2,  /* no assignments */
 	ORDER_REVOKE = 3,    /* the site's keys count no more beyond the points that its signers name; assignments as of a relocation */
+	ORDER_MINIMIZE = 4,  /* MINIMIZE (ACP 121): messages of `precedence` and below stay where they are until `until`; site 0, the whole network */
+	ORDER_LIFT = 5,      /* ends a MINIMIZE before its time; site 0 */
 };
-const char *order_kind_name(unsigned k); /* "relocate", "handback", "revoke" */
+const char *order_kind_name(unsigned k); /* "relocate", "handback", "revoke", "minimize", "lift" */
+/* MINIMIZE and what lifts it are one chain, about no site: ORDER_NETWORK stands where the others name theirs. */
+#define ORDER_NETWORK 0
+bool order_of_network(unsigned kind);
+#define LIMIT_MINIMIZE_US (24LL * 3600 * 1000000)
 
 #define LIMIT_ASSIGNMENTS 64
 #define LIMIT_WITHOUT 16
@@ -62,20 +68,23 @@ struct order {
 	struct assignment assign[LIMIT_ASSIGNMENTS];
 	size_t n_without;                /* of a handback: successors that are gone, whose closings are not waited for */
 	uint16_t without[LIMIT_WITHOUT];
+	uint8_t precedence;              /* of MINIMIZE: PREC_PRIORITY or PREC_ROUTINE, the first that is held back */
+	struct wall until;               /* of MINIMIZE: LIMIT_MINIMIZE_US after `issued` at the latest */
 	uint16_t n_points;               /* of a revocation: how far its issuer had the site's streams; frontiers without missing */
 	struct view points;              /* frontier_next reads them; borrowed from what was decoded */
 };
 
 /* An order: u8 version 1, u8 kind, u16 site, u16 issuer, u32 epoch, 32 before, u32 roster, i64 issued, vec8 exercise,
  * vec16 reason, u8 assignments, each (u16 to, u8 what, 32 at, then by what: nothing | vec8 queue | u16 area | u16 from, u16 until),
- * u8 without, u16 each, u16 points, a frontier each; then 64 signature of the issuer over
+ * u8 without, u16 each, u16 points, a frontier each; version 2, of MINIMIZE and LIFT alone: u8 precedence, i64 until before the points;
+ * then 64 signature of the issuer over
  * "estafette order 1" | network hash | all before. Its id is the HASH_STATE of all before the signature.
  * Appends the blob to out. ERR_TOO_LARGE over LIMIT_STATE_BYTES. */
 #define LIMIT_STATE_BYTES (60 * 1024)
 MUST_USE enum err order_make(const struct crypt_suite *suite, const struct sign_secret *key, const struct hash *network,
                              const struct order *o, struct buf *out);
 /* Shape only, nothing is checked against a roster. Views borrowed from blob. ERR_VERSION, ERR_FORMAT, ERR_TRUNCATED,
- * ERR_TOO_LARGE, ERR_RANGE (a handback with assignments, points of anything but a revocation, shares out of range, ...). */
+ * ERR_TOO_LARGE, ERR_RANGE (a handback with assignments, points of anything but a revocation, shares out of range, a MINIMIZE of over a day, ...). */
 MUST_USE enum err order_decode(struct view blob, struct order *out, struct hash *id);
 /* The issuer's signature, by its identity or one that it had before. ERR_UNKNOWN_SITE, ERR_AUTH. */
 MUST_USE enum err order_verify(const struct crypt_suite *suite, const struct roster *r, struct view blob, const struct order *o);
@@ -104,7 +113,7 @@ bool order_may_own(const struct order *o, uint16_t site, struct view queue, uint
 bool order_owns_all(const struct order *o, uint16_t site, struct view queue, uint16_t to);
 /* May anything stay at home under o: a share of its own, or what neither everything nor shares assign? */
 bool order_leaves_home(const struct order *o);
-/* "dispatch -> cic-namen, area eupen -> cic-luik, 30 % -> ...", appended as lines. */
+/* "dispatch -> cic-namen, area eupen -> cic-luik, 30 % -> ...", appended as lines; of MINIMIZE "routine held back until TIME". */
 void order_text(const struct roster *r, const struct order *o, struct buf *out);
 
 /* ---- endorsements ------------------------------------------------------------------------------------------ */

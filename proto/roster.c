@@ -98,7 +98,7 @@ const char *roster_site_name(const struct roster *r, uint16_t number, char out[L
 	const struct site *s = roster_site(r, number);
 	if (s)
 		return s->id;
-	snprintf(out, LIMIT_NAME_BYTES + 1, "site-%u", number);
+	snprintf(out, LIMIT_NAME_BYTES + 1, number ? "site-%u" : "all", number);
 	return out;
 }
 

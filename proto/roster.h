@@ -83,7 +83,7 @@ const struct area *roster_area(const struct roster *r, uint16_t number);
 const struct group *roster_group_by_id(const struct roster *r, struct view id);
 const struct group *roster_group(const struct roster *r, uint16_t number);
 const struct queue_def *site_queue(const struct site *s, struct view name);
-/* "cic-luik", or "site-17" for a number the roster lacks (written to out). Never NULL. */
+/* "cic-luik", or "site-17" for a number the roster lacks (written to out); "all" for 0, which is no site. Never NULL. */
 const char *roster_site_name(const struct roster *r, uint16_t number, char out[LIMIT_NAME_BYTES + 1]);
 bool site_is_standby_of(const struct site *standby, const struct site *of);
 /* Is it in the roster and not removed? */

@@ -130,7 +130,7 @@ struct drill_desk {
 	X(HANDBACK, "handback", 0)       /* site [by] [exercise]: likewise */                                                  \
 	X(COURIER, "courier", 1)         /* from to takes [precedence] [every]: a stick is packed, driven, unpacked */ \
 	X(ASSIST, "assist", 0)           /* from to queue count: so many messages are lent */                                  \
-	X(MINIMIZE, "minimize", 1)       /* by for [precedence] */                                                     \
+	X(MINIMIZE, "minimize", 0)       /* by for [precedence] */                                                     \
 	X(REVOKE, "revoke", 1)           /* site by */
 
 enum drill_do {

@@ -1,4 +1,5 @@
 /* The timetable of a drill: which settings each event takes, and repetitions written out. */
+#include "proto/order.h"
 #include "sim/drill_read.h"
 
 #include <stdlib.h>
@@ -218,7 +219,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"to", read_assignments, offsetof(struct event_line, e)}, B(RELOCATE), 0},
 	{{"to", read_send_to, offsetof(struct event_line, send.address), .max = LIMIT_ADDRESS_BYTES}, B(SEND), 0},
 	{{"standbys", read_standbys, offsetof(struct event_line, e.to)}, 0, B(ROSTER)},
-	{{"by", read_one_site, offsetof(struct event_line, e.from)}, B(MINIMIZE), 0},
+	{{"by", read_givers, offsetof(struct event_line, e.from)}, B(MINIMIZE), 0},
 	{{"by", read_givers, offsetof(struct event_line, e.from)}, 0, B(RELOCATE) | B(HANDBACK) | B(REVOKE)},
 	{{"by", read_signed_span, offsetof(struct event_line, e.value_us), .max = 366 * US_PER_DAY}, B(CLOCK_STEP), 0},
 	{{"bearer", read_bearer_ref, offsetof(struct event_line, e.bearer)}, 0, LINKS & ~B(LINK_RESET)},
@@ -356,6 +357,10 @@ static bool check_event(struct settings *ctx, const config_setting_t *s, const s
 		return settings_fail(ctx, s, ERR_FORMAT, "to: the site that it comes from (name another)");
 	if (e->what == DO_CLOCK_STEP && e->value_us == 0)
 		return settings_fail(ctx, s, ERR_RANGE, "by: the clock does not move (as in \"-5min\")");
+	if (e->what == DO_MINIMIZE && e->for_us > LIMIT_MINIMIZE_US)
+		return settings_fail(ctx, s, ERR_RANGE, "for: over 24h (a MINIMIZE is renewed by another one)");
+	if (e->what == DO_MINIMIZE && e->value != PREC_ROUTINE && e->value != PREC_PRIORITY)
+		return settings_fail(ctx, s, ERR_RANGE, "precedence: routine, or priority for priority and below");
 	if (e->what == DO_SEND && l->every_us && l->send.label[0])
 		return settings_fail(ctx, s, ERR_EXISTS, "label: it would name several messages (take every away, or the label)");
 	if (e->what == DO_SEND && l->send.over_us > d->length_us - e->at_us)

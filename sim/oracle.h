@@ -14,6 +14,7 @@
  *   frontier    a holder's frontier went back, or says more than its journal holds
  *   answer      an answer to a client says more than is true (a state, a duplicate, an end)
  *   converge    after the last repair something is still apart when the time for it has passed
+ *   minimize    a site that knows of a MINIMIZE in force sends on a message that it holds back
  *   orders      after the last repair two sites do not show the same order in force
  *
  * Who may have a message at a desk is its addressee, a site to which an order in that site's own journal gives it, and one that it
@@ -34,7 +35,7 @@
 struct oracle;
 
 enum promise { PROMISE_LOST, PROMISE_ALTERED, PROMISE_MISDELIVERED, PROMISE_TWICE, PROMISE_ORDER, PROMISE_FLASH,
-               PROMISE_FRONTIER, PROMISE_ANSWER, PROMISE_CONVERGE, PROMISE_ORDERS, PROMISES };
+               PROMISE_FRONTIER, PROMISE_ANSWER, PROMISE_CONVERGE, PROMISE_ORDERS, PROMISE_MINIMIZE, PROMISES };
 const char *promise_name(unsigned p);  /* "lost", ... */
 const char *promise_text(unsigned p);  /* "An accepted message is not lost", for the page */
 
@@ -166,6 +167,10 @@ void oracle_receipt(struct oracle *o, uint16_t originator, uint16_t addressee, c
 void oracle_frontier(struct oracle *o, uint16_t holder, const struct stream_name *stream, uint64_t number, const struct hash *chain);
 /* A segment from this entry on left for a peer (RARE_RESENT_ENTRY when the peer's journal has it). */
 void oracle_sent(struct oracle *o, uint16_t to, const struct stream_name *stream, uint64_t first);
+
+/* Does MINIMIZE hold back a precedence at a site, by its own journal and its own clock? And a message that it sends on all the same. */
+bool oracle_minimized(const struct oracle *o, uint16_t site, struct wall wall, uint8_t precedence);
+void oracle_sent_on(struct oracle *o, uint16_t site, uint16_t to, const struct msgid *id);
 
 /* ---- facts from the world ------------------------------------------------------------------------------------------------ */
 

@@ -3,7 +3,7 @@
 
 const char *promise_name(unsigned p)
 {
-	static const char *const names[PROMISES] = {"lost", "altered", "misdelivered", "twice", "order", "flash", "frontier", "answer", "converge", "orders"};
+	static const char *const names[PROMISES] = {"lost", "altered", "misdelivered", "twice", "order", "flash", "frontier", "answer", "converge", "orders", "minimize"};
 
 	return p < PROMISES ? names[p] : "?";
 }
@@ -21,6 +21,7 @@ const char *promise_text(unsigned p)
 		"Every answer to a client is true",
 		"After the last repair everything comes together in bounded time",
 		"After the last repair all sites show the same orders in force",
+		"While MINIMIZE is in force nobody who knows of it sends on what it holds back",
 	};
 
 	return p < PROMISES ? texts[p] : "?";

@@ -137,7 +137,7 @@ void oracle_order(struct oracle *o, uint16_t site, uint8_t kind, struct view blo
 		return;
 	k->has[site] = true;
 	if (!k->endorses) {
-		if (!k->told) {
+		if (!k->told && !order_of_network(k->order.kind)) {
 			k->told = true;
 			oracle_fault(o, k->order.kind == ORDER_HANDBACK ? FAULT_HANDBACK : FAULT_RELOCATE);
 		}
@@ -175,6 +175,21 @@ bool oracle_serves(const struct oracle *o, uint16_t viewer, uint16_t site, const
 	if (queue[0])
 		return order_may_own(k, site, view_str(queue), viewer);
 	return viewer == site ? order_leaves_home(k) : order_names(k, viewer);
+}
+
+bool oracle_minimized(const struct oracle *o, uint16_t site, struct wall wall, uint8_t precedence)
+{
+	const struct order *k = o->n_views ? order_seen(o, site, ORDER_NETWORK, false) : NULL;
+
+	return k && k->kind == ORDER_MINIMIZE && precedence >= k->precedence && wall.us < k->until.us;
+}
+
+void oracle_sent_on(struct oracle *o, uint16_t site, uint16_t to, const struct msgid *id)
+{
+	char text[MSGID_TEXT_BYTES];
+
+	msgid_format(id, text);
+	oracle_broken(o, PROMISE_MINIMIZE, "%s sent %s on to %s, which MINIMIZE holds back", osite_name(o, site), text, osite_name(o, to));
 }
 
 uint64_t oracle_orders_changed(const struct oracle *o)

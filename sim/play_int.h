@@ -102,7 +102,7 @@ void desk_release(struct play *p);
 size_t desk_goes_to(const struct play *p, size_t desk, bool *out);
 void desks_follow(struct play *p, const struct drill_event *e); /* people go where an order sends their queues */
 /* play_order.c */
-void order_give(struct play *p, const struct drill_event *e);   /* relocate, handback, assist */
+void order_give(struct play *p, const struct drill_event *e);   /* relocate, handback, assist, minimize */
 void order_release(struct play *p);
 /* play_fault.c */
 void fault_begin(struct play *p, const struct drill_event *e);

@@ -29,7 +29,7 @@ static void give(struct play *p, const struct drill_event *e, size_t site, bool 
 
 static void tell(struct giving *g, const char *what)
 {
-	const char *about = drill_site_name(g->p->d, g->e->what == DO_ASSIST ? g->e->from.v[0] : g->e->sites.v[0]);
+	const char *about = g->e->what == DO_MINIMIZE ? "all" : drill_site_name(g->p->d, g->e->what == DO_ASSIST ? g->e->from.v[0] : g->e->sites.v[0]);
 	char text[300];
 
 	snprintf(text, sizeof text, "%s of %s at %s: %.200s", g->endorses ? "endorsement" : drill_do_name(g->e->what), about, world_site_id(g->p->w, g->site), what);
@@ -55,6 +55,12 @@ static void order_fields(const struct giving *g, struct request_writer *rw)
 	char one[LIMIT_REASON_BYTES + 1];
 
 	request_str(rw, F_WHAT, drill_do_name(e->what));
+	request_str(rw, F_REASON, g->p->d->name);
+	if (e->what == DO_MINIMIZE) {
+		request_u8(rw, F_PRECEDENCE, (uint8_t)e->value);
+		request_u64(rw, F_EXPIRES, (uint64_t)(world_site_wall(g->p->w, g->site).us + e->for_us));
+		return;
+	}
 	request_str(rw, F_TO, drill_site_name(g->p->d, e->sites.v[0]));
 	for (const char *at = e->what == DO_RELOCATE ? e->text : ""; *at;) {
 		size_t n = strcspn(at, " ");
@@ -63,7 +69,6 @@ static void order_fields(const struct giving *g, struct request_writer *rw)
 		request_str(rw, F_ASSIGN, one);
 		at += n + (at[n] == ' ');
 	}
-	request_str(rw, F_REASON, g->p->d->name);
 	request_str(rw, F_EXERCISE, e->flow);
 }
 
@@ -220,7 +225,8 @@ static void give(struct play *p, const struct drill_event *e, size_t site, bool 
 
 void order_give(struct play *p, const struct drill_event *e)
 {
-	desks_follow(p, e);
+	if (e->what != DO_MINIMIZE)
+		desks_follow(p, e);
 	give(p, e, e->from.n ? e->from.v[0] : e->sites.v[0], e->from.n == 0, NULL);
 }
 

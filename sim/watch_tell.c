@@ -69,11 +69,17 @@ static bool order_text_of(const struct watch *w, const struct drill_event *e, ch
 		snprintf(out, size, "%s moves: %s%s%s%s%s%s", site, moves, first, by[0] ? " with " : "", by, e->flow[0] ? "; an exercise: " : "", e->flow);
 	} else if (e->what == DO_HANDBACK) {
 		snprintf(out, size, "%s takes its queues back%s%s%s%s%s", site, first, by[0] ? " with " : "", by, e->flow[0] ? "; an exercise: " : "", e->flow);
+	} else if (e->what == DO_MINIMIZE) {
+		char span[40];
+
+		span_text(e->for_us, span, sizeof span);
+		snprintf(out, size, "MINIMIZE%s%s%s: %s%s held back for %s", first, by[0] ? " with " : "", by, precedence_name((unsigned)e->value),
+			 e->value < PREC_ROUTINE ? " and below" : "", span);
 	} else if (e->what == DO_ASSIST) {
 		snprintf(out, size, "%s lends %lld of %s to %s", drill_site_name(w->drill, e->from.v[0]), (long long)e->value, e->queue,
 			 drill_site_name(w->drill, e->to.v[0]));
 	}
-	return e->what == DO_RELOCATE || e->what == DO_HANDBACK || e->what == DO_ASSIST;
+	return e->what == DO_RELOCATE || e->what == DO_HANDBACK || e->what == DO_ASSIST || e->what == DO_MINIMIZE;
 }
 
 /* ---- figures ---------------------------------------------------------------------------------------------------------- */

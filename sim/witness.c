@@ -445,7 +445,7 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 		txn_abort(t);
 	}
 	for (size_t i = 0; i < out->n; i++)
-		talk_effect(w, site, out, &out->list[i]);
+		talk_effect(w, site, n ? events[n - 1].wall : (struct wall){0}, out, &out->list[i]);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------- */

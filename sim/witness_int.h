@@ -65,7 +65,8 @@ struct witness {
 const char *witness_name(const struct witness *w, uint16_t site);
 /* ---- witness_talk.c: requests and replies, frames ---- */
 void talk_event(struct witness *w, uint16_t site, const struct event *ev);
-void talk_effect(struct witness *w, uint16_t site, const struct effects *all, const struct effect *f);
+/* wall: the site's own clock */
+void talk_effect(struct witness *w, uint16_t site, struct wall wall, const struct effects *all, const struct effect *f);
 void talk_forget_site(struct witness *w, uint16_t site);
 void talk_free(struct witness *w);
 

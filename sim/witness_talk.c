@@ -438,7 +438,21 @@ void witness_reply(struct witness *w, uint16_t site, uint64_t client, struct vie
 
 /* ---- effects at their commit ---------------------------------------------------------------------------------------------- */
 
-static void frame_seen(struct witness *w, uint16_t site, uint16_t peer, struct view bytes)
+/* What a site sends on that its journal says it should not. */
+static void sent_on(struct witness *w, uint16_t site, uint16_t peer, struct view bytes)
+{
+	struct segment seg;
+	struct entry e;
+	struct header h;
+
+	if (segment_decode(view_of(bytes.ptr + 2, bytes.len - 2), &seg))
+		return;
+	for (struct view rest = seg.entry_bytes; segment_next(&rest, &e) == ERR_OK;)
+		if (!(e.flags & ENTRY_STUB) && header_decode(e.header, &h) == ERR_OK && h.kind == KIND_MESSAGE)
+			oracle_sent_on(w->oracle, site, peer, &h.id);
+}
+
+static void frame_seen(struct witness *w, uint16_t site, uint16_t peer, struct wall wall, struct view bytes)
 {
 	struct frontier f;
 	struct frame frame;
@@ -450,6 +464,8 @@ static void frame_seen(struct witness *w, uint16_t site, uint16_t peer, struct v
 		struct rd r = rd_init(view_of(bytes.ptr + 2 + STREAM_NAME_BYTES, 8));
 
 		oracle_sent(w->oracle, peer, &name, rd_u64(&r));
+		if (oracle_minimized(w->oracle, site, wall, name.precedence))
+			sent_on(w, site, peer, bytes);
 	}
 	if (bytes.ptr[1] != FRAME_FRONTIERS || frame_decode(bytes, &frame) || frame.type != FRAME_FRONTIERS)
 		return;
@@ -457,14 +473,14 @@ static void frame_seen(struct witness *w, uint16_t site, uint16_t peer, struct v
 		oracle_frontier(w->oracle, site, &f.stream, f.number, &f.chain);
 }
 
-void talk_effect(struct witness *w, uint16_t site, const struct effects *all, const struct effect *f)
+void talk_effect(struct witness *w, uint16_t site, struct wall wall, const struct effects *all, const struct effect *f)
 {
 	struct view bytes = effect_bytes(all, f);
 	struct request r;
 	struct taken t;
 
 	if (f->type == EFFECT_FRAME)
-		frame_seen(w, site, f->peer, bytes);
+		frame_seen(w, site, f->peer, wall, bytes);
 	if (f->type != EFFECT_REPLY || bytes.len < REQUEST_HEAD_BYTES || bytes.ptr[5] != REPLY_TAKEN || request_decode(bytes, &r))
 		return;
 	/* Only id, queue and exercise are wanted here; the body is looked at when it reaches the desk. */

@@ -61,18 +61,30 @@ static int read_options(struct ordering *g, const struct option *options, int ar
 
 /* ---- giving one ------------------------------------------------------------------------------------------------------ */
 
-/* Shows what the order would do and asks for the site's name. */
+static int own_site(void *arg, const struct estafette_member *m, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(m[i].name, "site") == 0 && m[i].kind == ESTAFETTE_TEXT)
+			snprintf(arg, LIMIT_NAME_BYTES + 1, "%s", m[i].text);
+	return 0;
+}
+
+/* Shows what the order would do and asks for the site's name; of an order about all for that of this site, which gives it. */
 static int confirm(struct ordering *g)
 {
-	char line[256];
+	char line[256], name[LIMIT_NAME_BYTES + 1] = "";
 	int status = order_dry_run(g);
 	if (status != EXIT_OK)
 		return status;
-	fprintf(stderr, "To give this order, type the name of the site (%s): ", g->o.site);
+	if (g->o.site != NULL)
+		snprintf(name, sizeof name, "%s", g->o.site);
+	else if (estafette_show(g->h, "status", NULL, NULL, own_site, name, ORDER_ANSWER_MS) != ESTAFETTE_OK)
+		return session_fail(g->cli, g->h, "");
+	fprintf(stderr, "To give this order, type the name of the site (%s): ", name);
 	if (fgets(line, sizeof line, stdin) == NULL)
 		line[0] = '\0';
 	line[strcspn(line, "\r\n")] = '\0';
-	if (strcmp(line, g->o.site) == 0)
+	if (name[0] != '\0' && strcmp(line, name) == 0)
 		return EXIT_OK;
 	return cli_fail(g->cli, ERR_REFUSED, "%s: not confirmed, so nothing was ordered", g->o.kind);
 }
@@ -92,7 +104,7 @@ static int give(struct ordering *g)
 	return status == EXIT_OK && back ? order_wait_back(g, left_ms) : status;
 }
 
-static int run(struct ordering *g)
+int order_run(struct ordering *g)
 {
 	/* A key that does not fit shall be known before anything is ordered. */
 	int status = g->authority != NULL ? order_authority_check(g->cli, g->authority) : EXIT_OK;
@@ -122,7 +134,7 @@ static int order_command(struct cli *cli, const struct option *options, int argc
 	if (status == EXIT_OK && !g.dry && !g.yes && !isatty(STDIN_FILENO))
 		status = cli_fail(cli, ERR_USAGE, "%s %s: it asks for the site's name, and there is no terminal (look with --dry-run, then say --yes)", argv[0], g.o.site);
 	if (status == EXIT_OK)
-		status = run(&g);
+		status = order_run(&g);
 	free(g.assign);
 	free(g.without);
 	return status;

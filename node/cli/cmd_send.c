@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "node/cli/commands.h"
+#include "node/cli/minimize.h"
 #include "node/cli/output.h"
 #include "node/cli/session.h"
 #include "proto/id.h"
@@ -512,6 +513,8 @@ int cmd_send(struct cli *cli, int argc, char **argv)
 		goto out;
 	submit_all(&x);
 	print_ready(&x);
+	if (!cli->json && x.status == EXIT_OK)
+		minimize_say_of(x.h, x.o.s.precedence, stderr);
 	wait_all(&x);
 	print_objects(&x);
 out:

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "node/cli/commands.h"
+#include "node/cli/minimize.h"
 #include "node/cli/output.h"
 #include "node/cli/session.h"
 
@@ -87,6 +88,8 @@ static int order_row(void *arg, const struct estafette_member *m, size_t n)
 static int show_once(struct cli *cli, estafette *h, const struct show *s)
 {
 	struct output o;
+	if (!cli->json)
+		minimize_say(h, stdout);
 	output_begin(&o, cli);
 	o.upright = strcmp(s->what, "status") == 0;
 	int st = estafette_show(h, s->what, s->queue, s->id, strcmp(s->what, "orders") == 0 ? order_row : output_row, &o, ANSWER_MS);

@@ -16,6 +16,7 @@ int cmd_relocate(struct cli *cli, int argc, char **argv);
 int cmd_handback(struct cli *cli, int argc, char **argv);
 int cmd_revoke(struct cli *cli, int argc, char **argv);
 int cmd_endorse(struct cli *cli, int argc, char **argv);
+int cmd_minimize(struct cli *cli, int argc, char **argv);
 int cmd_assist(struct cli *cli, int argc, char **argv);
 int cmd_purge(struct cli *cli, int argc, char **argv);
 int cmd_show(struct cli *cli, int argc, char **argv);  /* argv[0] says what */

@@ -31,6 +31,7 @@ static const struct command commands[] = {
 	{"handback", NULL, "SITE [--without SITE]... [--reason TEXT] [--exercise NAME] [--dry-run] [--yes] [--timeout D]", cmd_handback},
 	{"endorse", NULL, "ORDER [--authority KEYFILE]", cmd_endorse},
 	{"revoke", NULL, "SITE --reason TEXT [--to SITE[:...]]... [--authority KEYFILE] [--dry-run] [--yes]", cmd_revoke},
+	{"minimize", NULL, "[--precedence routine|priority] [--until T] [--reason TEXT] [--dry-run] [--yes]  |  --lift [--reason TEXT] [--dry-run] [--yes]", cmd_minimize},
 	{"assist", NULL, "QUEUE --to SITE [--count N]", cmd_assist},
 	{"purge", NULL, "--exercise NAME [--yes]", cmd_purge},
 	{"status", NULL, "[--watch]", cmd_show},

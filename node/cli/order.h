@@ -25,6 +25,8 @@ struct ordering {
 	struct order_answer answer;
 };
 
+/* From options to answer: shows what it would do, asks (unless yes), gives it, says what became of it. g->h is opened and freed. Exit status. */
+int order_run(struct ordering *g);
 /* Takes the row of an order into a struct order_answer (arg). */
 int order_answer_row(void *arg, const struct estafette_member *m, size_t n);
 /* Says what became of the order: the row with --json, else sentences. Exit status: refused or superseded is a failure. */

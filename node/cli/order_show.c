@@ -87,7 +87,7 @@ int order_say(const struct cli *cli, const struct order_answer *a)
 
 /* ---- what it would do -------------------------------------------------------------------------------------------- */
 
-enum { QUEUES, SUCCESSORS, GIVERS, TABLES };
+enum { QUEUES, SUCCESSORS, GIVERS, PRECEDENCES, SITES, TABLES };
 struct preview {
 	struct output table[TABLES];
 	char kind[16], site[64], state[16], assignments[2048], note[400];
@@ -108,7 +108,7 @@ static void take_summary(struct preview *p, const struct estafette_member *m, si
 
 static int preview_row(void *arg, const struct estafette_member *m, size_t n)
 {
-	static const char *const parts[TABLES] = {"queue", "successor", "giver"};
+	static const char *const parts[TABLES] = {"queue", "successor", "giver", "precedence", "site"};
 	struct preview *p = arg;
 	char part[16];
 	copy(m, n, "part", part, sizeof part);

@@ -1,4 +1,5 @@
 /* client_order.c - orders, endorsements, a part of a queue lent, and what an exercise left. */
+#include <stddef.h>
 #include <string.h>
 
 #include "node/client/client.h"
@@ -25,14 +26,21 @@ int estafette_order(estafette *h, const struct estafette_order *o, show_row row,
 {
 	struct request_writer w;
 	struct call *c = NULL;
-	if (o->size < sizeof *o || o->kind == NULL || o->site == NULL)
+	bool known = o->size >= offsetof(struct estafette_order, precedence) && o->kind != NULL;
+	bool about_all = known && (strcmp(o->kind, "minimize") == 0 || strcmp(o->kind, "lift") == 0);
+	if (!known || (about_all ? o->size < sizeof *o : o->site == NULL))
 		return client_fail(h, ESTAFETTE_USAGE, "usage", "an order needs its size, a kind and a site");
 	int st = order_call(h, REQ_ORDER, row, arg, &c);
 	if (st != ESTAFETTE_OK)
 		return st;
 	request_begin(&w, &h->out, REQ_ORDER, c->r.tag);
 	request_str(&w, F_WHAT, o->kind);
-	request_str(&w, F_TO, o->site);
+	if (!about_all)
+		request_str(&w, F_TO, o->site);
+	if (strcmp(o->kind, "minimize") == 0) {
+		request_u8(&w, F_PRECEDENCE, (uint8_t)o->precedence);
+		request_u64(&w, F_EXPIRES, (uint64_t)o->until_us);
+	}
 	for (size_t i = 0; i < o->n_assign; i++)
 		request_str(&w, F_ASSIGN, o->assign[i]);
 	for (size_t i = 0; i < o->n_without; i++)

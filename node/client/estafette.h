@@ -212,19 +212,21 @@ ESTAFETTE_API int estafette_show(estafette *h, const char *what, const char *que
 
 struct estafette_order {
 	size_t size;
-	const char *kind;            /* "relocate", "handback" or "revoke" */
-	const char *site;            /* the site that it is about */
+	const char *kind;            /* "relocate", "handback", "revoke", "minimize" or "lift" */
+	const char *site;            /* the site that it is about; NULL for minimize and lift, which are about all */
 	const char *const *assign;   /* n_assign of them: SITE, SITE:QUEUE,.., SITE:area=A or SITE:share=N% */
 	size_t n_assign;
 	const char *const *without;  /* handback: n_without successors that are gone and not waited for */
 	size_t n_without;
 	const char *reason, *exercise; /* NULL for none */
 	int dry;                     /* nothing is signed: the rows say what it would do */
+	int precedence;              /* minimize: the first that is held back, ESTAFETTE_ROUTINE or ESTAFETTE_PRIORITY */
+	int64_t until_us;            /* minimize: its end, microseconds since 1970; within 24 hours */
 };
 #define ESTAFETTE_ORDER_INIT { sizeof(struct estafette_order) }
 /* Gives an order in the name of the node's site. row, which may be NULL, is called as by estafette_show: once with the order
  * (id, state, kind, site, epoch, votes, needs, why, hash), or for each row of a dry run, whose first member `part` is queue,
- * successor, giver or summary. REFUSED with the code "busy": not now, ask again. */
+ * successor, giver or summary, and of minimize and lift precedence, site or summary. REFUSED with the code "busy": not now, ask again. */
 ESTAFETTE_API int estafette_order(estafette *h, const struct estafette_order *o,
                                   int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
 /* Endorses an order, named by the beginning of its id, in the name of the node's site; row gets the order as above. dry: nothing

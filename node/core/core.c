@@ -173,6 +173,7 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	c->store = store;
 	c->deadline = c->peers_at = c->probes_at = c->look_at = MONO_NEVER;
 	c->store_full_since = MONO_NEVER;
+	c->minimize.from = PREC_COUNT;
 	c->held_until.us = INT64_MIN;
 	c->batch = 1; /* 0 is none: no lane has sent in it */
 	rng_seed(&c->rng, config->seed);
@@ -579,6 +580,7 @@ static struct mono own_due(struct core *c)
 	}
 	if (c->n_leases)
 		at = mono_min(at, c->leases[0].at);
+	at = mono_min(at, minimize_due(c));
 	return c->serve_more ? c->now : at;
 }
 
@@ -610,6 +612,7 @@ static void own_look(struct core *c)
 		return;
 	c->restless = c->restless || (c->n_leases && !mono_before(c->now, c->leases[0].at));
 	look(c);
+	minimize_look(c);
 	takeover_look(c);
 	redo_step(c);
 	deliver_leases(c);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "node/core/core.h"
+#include "node/core/minimize.h"
 #include "node/core/takeover.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
@@ -324,6 +325,7 @@ struct core {
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 	struct takeover takeover;                       /* part of the mirror */
 	struct exchange exchange;
+	struct minimize minimize;                       /* as the orders say; looked at in each batch */
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */

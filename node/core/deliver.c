@@ -389,6 +389,36 @@ static void report_arrived(struct core *c, struct stream *s, const struct entry_
 		    "a report from %s cannot be opened: %s", from, err_text(e));
 }
 
+static void expire(struct core *c, struct msg_row *row, struct buf *events)
+{
+	tally_of(c, row->flags)->expired++;
+	report_here(c, row, events, EVENT_EXPIRED, "", "");
+}
+
+/* A message came after its time, without its content. Where it was for, that is its end, and its originator is told. */
+static void stub_arrived(struct core *c, struct stream *s, const struct entry_row *entry, const struct header *h)
+{
+	struct buf events = BUF_EMPTY;
+	struct msg_row row;
+	uint8_t which;
+
+	if (!h->expires.us || msg_load(c, &h->id, s->row.name.addressee, &row, &events) || row.arrival)
+		goto out;
+	row.arrival = entry->arrival;
+	row.originator = h->originator;
+	row.precedence = h->precedence;
+	row.flags = h->flags;
+	events_believed(c, &events, h->originator, row.addressee, s->row.name.exercise);
+	if (row.addressee == c->self && !events_ended(c, buf_view(&events), h->originator, row.addressee, s->row.name.exercise, &which)) {
+		expire(c, &row, &events);
+	} else {
+		row.events = buf_view(&events);
+		store_msg_put(c->t, &row);
+	}
+out:
+	buf_release(&events);
+}
+
 void deliver_entry(struct core *c, struct stream *s, struct entry_row *row)
 {
 	struct header h;
@@ -397,8 +427,11 @@ void deliver_entry(struct core *c, struct stream *s, struct entry_row *row)
 		damage_found(c, row->arrival, "its header cannot be read");
 		return;
 	}
-	if (row->e.flags & ENTRY_STUB)
+	if (row->e.flags & ENTRY_STUB) {
+		if (h.kind == KIND_MESSAGE)
+			stub_arrived(c, s, row, &h);
 		return;
+	}
 	switch (h.kind) {
 	case KIND_MESSAGE: message_arrived(c, s, row, &h); break;
 	case KIND_REPORT:
@@ -451,8 +484,7 @@ static void expire_one(struct core *c, uint64_t arrival)
 
 	if (!s || !h.expires.us || h.expires.us > c->wall.us || msg_load(c, &h.id, s->row.name.addressee, &row, &events) || events_ended(c, buf_view(&events), h.originator, row.addressee, s->row.name.exercise, &which))
 		goto out;
-	tally_of(c, h.flags)->expired++;
-	report_here(c, &row, &events, EVENT_EXPIRED, "", "");
+	expire(c, &row, &events);
 out:
 	buf_release(&events);
 }

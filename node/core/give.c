@@ -177,12 +177,27 @@ static enum err check_double(const struct core *c, const struct order *o, struct
 		char id[SHORT_DIGITS + 1], name[LIMIT_NAME_BYTES + 1];
 
 		if (k->state != ORDER_PENDING || k->order.kind != o->kind || k->order.site != o->site || strcmp(k->order.exercise, o->exercise) != 0 ||
-		    !hash_equal(&k->order.before, &o->before) || !same_assignments(&k->order, o))
+		    !hash_equal(&k->order.before, &o->before) || !same_assignments(&k->order, o) || k->order.precedence != o->precedence ||
+		    k->order.until.us != o->until.us)
 			continue;
 		hex_format(k->id.b, SHORT_DIGITS / 2, id);
 		return err_set(m, ERR_EXISTS, "%s: order %s of %s says the same and waits (estafette endorse %s at other sites)", site_name(c, o->site, (char[LIMIT_NAME_BYTES + 1]){0}), id,
 			       site_name(c, k->order.issuer, name), id);
 	}
+	return ERR_OK;
+}
+
+static enum err check_network(const struct core *c, const struct order *o, const struct order_known *now, struct errmsg *m)
+{
+	bool on = now && now->order.kind == ORDER_MINIMIZE && !minimize_over(c, now);
+	char id[SHORT_DIGITS + 1] = "";
+
+	if (now)
+		hex_format(now->id.b, SHORT_DIGITS / 2, id);
+	if (o->kind == ORDER_LIFT && !on)
+		return err_set(m, ERR_REFUSED, "minimize: none is in force, there is nothing to lift (estafette orders shows what is)");
+	if (o->kind == ORDER_MINIMIZE && on && now->order.precedence == o->precedence && now->order.until.us == o->until.us)
+		return err_set(m, ERR_REFUSED, "minimize: order %s, which is in force, says the same already (nothing was changed)", id);
 	return ERR_OK;
 }
 
@@ -192,6 +207,8 @@ static enum err check_change(const struct core *c, const struct order *o, struct
 	const struct order *now = ch && ch->now ? &ch->now->order : NULL;
 	char name[LIMIT_NAME_BYTES + 1], id[SHORT_DIGITS + 1] = "";
 
+	if (order_of_network(o->kind))
+		return check_network(c, o, ch ? ch->now : NULL, m);
 	if (now)
 		hex_format(ch->now->id.b, SHORT_DIGITS / 2, id);
 	if (now && order_moves(now) && strcmp(now->exercise, o->exercise) != 0)

@@ -240,7 +240,7 @@ static void notes(struct rows *r, const struct order *o, bool known, char *out, 
 	size_t used = 0;
 
 	out[0] = '\0';
-	if (!known)
+	if (!known && o->site != ORDER_NETWORK)
 		used += (size_t)snprintf(out, size, "this node does not hold the queues of %s, so what waits there is not known here", site_name(c, o->site, name));
 	if (used < size && give_behind(c, o, behind, sizeof behind))
 		used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "; " : "", behind);
@@ -280,8 +280,33 @@ static void summary_row(struct rows *r, const struct order *o, bool known, const
 	buf_release(&lines);
 }
 
+static void network_rows(struct rows *r, const struct order *o)
+{
+	struct sums none = {0};
+
+	minimize_dry(r, o);
+	for (size_t i = 0; i < r->c->roster->n_sites; i++) {
+		uint16_t site = r->c->roster->sites[i].number;
+		const struct peer *p = peer_find(r->c, site);
+		char name[LIMIT_NAME_BYTES + 1];
+
+		if (!p || p->gone)
+			continue;
+		row_begin(r);
+		row_text(r, "part", "site");
+		row_text(r, "site", site_name(r->c, site, name));
+		row_flag(r, "reachable", peer_up(r->c, p));
+		row_end(r);
+	}
+	summary_row(r, o, false, &none);
+}
+
 void give_dry(struct rows *r, const struct order *o)
 {
+	if (order_of_network(o->kind)) {
+		network_rows(r, o);
+		return;
+	}
 	struct sums sums = {0};
 	bool known = holds(r->c, r->c->self, o->site, is_exercise(o));
 

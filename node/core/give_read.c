@@ -257,12 +257,12 @@ static enum err check_shares(const struct core *c, const struct order *o, uint32
 
 static enum err read_kind(struct view what, struct order *o, struct errmsg *m)
 {
-	for (uint8_t k = ORDER_RELOCATE; k <= ORDER_REVOKE; k++)
+	for (uint8_t k = ORDER_RELOCATE; k <= ORDER_LIFT; k++)
 		if (view_equal(what, view_str(order_kind_name(k)))) {
 			o->kind = k;
 			return ERR_OK;
 		}
-	return err_set(m, ERR_UNSUPPORTED, "order: this node does not know \"%.*s\" (relocate, handback or revoke)", shown(what), (const char *)what.ptr);
+	return err_set(m, ERR_UNSUPPORTED, "order: this node does not know \"%.*s\" (relocate, handback, revoke, minimize or lift)", shown(what), (const char *)what.ptr);
 }
 
 /* What does not depend on which site it is about. */
@@ -278,6 +278,8 @@ static enum err read_plain(struct core *c, struct view fields, struct asked *a, 
 		case F_WHAT: e = read_kind(f.value, &a->order, m); break;
 		case F_TO: e = site_named(c, f.value, &a->order.site, m); break;
 		case F_DRY: a->dry = item_u8(&f) != 0; break;
+		case F_PRECEDENCE: a->order.precedence = item_u8(&f); break;
+		case F_EXPIRES: a->order.until.us = (int64_t)item_u64(&f); break;
 		case F_REASON:
 			if (!put_text(f.value, a->order.reason, sizeof a->order.reason))
 				e = err_set(m, ERR_TOO_LARGE, "reason: over %d bytes, or no plain text", LIMIT_REASON_BYTES);
@@ -293,8 +295,12 @@ static enum err read_plain(struct core *c, struct view fields, struct asked *a, 
 	}
 	if (!e && end != ERR_NOT_FOUND)
 		e = err_set(m, end, "order: %s (see \"Client requests\" in proto/README.md)", err_text(end));
-	if (!e && (!a->order.kind || !a->order.site))
+	if (!e && (!a->order.kind || (a->order.site == ORDER_NETWORK) != order_of_network(a->order.kind)))
 		e = err_set(m, ERR_FORMAT, "order: it says not what it is, or not of which site");
+	if (!e && a->order.kind != ORDER_MINIMIZE && (a->order.precedence || a->order.until.us))
+		e = err_set(m, ERR_FORMAT, "order: precedence and time belong to minimize");
+	if (!e && order_of_network(a->order.kind) && a->order.exercise[0])
+		e = err_set(m, ERR_REFUSED, "%s: it is about all traffic, not about an exercise", order_kind_name(a->order.kind));
 	return e;
 }
 
@@ -370,6 +376,18 @@ static void follow(struct core *c, struct order *o, const struct chain *ch)
 	}
 }
 
+/* Who may not name a precedence or a time gets neither wrong. */
+static enum err check_minimize(const struct core *c, const struct order *o, struct errmsg *m)
+{
+	if (o->precedence != PREC_ROUTINE && o->precedence != PREC_PRIORITY)
+		return err_set(m, ERR_RANGE, "minimize: it holds back routine, or priority and below (--precedence routine or priority)");
+	if (o->until.us <= c->wall.us)
+		return err_set(m, ERR_RANGE, "minimize: its end lies in the past (--until TIME)");
+	if (o->until.us - c->wall.us > LIMIT_MINIMIZE_US)
+		return err_set(m, ERR_RANGE, "minimize: over 24 hours (it is renewed by another one)");
+	return ERR_OK;
+}
+
 enum err give_read(struct core *c, struct view fields, struct asked *out, struct errmsg *m)
 {
 	struct order *o = &out->order;
@@ -389,6 +407,8 @@ enum err give_read(struct core *c, struct view fields, struct asked *out, struct
 		return err_set(m, ERR_REFUSED, "relocate: it says not to whom (--to SITE)");
 	if (o->kind == ORDER_REVOKE && !o->n_assign)
 		e = revoke_successors(c, o, ch, m);
+	if (!e && o->kind == ORDER_MINIMIZE)
+		e = check_minimize(c, o, m);
 	if (!e)
 		follow(c, o, ch);
 	return e;

@@ -10,6 +10,8 @@
 /* The head that signs a segment, and how many hashes stand before it. */
 #define SEGMENT_END_BYTES 128
 #define SEGMENT_MOST (LIMIT_SEGMENT_BYTES - LIMIT_HEAD_SPACING * HASH_BYTES)
+/* A message that expired so long ago goes as a stub. */
+#define EXPIRED_FOR_US (60 * US_PER_S)
 
 /* ---- flows: which streams have something to send to whom -------------------------------------------------------------- */
 
@@ -118,12 +120,25 @@ static bool is_purged(const struct entry *e)
 	return (e->flags & ENTRY_STUB) && header_decode(e->header, &h) == ERR_OK && h.kind == KIND_MESSAGE && (h.flags & HEADER_EXERCISE);
 }
 
+/* What is left of a message whose time has passed is all there is: it is never handed out. */
+static bool is_expired(const struct core *c, const struct entry *e, int64_t since_us)
+{
+	struct header h;
+
+	return !c->clock_unsure && header_decode(e->header, &h) == ERR_OK && h.kind == KIND_MESSAGE && h.expires.us && !(h.flags & HEADER_CLOCK_UNSURE) &&
+	       h.expires.us + since_us <= c->wall.us;
+}
+
+/* A stub proves by its header that nothing is missing; one that does not is not taken, not even from who wrote it. */
+static bool is_stub(const struct core *c, const struct entry *e)
+{
+	return (e->flags & ENTRY_STUB) && (is_purged(e) || is_expired(c, e, 0));
+}
+
 static bool left_out(const struct entry *e)
 {
 	struct header h;
 
-	if (e->flags & ENTRY_STUB)
-		return !is_purged(e);
 	return e->body_len && !e->body.len && header_decode(e->header, &h) == ERR_OK && !(h.flags & HEADER_CHUNKED);
 }
 
@@ -142,11 +157,11 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = from,
 		.body_class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL, .e = *e,
 	};
-	bool apart = e->body_len && !e->body.len && !is_purged(e);
+	bool stub = is_stub(c, e), apart = e->body_len && !e->body.len && !stub;
 	struct body_row have;
 
-	/* Only who wrote an entry may leave something out of it that would not come by itself. */
-	if (from != s->row.name.originator && left_out(e))
+	/* Only who wrote an entry may leave its body out where that would not come by itself. */
+	if (!stub && ((e->flags & ENTRY_STUB) || (from != s->row.name.originator && left_out(e))))
 		return false;
 
 	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole) {
@@ -490,10 +505,22 @@ static void segment_damage(struct core *c, struct stream *s, uint64_t number)
 	c->rebirth = c->rebirth || s->own;
 }
 
-/* Fills a segment from the entry after `sent` on, with one entry at least and no more than `most` bytes otherwise, at most up to the
+/* A message whose time has passed is not sent on: what proves the chain goes, a minute later, so that the receiver's clock has passed it too. */
+static void cut_expired(const struct core *c, struct entry *e)
+{
+	if ((e->flags & ENTRY_STUB) || !is_expired(c, e, EXPIRED_FOR_US))
+		return;
+	e->envelope = view_of(NULL, 0);
+	e->flags = ENTRY_STUB;
+}
+
+/* How long a segment is to be, and how long it may be when an entry makes it longer; link: it goes over a line, where MINIMIZE counts. */
+struct cut { size_t most; int64_t room; bool link; };
+
+/* Fills a segment from the entry after `sent` on, with one entry at least and no more than cut.most bytes otherwise, at most up to the
  * entry upto that is signed next, so that what signs it is never far away. The number of the last one put in, or sent when there
  * was none. */
-static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, struct segment_writer *w, uint64_t upto, size_t most, enum err *e)
+static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, struct segment_writer *w, uint64_t upto, struct cut cut, enum err *e)
 {
 	struct buf *body = &c->scratch;
 	uint64_t n = sent;
@@ -504,16 +531,17 @@ static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, st
 
 		buf_clear(body);
 		*e = store_entry_find(c->t, s->row.local, n + 1, &row);
-		if (*e)
+		if (*e || (cut.link && minimize_holds_entry(c, &row.e)))
 			break;
+		cut_expired(c, &row.e);
 		/* A body that does not fit stays here. Its originator's stream goes on without it; others leave it to those who have it. */
-		if (!body_along(c, &row, body) && s->row.name.originator != c->self)
+		if (!(row.e.flags & ENTRY_STUB) && !body_along(c, &row, body) && s->row.name.originator != c->self)
 			break;
 		row.e.body = buf_view(body);
 		row.e.flags = (uint8_t)(row.e.flags & ~ENTRY_BODY_APART);
-		if (row.e.body_len && !body->len)
+		if (row.e.body_len && !body->len && !(row.e.flags & ENTRY_STUB))
 			row.e.flags |= ENTRY_BODY_APART;
-		if (w->entries && segment_bytes(w) + segment_entry_bytes(&row.e) > most)
+		if (w->entries && segment_bytes(w) + segment_entry_bytes(&row.e) > cut.most)
 			break;
 		segment_add(w, &row.e);
 		n++;
@@ -580,13 +608,10 @@ static bool head_here(struct core *c, const struct stream *s, uint64_t number, s
 	return true;
 }
 
-/* How long a segment is to be, and how long it may be when an entry makes it longer. */
-struct cut { size_t most; int64_t room; };
-
 static struct cut cut_of(struct core *c, const struct peer *p, uint8_t lane)
 {
 	int64_t room = window_room(c, p, lane), piece = (int64_t)window_piece(p, lane), most = piece < room ? piece : room;
-	struct cut cut = {.most = 0, .room = window_idle(p, lane) ? INT64_MAX : room};
+	struct cut cut = {.most = 0, .room = window_idle(p, lane) ? INT64_MAX : room, .link = true};
 
 	if (most > SEGMENT_END_BYTES)
 		cut.most = (size_t)most - SEGMENT_END_BYTES;
@@ -610,7 +635,7 @@ static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, str
 	frame_begin(out, FRAME_SEGMENT);
 	segment_begin(&w, out, &s->row.name, sent + 1);
 	if (!e)
-		*last = segment_fill(c, s, sent, &w, head.number, cut.most, filled);
+		*last = segment_fill(c, s, sent, &w, head.number, cut, filled);
 	if (*last > sent && (int64_t)(out->len - start) + SEGMENT_END_BYTES > cut.room) {
 		out->len = start;
 		return ERR_BUSY;
@@ -627,7 +652,7 @@ static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, str
 
 bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last)
 {
-	enum err filled, e = segment_cut(c, s, sent, (struct cut){SEGMENT_MOST, INT64_MAX}, out, last, &filled);
+	enum err filled, e = segment_cut(c, s, sent, (struct cut){SEGMENT_MOST, INT64_MAX, false}, out, last, &filled);
 
 	damage_told(c);
 	return e == ERR_OK;

@@ -177,6 +177,7 @@ static void show_status(struct rows *r)
 	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
 	row_number(r, "exercise_handled_elsewhere", (int64_t)c->counters.elsewhere[1]);
 	status_moved(r);
+	minimize_members(r);
 	row_flag(r, "recovering", c->recovering);
 	row_flag(r, "clock_unsure", c->clock_unsure);
 	row_end(r);

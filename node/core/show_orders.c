@@ -63,7 +63,9 @@ static void order_line(struct rows *r, const struct order_known *k)
 	row_text(r, "kind", order_kind_name(o->kind));
 	row_text(r, "site", site_name(c, o->site, name));
 	row_number(r, "epoch", o->epoch);
-	row_text(r, "state", order_state_name(k->state));
+	bool over = k->state == ORDER_IN_FORCE && minimize_over(c, k);
+
+	row_text(r, "state", order_state_name(over ? ORDER_SUPERSEDED : k->state));
 	row_list(r, "assignments", &lines);
 	row_text(r, "issuer", site_name(c, o->issuer, name));
 	row_text(r, "reason", o->reason);
@@ -74,7 +76,7 @@ static void order_line(struct rows *r, const struct order_known *k)
 	acknowledged_by(r, k);
 	row_number(r, "votes", k->votes);
 	row_number(r, "needs", order_needs(c, o));
-	row_text(r, "why", k->why);
+	row_text(r, "why", over ? "its time is over" : k->why);
 	row_time(r, "issued", o->issued);
 	waits_for(r, k);
 	row_end(r);

@@ -470,6 +470,9 @@ bool takeover_waits(struct core *c, const struct chain *ch, char *out, size_t si
 
 void takeover_changed(struct core *c, struct chain *ch, struct order_known *before)
 {
+	/* About no queue: minimize_look sees it. */
+	if (ch->site == ORDER_NETWORK)
+		return;
 	uint16_t old[LIMIT_CUSTODIANS], new[LIMIT_CUSTODIANS];
 	size_t n_old = custodians_under(c, ch->site, before ? &before->order : NULL, old);
 	size_t n_new = custodians_under(c, ch->site, ch->now ? &ch->now->order : NULL, new);

@@ -37,7 +37,12 @@ enum err ask_order(struct world *w, size_t i, const char *what, const struct ask
 
 	request_begin(&rw, &b, REQ_ORDER, ++w->tag);
 	request_str(&rw, F_WHAT, what);
-	request_str(&rw, F_TO, a->site);
+	if (a->site)
+		request_str(&rw, F_TO, a->site);
+	if (a->precedence)
+		request_u8(&rw, F_PRECEDENCE, a->precedence);
+	if (a->until.us)
+		request_u64(&rw, F_EXPIRES, (uint64_t)a->until.us);
 	for (size_t k = 0; k < 4 && a->assign[k]; k++)
 		request_str(&rw, F_ASSIGN, a->assign[k]);
 	request_str(&rw, F_WITHOUT, a->without);
@@ -54,7 +59,7 @@ void ask_order_ok(struct world *w, size_t i, const char *what, const struct ask 
 	char text[512];
 
 	if (ask_order(w, i, what, a, text, sizeof text))
-		fail_msg("%s of %s: %s", what, a->site, text);
+		fail_msg("%s of %s: %s", what, a->site ? a->site : "all", text);
 }
 
 void ask_send(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)

@@ -7,8 +7,8 @@
 /* The answer to the last request that ends with DONE or an error: ERR_OK, or ERR_REFUSED and in text what was said. */
 enum err ask_answered(struct world *w, size_t i, char *text, size_t size);
 
-/* An order: what is "relocate", "handback" or "revoke". */
-struct ask { const char *site, *assign[4], *without, *exercise; };
+/* An order: what is "relocate", "handback", "revoke", "minimize" or "lift". The last two name no site; 0: no precedence, no end. */
+struct ask { const char *site, *assign[4], *without, *exercise; uint8_t precedence; struct wall until; };
 enum err ask_order(struct world *w, size_t i, const char *what, const struct ask *a, char *text, size_t size);
 void ask_order_ok(struct world *w, size_t i, const char *what, const struct ask *a);
 

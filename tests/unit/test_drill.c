@@ -135,7 +135,7 @@ static void test_unsupported(void **state)
 			       "{ what = \"served-by\"; sites = \"cic-luik\"; to = \"cic-namen\"; }", "");
 
 	(void)state;
-	assert_int_equal(drill_unsupported(d, names, 8), 3);
+	assert_int_equal(drill_unsupported(d, names, 8), 2);
 	assert_string_equal(names[0], "courier");
 	assert_string_equal(d->events[0].text, "cic-namen:dispatch cic-vlaams-brabant");
 	assert_true(d->expects[0].needs >> DO_RELOCATE & 1);

@@ -392,6 +392,33 @@ static void a_conflict_that_is_none(void **state)
 	assert_only(h, PROMISE_ANSWER, 1);
 }
 
+/* What MINIMIZE holds back is not sent on by who knows of it, until its time is over; by others it is. */
+static void minimize_is_heeded_where_it_is_known(void **state)
+{
+	struct history *h = *state;
+	struct order o = {.kind = ORDER_MINIMIZE, .issuer = roster_site_by_id(h->roster, view_str("spoc-brussel"))->number, .epoch = 1, .roster = h->roster->serial,
+			  .issued = {1626300000000000}, .precedence = PREC_ROUTINE, .until = {1626300000000000 + 3600 * US_PER_S}};
+	struct wall in_time = {o.until.us - 1}, late = o.until;
+	struct buf b = BUF_EMPTY;
+	uint8_t seed[32] = {1};
+	struct sign_public pub;
+	struct sign_secret sec;
+
+	sign_keypair(seed, &pub, &sec);
+	assert_int_equal(order_make(&crypt_suite_real, &sec, &h->roster->network_hash, &o, &b), ERR_OK);
+	oracle_order(h->o, h->site[A], STATE_KIND_ORDER, buf_view(&b));
+	buf_release(&b);
+	assert_true(oracle_minimized(h->o, h->site[A], in_time, PREC_ROUTINE));
+	assert_false(oracle_minimized(h->o, h->site[A], in_time, PREC_PRIORITY));
+	assert_false(oracle_minimized(h->o, h->site[A], late, PREC_ROUTINE));
+	assert_false(oracle_minimized(h->o, h->site[B], in_time, PREC_ROUTINE));
+	assert_good(h);
+	struct msgid id = history_id(1);
+
+	oracle_sent_on(h->o, h->site[A], h->site[B], &id);
+	assert_only(h, PROMISE_MINIMIZE, 1);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, history_begin, history_end)
 
 int main(void)
@@ -402,7 +429,7 @@ int main(void)
 		TEST(a_lease_that_was_over_is_not_waited_for), TEST(what_cannot_be_known), TEST(an_endorsement_that_is_not_there),
 		TEST(an_end_long_ago_on_a_whole_network),
 		TEST(in_hand_and_not_marked), TEST(in_hand_and_marked), TEST(a_conflict_that_all_list), TEST(a_handler_that_does_not_list_it),
-		TEST(a_sender_that_does_not_list_it), TEST(a_conflict_that_is_none),
+		TEST(a_sender_that_does_not_list_it), TEST(a_conflict_that_is_none), TEST(minimize_is_heeded_where_it_is_known),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
