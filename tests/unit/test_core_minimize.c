@@ -337,6 +337,82 @@ static void a_standby_does_not_send_it_on(void **state)
 	world_release(&w);
 }
 
+/* The stream in which site i keeps that message, as one segment, the message without its content. */
+static void as_a_stub(struct world *w, size_t i, const struct msgid *id, struct buf *out)
+{
+	struct segment_writer sw;
+	struct msg_row msg;
+	struct entry_row row;
+	struct head head;
+	struct txn *t;
+
+	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
+	assert_int_equal(store_msg_get(t, id, w->number[LUIK], &msg), ERR_OK);
+	assert_int_equal(store_entry_get(t, msg.arrival, &row), ERR_OK);
+	uint32_t stream = row.stream;
+	uint64_t last = row.number;
+
+	assert_int_equal(store_head_from(t, stream, last, &head), ERR_OK);
+	frame_begin(out, FRAME_SEGMENT);
+	segment_begin(&sw, out, &stream_by_local(w->node[i].core, stream)->row.name, 1);
+	for (uint64_t n = 1; n <= last; n++) {
+		struct buf body = BUF_EMPTY;
+
+		assert_int_equal(store_entry_find(t, stream, n, &row), ERR_OK);
+		if (n == last) {
+			row.e.envelope = view_of(NULL, 0);
+			row.e.flags = ENTRY_STUB;
+		} else if (row.body_no) {
+			assert_int_equal(store_body_get_part(t, row.body_class, row.body_no, PART_WHOLE, 0, &body), ERR_OK);
+			row.e.body = buf_view(&body);
+			row.e.flags = 0;
+		}
+		segment_add(&sw, &row.e);
+		buf_release(&body);
+	}
+	segment_end(&sw, NULL, 0, &head);
+	txn_abort(t);
+}
+
+/* Whoever leaves out what has not expired is not believed, and the message comes from somebody else. */
+static void a_stub_before_its_time_is_not_taken(void **state)
+{
+	struct send_options o = {.subject = "kept back"};
+	struct effects out = EFFECTS_EMPTY;
+	struct buf b = BUF_EMPTY;
+	struct msgid id, got;
+	struct world w;
+
+	(void)state;
+	begin(&w, 12);
+	for (size_t i = 0; i < N; i++)
+		if (i != LUIK)
+			world_link(&w, LUIK, i, false);
+	o.expires_us = world_wall(&w, NAMEN).us + HOUR;
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_PRIORITY, view_str("kept back"), &o, &id, NULL), ERR_OK);
+	world_run(&w, 5 * US_PER_S);
+	as_a_stub(&w, NAMEN, &id, &b);
+	for (size_t from = NAMEN; from <= LEUVEN; from++) {
+		struct event ev = {.type = EVENT_FRAME, .now = w.now, .wall = world_wall(&w, LUIK)};
+
+		ev.u.frame.peer = w.number[from];
+		ev.u.frame.lane = LANE_BULK;
+		ev.u.frame.side = SIDE_ACCEPTED;
+		ev.u.frame.bytes = buf_view(&b);
+		assert_int_equal(core_apply(w.node[LUIK].core, w.node[LUIK].store, &ev, 1, &out), ERR_OK);
+		effects_clear(&out);
+	}
+	for (size_t i = 0; i < N; i++)
+		if (i != LUIK)
+			world_link(&w, LUIK, i, true);
+	world_run(&w, 30 * US_PER_S);
+	assert_false(stub_held(&w, LUIK, &id));
+	ask_take_is(&w, LUIK, "cic-luik/messages", "kept back", &got);
+	effects_release(&out);
+	buf_release(&b);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -352,6 +428,7 @@ int main(void)
 		cmocka_unit_test(an_unsure_clock_lifts_nothing),
 		cmocka_unit_test(expired_is_not_sent_on),
 		cmocka_unit_test(a_standby_does_not_send_it_on),
+		cmocka_unit_test(a_stub_before_its_time_is_not_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
