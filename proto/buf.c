@@ -63,6 +63,13 @@ void buf_add_u64(struct buf *b, uint64_t x)
 	buf_add_big_endian(b, x, 8);
 }
 
+void buf_add_varint(struct buf *b, uint64_t x)
+{
+	for (; x >= 0x80; x >>= 7)
+		buf_add_u8(b, (uint8_t)(x | 0x80));
+	buf_add_u8(b, (uint8_t)x);
+}
+
 void buf_clear(struct buf *b)
 {
 	b->len = 0;

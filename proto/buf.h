@@ -20,6 +20,7 @@ void buf_add_u8(struct buf *b, uint8_t x);
 void buf_add_u16(struct buf *b, uint16_t x); /* all integers big-endian */
 void buf_add_u32(struct buf *b, uint32_t x);
 void buf_add_u64(struct buf *b, uint64_t x);
+void buf_add_varint(struct buf *b, uint64_t x); /* what rd_varint reads */
 static inline struct view buf_view(const struct buf *b) { return view_of(b->ptr, b->len); } /* until the next change */
 static inline bool buf_ok(const struct buf *b) { return !b->bad; }
 void buf_clear(struct buf *b);   /* len 0, keeps the room, forgets bad */

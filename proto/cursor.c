@@ -67,6 +67,27 @@ int64_t rd_i64(struct rd *r)
 	return (int64_t)rd_u64(r);
 }
 
+uint64_t rd_varint(struct rd *r)
+{
+	uint64_t x = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t b = rd_u8(r);
+
+		if (r->err)
+			return 0;
+		if ((shift == 63 && b > 1) || (shift && b == 0)) {
+			rd_fail(r, ERR_FORMAT); /* more than 64 bits, or a shorter one says the same */
+			return 0;
+		}
+		x |= (uint64_t)(b & 0x7f) << shift;
+		if (!(b & 0x80))
+			return x;
+	}
+	rd_fail(r, ERR_FORMAT);
+	return 0;
+}
+
 struct view rd_bytes(struct rd *r, size_t n)
 {
 	const uint8_t *p = rd_take(r, n);

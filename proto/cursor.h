@@ -19,6 +19,7 @@ uint16_t rd_u16(struct rd *r);
 uint32_t rd_u32(struct rd *r);
 uint64_t rd_u64(struct rd *r);
 int64_t rd_i64(struct rd *r);
+uint64_t rd_varint(struct rd *r);                  /* 7 bits a byte, the lowest first; ERR_FORMAT when it is not the shortest */
 struct view rd_bytes(struct rd *r, size_t n);      /* borrowed from the input */
 struct view rd_vec8(struct rd *r, size_t max);     /* u8 length, bytes; ERR_TOO_LARGE over max */
 struct view rd_vec16(struct rd *r, size_t max);    /* u16 length, bytes */

@@ -123,6 +123,29 @@ void frame_probe(struct buf *out, enum frame_type probe_or_reply, const struct p
 	buf_add(out, view_of(p->state.b, HASH_BYTES));
 }
 
+void frame_nudge(struct buf *out, enum frame_type nudge_or_reply, const struct nudge *n)
+{
+	assert(nudge_or_reply == FRAME_NUDGE || nudge_or_reply == FRAME_NUDGE_REPLY);
+	frame_begin(out, nudge_or_reply);
+	buf_add_u64(out, n->token);
+	buf_add(out, view_of(n->hint, sizeof n->hint));
+}
+
+void ack_add(struct buf *out, const struct ack *a)
+{
+	uint64_t last = 0;
+
+	assert(a->not_whole <= LIMIT_NOT_WHOLE);
+	buf_add(out, view_of(a->stream, sizeof a->stream));
+	buf_add(out, view_of(a->chain, sizeof a->chain));
+	buf_add_varint(out, a->number);
+	buf_add_varint(out, a->not_whole);
+	for (unsigned i = 0; i < a->not_whole; i++) {
+		buf_add_varint(out, a->missing[i] - last);
+		last = a->missing[i];
+	}
+}
+
 int state_name_compare(const struct state_name *a, const struct state_name *b)
 {
 	if (a->kind != b->kind)
@@ -161,6 +184,13 @@ void frame_state_offer(struct buf *out, const struct hash *state, bool answer, c
 void frame_state_tell(struct buf *out, const struct hash *state)
 {
 	begin_state(out, STATE_TELL, state);
+}
+
+void frame_state_show(struct buf *out, const struct hash *state, uint32_t serial, const struct hash *roster)
+{
+	begin_state(out, STATE_SHOW, state);
+	buf_add_u32(out, serial);
+	buf_add(out, view_of(roster->b, HASH_BYTES));
 }
 
 void frame_state_give(struct buf *out, const struct hash *state, uint8_t kind, struct view blob)
@@ -327,6 +357,24 @@ static void rd_probe(struct rd *r, struct probe *p)
 	rd_copy(r, p->state.b, HASH_BYTES);
 }
 
+static void rd_nudge(struct rd *r, struct nudge *n)
+{
+	n->token = rd_u64(r);
+	rd_copy(r, n->hint, sizeof n->hint);
+}
+
+static void rd_acks(struct rd *r, struct frame *out)
+{
+	struct ack a;
+	struct view rest;
+
+	out->u.acks.rest = rd_bytes(r, rd_left(r));
+	rest = out->u.acks.rest;
+	check(r, rest.len > 0, ERR_TRUNCATED);
+	while (!r->err && rest.len > 0)
+		rd_fail(r, ack_next(&rest, &a));
+}
+
 static void rd_state_name(struct rd *r, struct state_name *n)
 {
 	n->kind = rd_u8(r);
@@ -377,6 +425,10 @@ static void rd_state(struct rd *r, struct state_frame *f)
 	case STATE_OFFER: rd_offer(r, f); break;
 	case STATE_GIVE: rd_given(r, f); break;
 	case STATE_TELL: break;
+	case STATE_SHOW:
+		f->serial = rd_u32(r);
+		rd_copy(r, f->roster.b, HASH_BYTES);
+		break;
 	default: check(r, false, ERR_FORMAT);
 	}
 }
@@ -469,6 +521,13 @@ static void rd_fields(struct rd *r, struct frame *out)
 	case FRAME_PROBE_REPLY:
 		rd_probe(r, &out->u.probe);
 		break;
+	case FRAME_NUDGE:
+	case FRAME_NUDGE_REPLY:
+		rd_nudge(r, &out->u.nudge);
+		break;
+	case FRAME_ACKS:
+		rd_acks(r, out);
+		break;
 	case FRAME_STATE:
 		rd_state(r, &out->u.state);
 		break;
@@ -516,6 +575,30 @@ enum err digest_line_next(struct view *rest, struct digest_line *out)
 	check(&r, out->originator != 0, ERR_FORMAT);
 	if (r.err)
 		return r.err;
+	*rest = view_of(r.pos, rd_left(&r));
+	return ERR_OK;
+}
+
+enum err ack_next(struct view *rest, struct ack *out)
+{
+	struct rd r = rd_init(*rest);
+	uint64_t n, last = 0, step;
+
+	memset(out, 0, sizeof *out);
+	rd_copy(&r, out->stream, sizeof out->stream);
+	rd_copy(&r, out->chain, sizeof out->chain);
+	out->number = rd_varint(&r);
+	n = rd_varint(&r);
+	check(&r, n <= LIMIT_NOT_WHOLE, ERR_TOO_LARGE);
+	for (uint64_t i = 0; !r.err && i < n; i++) {
+		step = rd_varint(&r);
+		check(&r, step > 0 && step <= out->number - last, ERR_FORMAT);
+		last += step;
+		out->missing[i] = last;
+	}
+	if (r.err)
+		return r.err;
+	out->not_whole = (uint16_t)n;
 	*rest = view_of(r.pos, rd_left(&r));
 	return ERR_OK;
 }

@@ -15,7 +15,9 @@
 
 #define FRAME_VERSION 1
 #define PROTOCOL_MIN 1
-#define PROTOCOL_MAX 1
+#define PROTOCOL_MAX 2
+/* From this protocol on a peer reads short acknowledgements and probes, and rosters and dictionaries travel. */
+#define PROTOCOL_SHORT 2
 
 enum frame_type {
 	FRAME_HELLO = 1,      /* dialler -> acceptor, first on each connection */
@@ -33,6 +35,9 @@ enum frame_type {
 	FRAME_KEYS = 13,      /* either: stream epoch keys asked for, and given to who became a custodian */
 	FRAME_FLOOR = 14,     /* holder -> who lacks what is retired: the floor of a stream, instead of a segment */
 	FRAME_BUSY = 15,      /* receiver -> giver: entries of a stream are not taken now */
+	FRAME_ACKS = 16,      /* acceptor -> dialler: frontiers of streams that the reader has too, in short (protocol 2) */
+	FRAME_NUDGE = 17,     /* a probe in short (protocol 2) */
+	FRAME_NUDGE_REPLY = 18,
 };
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */
@@ -79,6 +84,28 @@ struct probe {
 	struct hash state;            /* as in the hello */
 };
 void frame_probe(struct buf *out, enum frame_type probe_or_reply, const struct probe *p);
+/* FRAME_NUDGE: a probe whose state is a hint, the first bytes of a hash over all state and the roster. Where it is not what the
+ * reader would say, or knows of the sender, the reader shows its state in full. */
+#define NUDGE_HINT_BYTES 8
+struct nudge {
+	uint64_t token;               /* the reply repeats it */
+	uint8_t hint[NUDGE_HINT_BYTES];
+};
+void frame_nudge(struct buf *out, enum frame_type nudge_or_reply, const struct nudge *n);
+
+/* FRAME_ACKS: one frontier in short. Stream and chain are named by the first bytes of their hashes: the reader holds both, and the
+ * link's key vouches for the sender. Then varints: the number, how many at or below it are not whole, and each of those less the
+ * one before. */
+#define ACK_HASH_BYTES 8
+struct ack {
+	uint8_t stream[ACK_HASH_BYTES], chain[ACK_HASH_BYTES];
+	uint64_t number;
+	uint16_t not_whole;
+	uint64_t missing[LIMIT_NOT_WHOLE];
+};
+/* frame_begin, then ack_add each. */
+void ack_add(struct buf *out, const struct ack *a);
+MUST_USE enum err ack_next(struct view *rest, struct ack *out);
 
 /* FRAME_STATE. An offer says what its sender has of a range of names: all after `after`, up to and with `until`, in order of kind
  * and id. So each frame can be answered by itself, whichever others are lost. A given object is one frame; who took it tells its
@@ -90,7 +117,10 @@ int state_name_compare(const struct state_name *a, const struct state_name *b);
 struct state_item { struct state_name name; bool declined; }; /* declined: not held and not wanted from the reader, which gave it once */
 #define STATE_ITEM_BYTES (1 + 1 + HASH_BYTES)
 #define LIMIT_STATE_ITEMS 1024 /* of one frame */
-enum state_what { STATE_OFFER = 1, STATE_GIVE = 2, STATE_TELL = 3 };
+enum state_what {
+	STATE_OFFER = 1, STATE_GIVE = 2, STATE_TELL = 3,
+	STATE_SHOW = 4,                  /* all that the sender has, by two hashes; protocol 2, as what follows */
+};
 struct state_frame {
 	uint8_t what;                    /* enum state_what */
 	struct hash state;               /* the sender's state hash */
@@ -100,11 +130,14 @@ struct state_frame {
 	struct view items;               /* offer: state_item_next, rising */
 	uint8_t kind;                    /* give */
 	struct view blob;                /* give: 1 to LIMIT_STATE_BYTES bytes */
+	uint32_t serial;                 /* show: of the roster in force there, and the hash of its text */
+	struct hash roster;
 };
 void frame_state_offer(struct buf *out, const struct hash *state, bool answer, const struct state_name *after,
                        const struct state_name *until, const struct state_item *items, size_t n);
 void frame_state_give(struct buf *out, const struct hash *state, uint8_t kind, struct view blob);
 void frame_state_tell(struct buf *out, const struct hash *state);
+void frame_state_show(struct buf *out, const struct hash *state, uint32_t serial, const struct hash *roster);
 
 /* FRAME_KEYS: keys of entries that the sender cannot open, asked for; and one given: a grant (seal.h) for the reader alone. */
 struct key_name { struct stream_name stream; uint64_t number; };
@@ -152,6 +185,8 @@ struct frame {
 		struct segment segment;
 		struct part part;                                /* WANT, PART */
 		struct probe probe;                              /* PROBE, PROBE_REPLY */
+		struct nudge nudge;                              /* NUDGE, NUDGE_REPLY */
+		struct { struct view rest; } acks;               /* one at least: ack_next */
 		struct state_frame state;
 		struct keys_frame keys;
 		struct floor_frame floor;

@@ -41,6 +41,7 @@ void witness_free(struct witness *w)
 	}
 	talk_free(w);
 	free(w->journals);
+	free(w->named);
 	free(w);
 }
 
@@ -70,6 +71,7 @@ static enum err read_stream(void *arg, const struct stream_row *row)
 
 	r->j->streams = more(r->j->streams, row->local + 1u, &r->j->cap_streams, sizeof *r->j->streams);
 	r->j->streams[row->local] = row->name;
+	named_add(r->w, &row->name);
 	if (row->local >= r->j->n_streams)
 		r->j->n_streams = row->local + 1u;
 	if (r->start)

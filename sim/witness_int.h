@@ -59,9 +59,14 @@ struct witness {
 	struct journal *journals;
 	struct asked *asked[ASKED_SLOTS];
 	struct part_read *reads;
+	struct named *named;         /* every stream of any journal, by the first bytes of its hash: witness_named.c */
+	size_t n_named, cap_named;
 	struct address address;      /* scratch */
 };
 
+/* ---- witness_named.c: acknowledgements name a stream by the first bytes of its hash ---- */
+void named_add(struct witness *w, const struct stream_name *name);
+const struct stream_name *named_find(const struct witness *w, const uint8_t by[ACK_HASH_BYTES]); /* NULL: no journal has such a stream */
 const char *witness_name(const struct witness *w, uint16_t site);
 /* ---- witness_talk.c: requests and replies, frames ---- */
 void talk_event(struct witness *w, uint16_t site, const struct event *ev);

@@ -452,6 +452,20 @@ static void sent_on(struct witness *w, uint16_t site, uint16_t peer, struct view
 			oracle_sent_on(w->oracle, site, peer, &h.id);
 }
 
+static void acks_seen(struct witness *w, uint16_t site, struct view rest)
+{
+	static const struct stream_name none = {0};
+	struct ack a;
+
+	while (rest.len && ack_next(&rest, &a) == ERR_OK) {
+		const struct stream_name *name = named_find(w, a.stream);
+		struct hash chain = {{0}};
+
+		memcpy(chain.b, a.chain, sizeof a.chain);
+		oracle_frontier(w->oracle, site, name ? name : &none, a.number, &chain);
+	}
+}
+
 static void frame_seen(struct witness *w, uint16_t site, uint16_t peer, struct wall wall, struct view bytes)
 {
 	struct frontier f;
@@ -467,6 +481,8 @@ static void frame_seen(struct witness *w, uint16_t site, uint16_t peer, struct w
 		if (oracle_minimized(w->oracle, site, wall, name.precedence))
 			sent_on(w, site, peer, bytes);
 	}
+	if (bytes.ptr[1] == FRAME_ACKS && frame_decode(bytes, &frame) == ERR_OK && frame.type == FRAME_ACKS)
+		acks_seen(w, site, frame.u.acks.rest);
 	if (bytes.ptr[1] != FRAME_FRONTIERS || frame_decode(bytes, &frame) || frame.type != FRAME_FRONTIERS)
 		return;
 	while (frame.u.frontiers.rest.len && frontier_next(&frame.u.frontiers.rest, &f) == ERR_OK)

@@ -123,7 +123,10 @@ struct peer {
 	bool skew_known, skew_agrees; /* since our clock last jumped */
 	int64_t delay_most_us;       /* round trips of late: the slowest, fading */
 	uint64_t probe_token;
-	uint32_t roster_serial;
+	uint8_t protocol;            /* the highest that both speak, as its last hello said; 0: not met */
+	struct mono busy_at;         /* something else than probes came or went */
+	int64_t probe_every_us;      /* how long it was left alone before the last probe that was answered */
+	uint32_t roster_serial; struct hash roster; /* in force there, as last heard */
 	struct hash state; bool state_met; /* of its state objects, as last heard */
 	struct { struct hash ours, theirs; struct mono made, at; int64_t wait_us; } offer;  /* our last one: state.c */
 	struct { struct hash ours, theirs; struct state_name upto; bool clean, all; } offered; /* its last one */
@@ -338,6 +341,7 @@ struct queue *queue_load(struct core *c, const struct queue_row *row);
 void stream_missing(struct stream *s, uint64_t number); /* in its list of what is not whole, once */
 struct stream *stream_by_name(struct core *c, const struct stream_name *name);
 struct stream *stream_by_hash(struct core *c, const struct hash *h);
+struct stream *stream_by_handle(struct core *c, const uint8_t first[ACK_HASH_BYTES]); /* by the first bytes of its hash */
 struct stream *stream_by_local(struct core *c, uint32_t local);
 /* Adds a row to store and mirror, with its flows. NULL when out of memory. */
 struct stream *stream_new(struct core *c, const struct stream_name *name);
@@ -433,6 +437,7 @@ bool peer_reachable(const struct peer *p);
 /* The peer has less of a stream of another than we, and nobody helps it yet. */
 bool flow_stalls(const struct stream *s, const struct flow *f);
 void peer_bad(struct core *c, struct peer *p, const char *what);
+void peer_busy(struct core *c, struct peer *p); /* a frame that is no probe came or goes: it is probed often for a while */
 /* Control to a peer, on whichever urgent connection there is; drops the frame when there is none. */
 void effect_end_control(struct core *c, struct peer *p);
 
@@ -479,6 +484,9 @@ MUST_USE enum err replicate_apply(struct core *c, uint16_t from, struct segment 
  * Damage met on the way is alarmed, so out may not be one of c->out. */
 bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
+void replicate_acks(struct core *c, struct peer *p, struct view rest);
+/* Frontiers of streams, in short where the peer is known to have the stream. */
+void send_acks(struct core *c, struct peer *p, uint8_t lane, uint8_t side, struct stream *const *list, size_t n);
 void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines);
 void replicate_offer(struct core *c, struct peer *p);   /* our digest, after HELLO */
 void replicate_rewind(struct core *c, struct peer *p, uint8_t lane);

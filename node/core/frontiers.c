@@ -109,6 +109,52 @@ void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, 
 	} while (at < n);
 }
 
+/* Does the peer have the stream, so that a few bytes of its hash name it? Another copy of that site may not. */
+static bool knows_stream(const struct peer *p, const struct stream *s, const struct flow *f)
+{
+	return p->protocol >= PROTOCOL_SHORT && !p->copies && !s->forked && f && !f->forked &&
+	       (f->acked > 0 || (s->row.name.originator == p->site && p->met && incarnation_equal(&s->row.name.incarnation, &p->incarnation)));
+}
+
+static void ack_write(struct buf *out, const struct stream *s)
+{
+	struct ack a = {.number = s->row.held, .not_whole = s->n_missing};
+
+	memcpy(a.stream, s->hash.b, sizeof a.stream);
+	memcpy(a.chain, s->row.chain.b, sizeof a.chain);
+	memcpy(a.missing, s->missing, s->n_missing * sizeof s->missing[0]);
+	ack_add(out, &a);
+}
+
+void send_acks(struct core *c, struct peer *p, uint8_t lane, uint8_t side, struct stream *const *list, size_t n)
+{
+	struct stream **rest = calloc(n ? n : 1, sizeof *rest);
+	struct buf *out = NULL;
+	size_t n_rest = 0, start = 0;
+
+	for (size_t i = 0; rest && i < n; i++) {
+		if (!knows_stream(p, list[i], flow_of(list[i], p))) {
+			rest[n_rest++] = list[i];
+			continue;
+		}
+		if (!out) {
+			out = effect_begin(c->out);
+			start = out->len;
+			frame_begin(out, FRAME_ACKS);
+		}
+		ack_write(out, list[i]);
+		if (out->len - start >= LIMIT_SEGMENT_BYTES - 1024) {
+			effect_end_frame(c->out, p->site, lane, side);
+			out = NULL;
+		}
+	}
+	if (out)
+		effect_end_frame(c->out, p->site, lane, side);
+	if (n_rest)
+		send_frontiers(c, p, lane, side, 0, rest, n_rest);
+	free(rest);
+}
+
 static const struct digest_line *line_of(const struct digest_line *lines, size_t n, uint16_t originator)
 {
 	for (size_t i = 0; i < n; i++)
@@ -187,7 +233,7 @@ void replicate_tell(struct core *c, struct peer *p)
 	}
 	p->tell_due = false;
 	if (n)
-		send_frontiers(c, p, LANE_URGENT, p->lane[LANE_URGENT].up ? SIDE_DIALLED : SIDE_ACCEPTED, 0, list, n);
+		send_acks(c, p, LANE_URGENT, p->lane[LANE_URGENT].up ? SIDE_DIALLED : SIDE_ACCEPTED, list, n);
 	if (n && p->copies && p->lane[LANE_URGENT].up)
 		send_frontiers(c, p, LANE_URGENT, SIDE_ACCEPTED, 0, list, n);
 	free(list);
@@ -259,10 +305,9 @@ static bool catching_up(const struct core *c, const struct stream_name *n)
 	return ch && !ch->ready && ch->now && order_names(&ch->now->order, c->self);
 }
 
-static void heard_frontier(struct core *c, struct peer *p, const struct frontier *fr, bool complete)
+/* hash_bytes: of the chain hash so many were told. s: NULL when the stream is not known here. */
+static void heard_of(struct core *c, struct peer *p, struct stream *s, const struct frontier *fr, bool complete, size_t hash_bytes)
 {
-	struct stream *s = stream_by_name(c, &fr->stream);
-
 	if (fr->stream.originator == c->self && fr->number > (s ? s->row.held : 0))
 		copies_own(c, p, &fr->stream);
 	/* After a loss, what peers show of streams unknown here is what has to come back first. */
@@ -287,7 +332,7 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 	}
 	if (chain_at(c, s, fr->number, &chain))
 		return;
-	if (!hash_equal(&chain, &fr->chain)) {
+	if (memcmp(chain.b, fr->chain.b, hash_bytes) != 0) {
 		copies_fork(c, s);
 		flow_fork(c, f, f->agreed);
 		return;
@@ -303,6 +348,25 @@ static void heard_frontier(struct core *c, struct peer *p, const struct frontier
 	f->n_missing = fr->not_whole;
 	memcpy(f->missing, fr->missing, fr->not_whole * sizeof fr->missing[0]);
 	waits_stream(c, s);
+}
+
+static void heard_frontier(struct core *c, struct peer *p, const struct frontier *fr, bool complete)
+{
+	heard_of(c, p, stream_by_name(c, &fr->stream), fr, complete, HASH_BYTES);
+}
+
+/* In short: of a stream that is not known here it says nothing that the next digest does not. */
+static void heard_ack(struct core *c, struct peer *p, const struct ack *a)
+{
+	struct stream *s = stream_by_handle(c, a->stream);
+	struct frontier fr = {.number = a->number, .not_whole = a->not_whole};
+
+	if (!s)
+		return;
+	fr.stream = s->row.name;
+	memcpy(fr.chain.b, a->chain, sizeof a->chain);
+	memcpy(fr.missing, a->missing, a->not_whole * sizeof a->missing[0]);
+	heard_of(c, p, s, &fr, false, ACK_HASH_BYTES);
 }
 
 static void loss_alarm(struct core *c, struct peer *p)
@@ -452,6 +516,15 @@ void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, stru
 	}
 	ring_acked(c, p);
 	free(fr);
+}
+
+void replicate_acks(struct core *c, struct peer *p, struct view rest)
+{
+	struct ack a;
+
+	while (rest.len && ack_next(&rest, &a) == ERR_OK)
+		heard_ack(c, p, &a);
+	ring_acked(c, p);
 }
 
 /* ---- after a loss ------------------------------------------------------------------------------------------------------------------------ */

@@ -4,12 +4,26 @@
 
 /* ---- streams ------------------------------------------------------------------------------------------------- */
 
-static size_t hash_slot(const struct core *c, const struct hash *h)
+static size_t first_slot(const struct core *c, const uint8_t first[ACK_HASH_BYTES])
 {
 	uint64_t x;
 
-	memcpy(&x, h->b, sizeof x);
+	static_assert(sizeof x == ACK_HASH_BYTES, "a stream is found by what an acknowledgement says of its hash");
+	memcpy(&x, first, sizeof x);
 	return (size_t)x & (c->cap_hash - 1);
+}
+
+static size_t hash_slot(const struct core *c, const struct hash *h)
+{
+	return first_slot(c, h->b);
+}
+
+struct stream *stream_by_handle(struct core *c, const uint8_t first[ACK_HASH_BYTES])
+{
+	for (size_t i = c->cap_hash ? first_slot(c, first) : 0; c->cap_hash && c->by_hash[i]; i = (i + 1) & (c->cap_hash - 1))
+		if (memcmp(c->by_hash[i]->hash.b, first, ACK_HASH_BYTES) == 0)
+			return c->by_hash[i];
+	return NULL;
 }
 
 struct stream *stream_by_hash(struct core *c, const struct hash *h)

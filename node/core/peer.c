@@ -9,6 +9,8 @@
 /* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
 #define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
 #define ACK_TIMEOUTS_BEFORE_RESET 3
+/* A link where nothing else happened for so long is probed only so often, once it answers. */
+#define PROBE_IDLE_US (30 * US_PER_S)
 /* A probe that was not answered for so long is not waited for. */
 #define PROBE_LOST_US (60 * US_PER_S)
 /* Co-custodians hear of our progress so often, and wait so long before they help where an originator seems not to reach. */
@@ -39,7 +41,7 @@ static struct peer *peer_new(struct core *c, uint16_t site)
 		return NULL;
 	}
 	p->site = site;
-	p->last_heard = p->last_ack = p->rate_from = p->strange_at = (struct mono){INT64_MIN / 2};
+	p->last_heard = p->last_ack = p->rate_from = p->strange_at = p->busy_at = (struct mono){INT64_MIN / 2};
 	p->probe_at = (struct mono){0};
 	size_t i = c->n_peers - 1;
 
@@ -130,14 +132,23 @@ bool peer_reachable(const struct peer *p)
 	return !p->gone && (p->lane[LANE_URGENT].up || p->lane[LANE_URGENT].accepted);
 }
 
-/* Up: both lanes are, and what was due was acknowledged, or a probe answered, within the last three probe times. */
+/* Up: both lanes are, and what was due was acknowledged, or one of the last three probes answered. */
 bool peer_up(const struct core *c, const struct peer *p)
 {
 	if (p->gone || !p->lane[LANE_URGENT].up || !p->lane[LANE_BULK].up)
 		return false;
-	int64_t quiet = c->now.us - p->last_ack.us;
+	int64_t quiet = c->now.us - p->last_ack.us, every = p->probe_every_us > c->config.probe_us ? p->probe_every_us : c->config.probe_us;
 
-	return quiet < 3 * c->config.probe_us;
+	return quiet < every + 2 * c->config.probe_us;
+}
+
+void peer_busy(struct core *c, struct peer *p)
+{
+	p->busy_at = c->now;
+	if (p->lane[LANE_URGENT].up && mono_before(mono_add(c->now, c->config.probe_us), p->probe_at)) {
+		p->probe_at = mono_add(c->now, c->config.probe_us);
+		c->probes_at = mono_min(c->probes_at, p->probe_at);
+	}
 }
 
 void peer_bad(struct core *c, struct peer *p, const char *what)
@@ -152,6 +163,7 @@ void peer_bad(struct core *c, struct peer *p, const char *what)
 void effect_end_control(struct core *c, struct peer *p)
 {
 	/* On the connection that the peer dialled, else on ours; the transport drops it when neither lives. */
+	peer_busy(c, p);
 	effect_end_frame(c->out, p->site, LANE_URGENT, p->lane[LANE_URGENT].up ? SIDE_DIALLED : SIDE_ACCEPTED);
 }
 
@@ -271,6 +283,7 @@ static void heard_roster(struct core *c, struct peer *p, const struct hello *h)
 	char name[LIMIT_NAME_BYTES + 1];
 
 	p->roster_serial = h->roster_serial;
+	p->roster = h->roster;
 	site_name(c, p->site, name);
 	if (h->roster_serial == c->roster->serial && !hash_equal(&h->roster, &c->roster->hash))
 		alarm_raise(c, "roster-conflict", name, "compare with `estafette roster diff`; do not reload either before it is settled",
@@ -300,6 +313,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 			    h->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
 		return;
 	}
+	p->protocol = h->protocol_max < PROTOCOL_MAX ? h->protocol_max : PROTOCOL_MAX;
 	copies_hello(c, p, &h->incarnation);
 	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation)) {
 		p->digest_heard = false;
@@ -335,13 +349,52 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 
 /* ---- probes -------------------------------------------------------------------------------------------------------------- */
 
+/* What a probe says of our state, and what the peer's would say as it was last heard. */
+static void hint_of(const struct hash *state, const struct hash *roster, uint8_t out[NUDGE_HINT_BYTES])
+{
+	struct hash h = crypt_hash2(HASH_STATE, view_of(state->b, HASH_BYTES), view_of(roster->b, HASH_BYTES));
+
+	memcpy(out, h.b, NUDGE_HINT_BYTES);
+}
+
+static void say_nudge(struct core *c, struct peer *p, enum frame_type t, uint64_t token, uint8_t lane, uint8_t side)
+{
+	struct nudge say = {.token = token};
+
+	hint_of(&c->takeover.state, &c->roster->hash, say.hint);
+	frame_nudge(effect_begin(c->out), t, &say);
+	effect_end_frame(c->out, p->site, lane, side);
+}
+
+/* An idle link costs little: where nothing but probes was heard or said of late the next one is rarer, once this one is answered.
+ * One that is not is followed by others at the usual pace, so that a dead link is known soon after. */
+static int64_t probe_patience(const struct core *c, const struct peer *p)
+{
+	bool idle = c->now.us - p->busy_at.us >= PROBE_IDLE_US;
+
+	return idle && 4 * p->rtt_us > c->config.probe_us ? 4 * p->rtt_us : c->config.probe_us;
+}
+
+static void probe_answered(struct core *c, struct peer *p)
+{
+	bool idle = c->now.us - p->busy_at.us >= PROBE_IDLE_US && c->config.probe_us < PROBE_IDLE_US;
+
+	p->probe_every_us = idle ? PROBE_IDLE_US : c->config.probe_us;
+	if (idle)
+		p->probe_at = mono_add(c->now, PROBE_IDLE_US);
+}
+
 static void probe(struct core *c, struct peer *p)
 {
 	/* The token is our wall clock, so that the other side learns it too. */
 	struct probe say = {.token = (uint64_t)c->wall.us, .state = c->takeover.state};
 
-	frame_probe(effect_begin(c->out), FRAME_PROBE, &say);
-	effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
+	if (p->protocol >= PROTOCOL_SHORT) {
+		say_nudge(c, p, FRAME_NUDGE, say.token, LANE_URGENT, SIDE_DIALLED);
+	} else {
+		frame_probe(effect_begin(c->out), FRAME_PROBE, &say);
+		effect_end_frame(c->out, p->site, LANE_URGENT, SIDE_DIALLED);
+	}
 	/* On a slow link the next ones go before the answer comes: the first is the one that is timed. */
 	if (p->probe_out && c->now.us - p->probe_sent.us < PROBE_LOST_US)
 		return;
@@ -350,24 +403,9 @@ static void probe(struct core *c, struct peer *p)
 	p->probe_token = (uint64_t)c->wall.us;
 }
 
-static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const struct probe *said, bool reply)
+static void heard_probe_reply(struct core *c, struct peer *p, uint64_t token)
 {
-	if (!reply && said->token > LIMIT_WALL_US) {
-		peer_bad(c, p, "a time that is none");
-		return;
-	}
-	if (!reply) {
-		struct probe say = {.token = said->token, .state = c->takeover.state};
-
-		if (p->delay_most_us || p->probe_out)
-			heard_clock(c, p, (struct wall){(int64_t)said->token}, delay_most(c, p));
-		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, &say);
-		effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
-		state_heard(c, p, &said->state);
-		return;
-	}
-	state_heard(c, p, &said->state);
-	if (p->probe_out && said->token == p->probe_token) {
+	if (p->probe_out && token == p->probe_token) {
 		p->probe_out = false;
 		p->rtt_us = c->now.us - p->probe_sent.us;
 		delay_heard(p, p->rtt_us);
@@ -376,11 +414,72 @@ static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const stru
 	/* While something is due only its acknowledgement says that the link is good. */
 	if (p->lane[LANE_URGENT].ring_n || p->lane[LANE_BULK].ring_n)
 		return;
+	probe_answered(c, p);
 	p->last_ack = c->now;
 	p->last_ack_wall = c->wall;
 }
 
+/* The clock of who probes. False when it is none. */
+static bool heard_prober(struct core *c, struct peer *p, uint64_t token)
+{
+	if (token > LIMIT_WALL_US) {
+		peer_bad(c, p, "a time that is none");
+		return false;
+	}
+	if (p->delay_most_us || p->probe_out)
+		heard_clock(c, p, (struct wall){(int64_t)token}, delay_most(c, p));
+	return true;
+}
+
+static void heard_probe(struct core *c, struct peer *p, uint8_t lane, const struct probe *said, bool reply)
+{
+	if (reply) {
+		state_heard(c, p, &said->state);
+		heard_probe_reply(c, p, said->token);
+	} else if (heard_prober(c, p, said->token)) {
+		struct probe say = {.token = said->token, .state = c->takeover.state};
+
+		frame_probe(effect_begin(c->out), FRAME_PROBE_REPLY, &say);
+		effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
+		state_heard(c, p, &said->state);
+	}
+}
+
+/* Like ours, or like what it last showed: then that is what it has. Anything else is asked for, by showing ours. */
+static void heard_hint(struct core *c, struct peer *p, const uint8_t hint[NUDGE_HINT_BYTES])
+{
+	uint8_t ours[NUDGE_HINT_BYTES], theirs[NUDGE_HINT_BYTES];
+
+	hint_of(&c->takeover.state, &c->roster->hash, ours);
+	hint_of(&p->state, &p->roster, theirs);
+	if (memcmp(hint, ours, sizeof ours) == 0) {
+		p->roster_serial = c->roster->serial;
+		p->roster = c->roster->hash;
+		state_heard(c, p, &c->takeover.state);
+	} else if (p->state_met && memcmp(hint, theirs, sizeof theirs) == 0) {
+		state_heard(c, p, &p->state);
+	} else {
+		state_show(c, p);
+	}
+}
+
+static void heard_nudge(struct core *c, struct peer *p, uint8_t lane, const struct nudge *said, bool reply)
+{
+	if (!reply && !heard_prober(c, p, said->token))
+		return;
+	if (!reply)
+		say_nudge(c, p, FRAME_NUDGE_REPLY, said->token, lane, SIDE_ACCEPTED);
+	heard_hint(c, p, said->hint);
+	if (reply)
+		heard_probe_reply(c, p, said->token);
+}
+
 /* ---- frames ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_probe(enum frame_type t)
+{
+	return t == FRAME_PROBE || t == FRAME_PROBE_REPLY || t == FRAME_NUDGE || t == FRAME_NUDGE_REPLY;
+}
 
 void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struct view bytes)
 {
@@ -399,8 +498,9 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 	} else if (e) {
 		peer_bad(c, p, "a malformed frame");
 	} else {
-		if (f->type != FRAME_PROBE && f->type != FRAME_PROBE_REPLY) {
+		if (!is_probe(f->type)) {
 			peer_touch(c, p);
+			peer_busy(c, p);
 			c->restless = true;
 		}
 		switch (f->type) {
@@ -424,6 +524,9 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 		case FRAME_PART: bodies_part(c, p, &f->u.part); break;
 		case FRAME_PROBE: heard_probe(c, p, lane, &f->u.probe, false); break;
 		case FRAME_PROBE_REPLY: heard_probe(c, p, lane, &f->u.probe, true); break;
+		case FRAME_NUDGE: heard_nudge(c, p, lane, &f->u.nudge, false); break;
+		case FRAME_NUDGE_REPLY: heard_nudge(c, p, lane, &f->u.nudge, true); break;
+		case FRAME_ACKS: replicate_acks(c, p, f->u.acks.rest); break;
 		case FRAME_STATE: state_frame(c, p, &f->u.state); break;
 		case FRAME_KEYS: grants_frame(c, p, &f->u.keys); break;
 		default: p->dropped++;
@@ -530,8 +633,8 @@ static void probes_look(struct core *c)
 		if (p->gone || !p->lane[LANE_URGENT].up)
 			continue;
 		if (!mono_before(soon, p->probe_at)) {
-			p->probe_at = mono_add(c->now, c->config.probe_us);
 			probe(c, p);
+			p->probe_at = mono_add(c->now, probe_patience(c, p));
 		}
 		c->probes_at = mono_min(c->probes_at, p->probe_at);
 	}

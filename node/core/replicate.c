@@ -686,6 +686,7 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	f->sent = last;
 	flow_update(c, f);
 	effect_end_frame(c->out, p->site, lane, SIDE_DIALLED);
+	peer_busy(c, p);
 	damage_told(c);
 	return true;
 }
@@ -708,7 +709,7 @@ static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 			return;
 }
 
-static void send_acks(struct core *c, struct peer *p, uint8_t lane)
+static void acks_due(struct core *c, struct peer *p, uint8_t lane)
 {
 	struct stream **list = calloc(c->n_hot ? c->n_hot : 1, sizeof *list);
 	size_t n = 0;
@@ -724,7 +725,7 @@ static void send_acks(struct core *c, struct peer *p, uint8_t lane)
 	}
 	p->lane[lane].ack_due = false;
 	if (n)
-		send_frontiers(c, p, lane, SIDE_ACCEPTED, 0, list, n);
+		send_acks(c, p, lane, SIDE_ACCEPTED, list, n);
 	free(list);
 }
 
@@ -735,7 +736,7 @@ void replicate_pump(struct core *c)
 		window_measure(c, c->active[i]);
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 			if (c->active[i]->lane[lane].ack_due)
-				send_acks(c, c->active[i], lane);
+				acks_due(c, c->active[i], lane);
 			pump_lane(c, c->active[i], lane);
 		}
 	}

@@ -401,6 +401,21 @@ static void heard_object(struct core *c, struct peer *p, const struct state_fram
 	}
 }
 
+void state_show(struct core *c, struct peer *p)
+{
+	if (p->protocol < PROTOCOL_SHORT)
+		return;
+	frame_state_show(effect_begin(c->out), &c->takeover.state, c->roster->serial, &c->roster->hash);
+	effect_end_control(c, p);
+}
+
+static void heard_show(struct core *c, struct peer *p, const struct state_frame *f)
+{
+	p->roster_serial = f->serial;
+	p->roster = f->roster;
+	state_heard(c, p, &f->state);
+}
+
 void state_frame(struct core *c, struct peer *p, const struct state_frame *f)
 {
 	refused_look(c);
@@ -408,6 +423,7 @@ void state_frame(struct core *c, struct peer *p, const struct state_frame *f)
 	case STATE_OFFER: heard_offer(c, p, f); break;
 	case STATE_GIVE: heard_object(c, p, f); break;
 	case STATE_TELL: (void)state_met(c, p, &f->state); break;
+	case STATE_SHOW: heard_show(c, p, f); break;
 	}
 }
 

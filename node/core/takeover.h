@@ -146,6 +146,7 @@ void state_heard(struct core *c, struct peer *p, const struct hash *state); /* a
 /* Is all of the peer's state here, but for what was refused? */
 bool state_complete(const struct core *c, const struct peer *p);
 void state_frame(struct core *c, struct peer *p, const struct state_frame *f);
+void state_show(struct core *c, struct peer *p); /* our hashes, so that it offers where they differ from its own */
 void state_give_all(struct core *c, enum state_kind kind, const struct hash *id, uint16_t but); /* to every reachable peer but one */
 /* Has that site shown that it has this order (its state equals ours, or it offered or gave it)? */
 bool state_acknowledged(const struct core *c, const struct hash *id, uint16_t site);

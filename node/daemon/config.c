@@ -64,7 +64,7 @@ static const struct setting settings[] = {
 	S("max_clients", KIND_COUNT, max_clients, "256", 1, 4096),
 	S("commit_batch", KIND_COUNT, commit_batch, "1024", 16, 65536),
 	S("queue_bytes", KIND_SIZE, queue_bytes, "16MiB", 1 * MIB, 1 * GIB),
-	S("heartbeat", KIND_DURATION, heartbeat_us, "10s", 100 * US_PER_MS, 600 * SEC),
+	S("heartbeat", KIND_DURATION, heartbeat_us, "60s", 100 * US_PER_MS, 600 * SEC),
 	S("heartbeat_timeout", KIND_DURATION, heartbeat_timeout_us, "60s", 100 * US_PER_MS, 3600 * SEC),
 	S("handshake", KIND_DURATION, handshake_us, "10s", 100 * US_PER_MS, 600 * SEC),
 	S("connect_timeout", KIND_DURATION, connect_timeout_us, "5s", 100 * US_PER_MS, 600 * SEC),

@@ -14,6 +14,8 @@
 #define DOMAIN "estafette"
 /* Frames; the core's window in bytes is what bounds the queue. */
 #define HIGH_WATER 1000
+/* Tenths of a second in 16 bits. */
+#define HEARTBEAT_TTL_MAX_MS 6553500
 #define SELF_TEST_US (5 * US_PER_S)
 
 /* Collects the first failure of many options. */
@@ -47,8 +49,6 @@ static void set_common(struct options *o, const struct config *c, const struct s
 	set_int(o, ZMQ_RCVHWM, HIGH_WATER);
 	set(o, ZMQ_MAXMSGSIZE, &most, sizeof most);
 	set_int(o, ZMQ_HANDSHAKE_IVL, c->handshake_us / US_PER_MS);
-	set_int(o, ZMQ_HEARTBEAT_IVL, c->heartbeat_us / US_PER_MS);
-	set_int(o, ZMQ_HEARTBEAT_TIMEOUT, c->heartbeat_timeout_us / US_PER_MS);
 	set_int(o, ZMQ_TCP_KEEPALIVE, 1);
 	set(o, ZMQ_CURVE_PUBLICKEY, keys->link_public.z85, sizeof keys->link_public.z85);
 	set(o, ZMQ_CURVE_SECRETKEY, keys->link.z85, sizeof keys->link.z85);
@@ -97,6 +97,13 @@ void *wire_router(const struct wire *w, struct errmsg *m)
 	return finish(&o, "listening socket", m);
 }
 
+static int64_t heartbeat_ttl_ms(const struct config *c)
+{
+	int64_t ms = (c->heartbeat_us + c->heartbeat_timeout_us) / US_PER_MS;
+
+	return ms < HEARTBEAT_TTL_MAX_MS ? ms : HEARTBEAT_TTL_MAX_MS;
+}
+
 void *wire_dealer(const struct wire *w, const struct link_public *server, const struct site_keys *as, int64_t buffer_bytes, bool ipv6,
                   struct errmsg *m)
 {
@@ -108,6 +115,10 @@ void *wire_dealer(const struct wire *w, const struct link_public *server, const 
 	set_common(&o, c, as);
 	set_buffer(&o, buffer_bytes);
 	set_int(&o, ZMQ_IPV6, ipv6);
+	/* Only who dialled pings, and says how long its silence means that it is gone: half of the bytes of two that ping. */
+	set_int(&o, ZMQ_HEARTBEAT_IVL, c->heartbeat_us / US_PER_MS);
+	set_int(&o, ZMQ_HEARTBEAT_TIMEOUT, c->heartbeat_timeout_us / US_PER_MS);
+	set_int(&o, ZMQ_HEARTBEAT_TTL, heartbeat_ttl_ms(c));
 	set_int(&o, ZMQ_IMMEDIATE, 1);
 	set_int(&o, ZMQ_CONNECT_TIMEOUT, c->connect_timeout_us / US_PER_MS);
 	set_int(&o, ZMQ_TCP_MAXRT, 60000);

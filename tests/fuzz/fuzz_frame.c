@@ -23,6 +23,16 @@ static void seed_frontiers(struct buf *out)
 	frontier_add(out, &f);
 }
 
+static void seed_acks(struct buf *out)
+{
+	struct ack a = {.stream = {1, 2}, .chain = {3, 4}, .number = 90, .not_whole = 3, .missing = {3, 50, 90}};
+
+	frame_begin(out, FRAME_ACKS);
+	ack_add(out, &a);
+	a.not_whole = 0;
+	ack_add(out, &a);
+}
+
 /* One whole entry, one whose body comes later, one stub; then two leaves of the tail. */
 static void seed_segment(struct buf *out)
 {
@@ -52,6 +62,7 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	struct part want = {.kind = PART_CHUNK, .index = 3, .count = 8};
 	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .bytes = view_str("a part")};
 	struct probe probe = {42, {1}};
+	struct nudge nudge = {42, {1}};
 	struct state_name first = {0}, last = STATE_NAME_LAST;
 	struct state_item items[2] = {{{1, {{5}}}, false}, {{2, {{4}}}, true}};
 	struct key_name names[2] = {{{.originator = 13, .addressee = 15}, 7}, {{.originator = 12, .addressee = 15, .exercise = 1}, 8}};
@@ -72,6 +83,9 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 11: frame_state_tell(out, &first.id); break;
 	case 12: frame_keys_want(out, names, 2); break;
 	case 13: frame_keys_give(out, names, view_of(grant, sizeof grant)); break;
+	case 14: frame_nudge(out, FRAME_NUDGE, &nudge); break;
+	case 15: seed_acks(out); break;
+	case 16: frame_state_show(out, &first.id, 7, &last.id); break;
 	default: return false;
 	}
 	return true;
@@ -100,6 +114,17 @@ static void write_frontiers(const struct frame *f, struct buf *out)
 	while (rest.len > 0) {
 		fuzz_assert(frontier_next(&rest, &one) == ERR_OK);
 		frontier_add(out, &one);
+	}
+}
+
+static void write_acks(struct view rest, struct buf *out)
+{
+	struct ack one;
+
+	frame_begin(out, FRAME_ACKS);
+	while (rest.len > 0) {
+		fuzz_assert(ack_next(&rest, &one) == ERR_OK);
+		ack_add(out, &one);
 	}
 }
 
@@ -155,6 +180,10 @@ static void write_state(const struct state_frame *f, struct buf *out)
 		frame_state_tell(out, &f->state);
 		return;
 	}
+	if (f->what == STATE_SHOW) {
+		frame_state_show(out, &f->state, f->serial, &f->roster);
+		return;
+	}
 	for (; rest.len > 0; n++)
 		fuzz_assert(state_item_next(&rest, &items[n]) == ERR_OK);
 	fuzz_assert(n == f->n);
@@ -202,6 +231,13 @@ static void write_again(struct frame *f, struct buf *out)
 	case FRAME_PROBE:
 	case FRAME_PROBE_REPLY:
 		frame_probe(out, f->type, &f->u.probe);
+		break;
+	case FRAME_NUDGE:
+	case FRAME_NUDGE_REPLY:
+		frame_nudge(out, f->type, &f->u.nudge);
+		break;
+	case FRAME_ACKS:
+		write_acks(f->u.acks.rest, out);
 		break;
 	case FRAME_STATE:
 		write_state(&f->u.state, out);

@@ -49,10 +49,29 @@ static void idle_nodes_sleep(void **state)
 	world_run(&w, 600 * US_PER_S);
 	for (size_t i = 0; i < 4; i++)
 		wakes += w.node[i].commits;
-	/* 4 nodes, 3 links each, a probe and an answer each 5 s. */
-	assert_in_range(w.frames - frames, 4 * 3 * 2 * 115, 4 * 3 * 2 * 125);
-	/* A wake for each frame that comes, one for the probes of all links, one a minute for clock and room. */
-	assert_true(wakes - commits <= (w.frames - frames) + 4 * 125 + 4 * 20);
+	/* 4 nodes, 3 links each, a probe and an answer each 30 s: nothing else was said for as long. */
+	assert_in_range(w.frames - frames, 4 * 3 * 2 * 18, 4 * 3 * 2 * 21);
+	/* A wake for each frame that comes, two for the probes of all links, one a minute for clock and room. */
+	assert_true(wakes - commits <= (w.frames - frames) + 4 * 50 + 4 * 20);
+	world_release(&w);
+}
+
+/* A link that dies while it is idle is seen to be down after at most three probes, of which the first may be 30 s away; and it is up again as
+ * soon as one is answered. */
+static void an_idle_link_that_dies_is_seen(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 2, 28);
+	world_run(&w, 300 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "links_up"), 1);
+	w.loss_percent = 100;
+	world_run(&w, 46 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "links_up"), 0);
+	w.loss_percent = 0;
+	world_run(&w, 11 * US_PER_S);
+	assert_int_equal(world_status(&w, LUIK, "links_up"), 1);
 	world_release(&w);
 }
 
@@ -192,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_streams_author_needs_no_help),
 		cmocka_unit_test(idle_nodes_sleep),
+		cmocka_unit_test(an_idle_link_that_dies_is_seen),
 		cmocka_unit_test(alarms_come_by_themselves),
 		cmocka_unit_test(expiry_comes_by_itself),
 		cmocka_unit_test(a_slow_link_is_no_wrong_clock),

@@ -56,7 +56,7 @@ static void hello(void **state)
 	struct frame f;
 
 	frame_hello(&b, FRAME_WELCOME, &h);
-	assert_hex(buf_view(&b), "01 02 000d 01 01 01 01 0005c71c79cc5800 0102030405060708 0005c71c8badfb00 00000007"
+	assert_hex(buf_view(&b), "01 02 000d 01 02 01 01 0005c71c79cc5800 0102030405060708 0005c71c8badfb00 00000007"
 				 " 3333333333333333333333333333333333333333333333333333333333333333"
 				 " 4444444444444444444444444444444444444444444444444444444444444444 09 736174656c6c697465");
 	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
@@ -72,7 +72,7 @@ static void hello(void **state)
 	assert_true(view_equal(f.u.hello.bearer, h.bearer));
 	refuses_cuts_and_tails(&b);
 	assert_int_equal(with(&b, 3, 0), ERR_FORMAT);     /* no site has number 0 */
-	assert_int_equal(with(&b, 4, 2), ERR_FORMAT);     /* min over max */
+	assert_int_equal(with(&b, 4, 3), ERR_FORMAT);     /* min over max */
 	assert_int_equal(with(&b, 6, LANE_COUNT), ERR_FORMAT);
 	assert_int_equal(with(&b, 7, 2), ERR_FORMAT);
 	assert_int_equal(with(&b, 8, 0x80), ERR_FORMAT);  /* times that would overflow */
@@ -345,6 +345,75 @@ static void state_give(void **state)
 	buf_release(&b);
 }
 
+static void state_show(void **state)
+{
+	(void)state;
+	struct hash hash, roster = {{9}};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	memset(hash.b, 0x44, HASH_BYTES);
+	frame_state_show(&b, &hash, 7, &roster);
+	assert_hex(buf_view(&b), "01 0a 04 4444444444444444444444444444444444444444444444444444444444444444 00000007"
+				 " 0900000000000000000000000000000000000000000000000000000000000000");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.u.state.what, STATE_SHOW);
+	assert_int_equal(f.u.state.serial, 7);
+	assert_true(hash_equal(&f.u.state.roster, &roster) && hash_equal(&f.u.state.state, &hash));
+	refuses_cuts_and_tails(&b);
+	buf_release(&b);
+}
+
+static void nudge(void **state)
+{
+	(void)state;
+	struct nudge n = {.token = 0x0123456789abcdef, .hint = {1, 2, 3, 4, 5, 6, 7, 8}};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	frame_nudge(&b, FRAME_NUDGE_REPLY, &n);
+	assert_hex(buf_view(&b), "01 12 0123456789abcdef 0102030405060708");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_NUDGE_REPLY);
+	assert_true(f.u.nudge.token == n.token);
+	assert_memory_equal(f.u.nudge.hint, n.hint, sizeof n.hint);
+	refuses_cuts_and_tails(&b);
+	buf_release(&b);
+}
+
+static void acks(void **state)
+{
+	(void)state;
+	struct ack a = {.stream = {1, 2, 3, 4, 5, 6, 7, 8}, .chain = {9, 9, 9, 9, 9, 9, 9, 9}, .number = 300, .not_whole = 2, .missing = {7, 300}}, back;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+	struct view rest;
+
+	frame_begin(&b, FRAME_ACKS);
+	ack_add(&b, &a);
+	assert_hex(buf_view(&b), "01 10 0102030405060708 0909090909090909 ac02 02 07 a502");
+	size_t one = b.len;
+
+	assert_int_equal(with(&b, 20, 65), ERR_TOO_LARGE);  /* more that are not whole than there may be */
+	assert_int_equal(with(&b, 21, 0), ERR_FORMAT);      /* twice the same */
+	assert_int_equal(with(&b, 22, 0xa6), ERR_FORMAT);   /* beyond the frontier */
+	assert_int_equal(with(&b, 23, 0), ERR_FORMAT);      /* not the shortest number */
+	a.not_whole = 0;
+	ack_add(&b, &a);
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_ACKS);
+	rest = f.u.acks.rest;
+	assert_int_equal(ack_next(&rest, &back), ERR_OK);
+	assert_true(back.number == 300 && back.not_whole == 2 && back.missing[0] == 7 && back.missing[1] == 300);
+	assert_memory_equal(back.stream, a.stream, sizeof a.stream);
+	assert_memory_equal(back.chain, a.chain, sizeof a.chain);
+	assert_int_equal(ack_next(&rest, &back), ERR_OK);
+	assert_true(back.not_whole == 0 && rest.len == 0);
+	for (size_t n = 0; n < b.len; n++) /* only a cut between two is a frame */
+		assert_int_equal(decode(NULL, view_of(b.ptr, n)) == ERR_OK, n == one);
+	buf_release(&b);
+}
+
 static void keys(void **state)
 {
 	(void)state;
@@ -468,6 +537,9 @@ int main(void)
 		cmocka_unit_test(probe),
 		cmocka_unit_test(state_offer),
 		cmocka_unit_test(state_give),
+		cmocka_unit_test(state_show),
+		cmocka_unit_test(nudge),
+		cmocka_unit_test(acks),
 		cmocka_unit_test(keys),
 		cmocka_unit_test(floors_and_refusals),
 		cmocka_unit_test(raw),
