@@ -93,6 +93,7 @@ static const uint8_t domains[HASH_DOMAINS][crypto_generichash_blake2b_PERSONALBY
 	[HASH_IDEMPOTENCY] = "estaf.idempot",
 	[HASH_NETWORK] = "estaf.network",
 	[HASH_BACKUP] = "estaf.backup",
+	[HASH_BUNDLE] = "estaf.bundle",
 };
 
 static void blake2b_update(crypto_generichash_blake2b_state *s, struct view v)

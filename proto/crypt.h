@@ -31,7 +31,7 @@ void crypt_wipe(void *p, size_t n);
  * at most one of them may vary in length in a domain. */
 enum hash_domain { HASH_STREAM, HASH_LINK, HASH_LEAF, HASH_HEADER, HASH_ENVELOPE, HASH_BODY, HASH_CHUNK, HASH_PAGE,
                    HASH_MANIFEST, HASH_STATE, HASH_FRONTIERS, HASH_RECORD, HASH_KEY_ID, HASH_SHARE, HASH_IDEMPOTENCY,
-                   HASH_NETWORK, HASH_BACKUP, HASH_DOMAINS };
+                   HASH_NETWORK, HASH_BACKUP, HASH_BUNDLE, HASH_DOMAINS };
 struct hash crypt_hash(enum hash_domain d, struct view a);
 struct hash crypt_hash2(enum hash_domain d, struct view a, struct view b);
 struct hash crypt_hash4(enum hash_domain d, struct view a, struct view b, struct view c, struct view e);

@@ -215,6 +215,7 @@ static const struct item_rule {
 	[F_WITHOUT] = {ITEM_NONEMPTY_TEXT, LIMIT_NAME_BYTES},
 	[F_DRY] = {ITEM_U8, 1},
 	[F_BLOB] = {ITEM_BYTES, LIMIT_STATE_BYTES},
+	[F_PIECE] = {ITEM_BYTES, LIMIT_REQUEST_BYTES},
 };
 
 static struct rd item_rd(const struct request_item *i, size_t n)

@@ -34,6 +34,8 @@ enum request_type {
 	REQ_ENDORSE = 15,      /* WHAT (the beginning of an order's id), or BLOB (an endorsement by the authority) -> a row, DONE */
 	REQ_ASSIST = 16,       /* QUEUE, TO (a site), COUNT -> DONE */
 	REQ_PURGE = 17,        /* EXERCISE, [NUMBER: the entry to go on at], [DRY]: a step of removing its messages here -> a row, DONE */
+	REQ_PACK = 18,         /* TO.. (sites, or all), [PRECEDENCE], [SIZE]: a bundle begins -> PIECE; then INDEX 1, 2, ... each -> PIECE, until LAST */
+	REQ_UNPACK = 19,       /* PIECE (a bundle's head), BLOB (its end) -> a row, DONE; then INDEX, PIECE (a frame of it) each -> a row, DONE */
 	/* replies */
 	REPLY_ERROR = 128,     /* CODE, TEXT, [TIME: when to try again]; ends the request */
 	REPLY_ACCEPTED = 129,  /* ID, DUPLICATE, STATE; one a submission */
@@ -42,6 +44,7 @@ enum request_type {
 	REPLY_BODY = 132,      /* BODY, INDEX, LAST */
 	REPLY_ROW = 133,       /* one row: NAME, then one of TEXT, NUMBER, FLAG, TIME, LIST for each member, in order */
 	REPLY_DONE = 134,      /* ends ACK, RETURN, SHOW, TAKE_STOP, a counted TAKE; COUNT: how many were done */
+	REPLY_PIECE = 136,     /* PIECE, INDEX, LAST: bytes of a bundle; with LAST after rows that say what is in it */
 	REPLY_NEXT = 135,      /* SUBMIT with BODY_BYTES, READ: ready for more; COUNT chunks may be sent unasked */
 };
 
@@ -53,7 +56,7 @@ enum request_field {
 	F_FROM = 27, F_SENT = 28 /* i64 */, F_PERHAPS_SEEN = 29 /* text: where */, F_REPLAYED = 30 /* u8 */, F_SIZE = 31 /* u64 */,
 	F_NAME = 32, F_NUMBER = 33 /* i64 */, F_FLAG = 34 /* u8 */, F_TIME = 35 /* i64 wall us */, F_LIST = 36 /* text, items apart by \n */,
 	F_PLAIN_HASH = 37 /* 32 bytes */, F_NULL = 38 /* empty */, F_HANDLE_BY = 39 /* i64 */, F_AREA = 40 /* text */,
-	F_ASSIGN = 41 /* text: SITE[:QUEUE,..|:area=A|:share=N%] */, F_WITHOUT = 42 /* text: a site */, F_DRY = 43 /* u8 */, F_BLOB = 44 /* signed state */,
+	F_ASSIGN = 41 /* text: SITE[:QUEUE,..|:area=A|:share=N%] */, F_WITHOUT = 42 /* text: a site */, F_DRY = 43 /* u8 */, F_BLOB = 44 /* signed state */, F_PIECE = 45 /* of a bundle */,
 	F_COUNT_OF_FIELDS
 };
 

@@ -356,6 +356,33 @@ void bodies_part(struct core *c, struct peer *p, const struct part *part)
 		fetch_ask(c, f, false);
 }
 
+enum err bodies_apply(struct core *c, const struct part *part)
+{
+	struct fetch *f = fetch_find(c, &part->body);
+	bool done = false, good = false;
+
+	if (!f || part->offset != 0 || part->total != part->bytes.len)
+		return ERR_EXISTS;
+	uint32_t have = f->have;
+
+	c->fetches_touched = true;
+	switch (part->kind) {
+	case PART_MANIFEST:
+		if (f->have_manifest)
+			return ERR_EXISTS;
+		good = take_manifest(c, f, part);
+		break;
+	case PART_PAGE: good = take_page(c, f, part); break;
+	case PART_CHUNK:
+		if (part->index != have)
+			return part->index < have ? ERR_EXISTS : ERR_GAP;
+		good = take_chunk(c, f, part, &done);
+		break;
+	default: break;
+	}
+	return good ? ERR_OK : ERR_AUTH;
+}
+
 /* ---- what we give ------------------------------------------------------------------------------------------------------------- */
 
 void bodies_want(struct core *c, struct peer *p, const struct part *w)

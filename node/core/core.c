@@ -203,6 +203,7 @@ void core_free(struct core *c)
 		return;
 	mirror_drop(c);
 	exchange_free(c);
+	courier_free(c);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		free(c->peers[i]->digest);
 		for (int lane = 0; lane < LANE_COUNT; lane++)
@@ -364,6 +365,7 @@ static void client_closed(struct core *c, uint64_t id)
 {
 	submit_forget_client(c, id);
 	deliver_forget_client(c, id);
+	courier_forget_client(c, id);
 	waits_forget_client(c, id);
 	for (size_t i = 0; i < c->n_clients; i++)
 		if (c->clients[i].id == id) {
@@ -458,6 +460,8 @@ static void request(struct core *c, uint64_t client, struct view bytes)
 	case REQ_ENDORSE: endorse_request(c, cl, &rq); break;
 	case REQ_ASSIST: assist_request(c, cl, &rq); break;
 	case REQ_PURGE: purge_request(c, cl, &rq); break;
+	case REQ_PACK: pack_request(c, cl, &rq); break;
+	case REQ_UNPACK: unpack_request(c, cl, &rq); break;
 	default: reply_error(c, client, rq.tag, ERR_UNSUPPORTED, "request: type %u is not known to this node (it may be older than the client)", rq.type);
 	}
 }
@@ -668,6 +672,7 @@ void core_committed(struct core *c)
 		}
 	c->n_waits = n;
 	submit_committed(c);
+	courier_committed(c);
 }
 
 struct mono core_deadline(const struct core *c) { return c->deadline; }

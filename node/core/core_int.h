@@ -11,6 +11,7 @@
 
 #include "node/core/core.h"
 #include "node/core/minimize.h"
+#include "node/core/courier.h"
 #include "node/core/takeover.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
@@ -329,6 +330,7 @@ struct core {
 	struct takeover takeover;                       /* part of the mirror */
 	struct exchange exchange;
 	struct minimize minimize;                       /* as the orders say; looked at in each batch */
+	struct courier courier;
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */
@@ -480,9 +482,9 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
  * bodies still to come), ERR_AUTH, ERR_CONFLICT (another history, kept apart), ERR_NOT_PERMITTED (not for this site to hold),
  * ERR_UNKNOWN_SITE, ERR_TOO_LARGE. */
 MUST_USE enum err replicate_apply(struct core *c, uint16_t from, struct segment *s, struct view raw);
-/* Appends one frame with entries of s after number sent; *last: the last of them. False: none can be given now, out is as it was.
- * Damage met on the way is alarmed, so out may not be one of c->out. */
-bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last);
+/* Appends one frame of at most max bytes, or of one entry, with entries of s after number sent; *last: the last of them. False: none
+ * can be given now, out is as it was. Damage met on the way is alarmed, so out may not be one of c->out. */
+bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, size_t max, struct buf *out, uint64_t *last);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
 void replicate_acks(struct core *c, struct peer *p, struct view rest);
 /* Frontiers of streams, in short where the peer is known to have the stream. */
@@ -499,6 +501,9 @@ void lists_drop(struct core *c, struct peer *p);
 void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body);
 void bodies_want(struct core *c, struct peer *p, const struct part *want);
 void bodies_part(struct core *c, struct peer *p, const struct part *part);
+/* A part out of a courier's bundle. ERR_OK: taken; ERR_EXISTS: not asked for, or here already; ERR_GAP: one before it is missing; ERR_AUTH:
+ * it does not fit its hash. */
+MUST_USE enum err bodies_apply(struct core *c, const struct part *part);
 struct mono bodies_ask(struct core *c); /* asks for what is due; when to look again */
 void bodies_load(struct core *c);
 void bodies_drop(struct core *c);

@@ -650,9 +650,14 @@ static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, str
 	return ERR_OK;
 }
 
-bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, struct buf *out, uint64_t *last)
+bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, size_t max, struct buf *out, uint64_t *last)
 {
-	enum err filled, e = segment_cut(c, s, sent, (struct cut){SEGMENT_MOST, INT64_MAX, false}, out, last, &filled);
+	struct cut cut = {.most = max > SEGMENT_END_BYTES ? max - SEGMENT_END_BYTES : 0, .room = INT64_MAX};
+	enum err filled, e;
+
+	if (cut.most > SEGMENT_MOST)
+		cut.most = SEGMENT_MOST;
+	e = segment_cut(c, s, sent, cut, out, last, &filled);
 
 	damage_told(c);
 	return e == ERR_OK;

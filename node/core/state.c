@@ -82,6 +82,16 @@ static struct view blob_of(const struct core *c, const struct state_name *name)
 	return view_of(NULL, 0);
 }
 
+struct state_item *state_list(const struct core *c, size_t *n)
+{
+	return items_make(c, NULL, n);
+}
+
+struct view state_blob(const struct core *c, const struct state_name *name)
+{
+	return blob_of(c, name);
+}
+
 /* ---- who has which order ------------------------------------------------------------------------------------------- */
 
 static struct state_holders *holders_find(const struct core *c, const struct hash *id)

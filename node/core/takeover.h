@@ -31,6 +31,8 @@ struct request;
 struct client;
 struct state_frame;
 struct keys_frame;
+struct state_item;
+struct state_name;
 
 /* ---- orders.c ------------------------------------------------------------------------------------------------ */
 
@@ -151,6 +153,9 @@ void state_give_all(struct core *c, enum state_kind kind, const struct hash *id,
 /* Has that site shown that it has this order (its state equals ours, or it offered or gave it)? */
 bool state_acknowledged(const struct core *c, const struct hash *id, uint16_t site);
 void exchange_free(struct core *c);
+/* All that is held, by name; the caller's. NULL when out of memory. What one of them says; empty when it is not held any more. */
+struct state_item *state_list(const struct core *c, size_t *n);
+struct view state_blob(const struct core *c, const struct state_name *name);
 
 /* What was heard of state and keys, and asked: never stored, and true also when the batch fails. */
 struct exchange {

@@ -255,6 +255,7 @@ static void asked_reload(struct core *c)
 		}
 	c->n_waits = n;
 	submit_reload(c);
+	courier_reload(c);
 }
 
 void undo_forget(struct core *c)

@@ -116,6 +116,7 @@ static void hash_known_answers(void **state)
 		[HASH_IDEMPOTENCY] = "dd04b426e79ddaf3448229c9108fb66c6c3c925d7be152a96ba4bd95224613b0",
 		[HASH_NETWORK] = "fac08a8424354bc9e8906f201c7e3932a09bbd3bc348d9c70e5e4fff5445347c",
 		[HASH_BACKUP] = "41b46ea16cf8614cd622ae2bdaa01fad50aa8fa2e2b5e9e086627d438f9cb020",
+		[HASH_BUNDLE] = "fe6db3e4657432191931c3e1472b53e4faa3598724078da0790364b916aeec60",
 	};
 
 	(void)state;
