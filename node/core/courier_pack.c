@@ -132,7 +132,7 @@ void pack_reload(struct core *c)
 static bool known_to_hold(struct core *c, uint16_t site, struct stream *s, uint64_t *upto, struct flow **flow)
 {
 	struct peer *p = peer_find(c, site);
-	bool holds = is_custodian(c, site, s->row.name.addressee, s->row.name.exercise);
+	bool holds = site != s->row.name.originator && is_custodian(c, site, s->row.name.addressee, s->row.name.exercise);
 
 	*flow = p ? flow_of(s, p) : NULL;
 	if (site == c->self || !concerns(c, site, &s->row.name))
