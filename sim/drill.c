@@ -199,6 +199,7 @@ void drill_free(struct drill *d)
 	free(d->desks);
 	free(d->bodies);
 	free(d->events);
+	free(d->topology);
 	free(d->file);
 	free(d);
 }
@@ -424,11 +425,12 @@ enum err drill_copy(const struct drill *from, const bool *keep, struct drill **o
 	d->flows = NULL, d->events = NULL, d->expects = NULL;
 	d->n_flows = d->n_events = d->n_expects = 0;
 	d->file = strdup(from->file);
+	d->topology = from->topology ? strdup(from->topology) : NULL;
 	d->links = dup_array(from->links, from->n_links, sizeof *d->links);
 	d->clocks = dup_array(from->clocks, from->roster->n_sites, sizeof *d->clocks);
 	d->desks = dup_array(from->desks, from->n_desks, sizeof *d->desks);
 	d->bodies = dup_array(from->bodies, from->n_bodies, sizeof *d->bodies);
-	if (!d->file || !d->links || !d->clocks || !d->desks || !d->bodies || !copy_roster(d, from) || !copy_flows(d, from) || !copy_events(d, from, keep) ||
+	if (!d->file || (from->topology && !d->topology) || !d->links || !d->clocks || !d->desks || !d->bodies || !copy_roster(d, from) || !copy_flows(d, from) || !copy_events(d, from, keep) ||
 	    !copy_expects(d, from)) {
 		drill_free(d);
 		return ERR_NOMEM;

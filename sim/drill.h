@@ -44,6 +44,7 @@ struct drill_link {
 	uint16_t a, b;
 	uint8_t n_bearers;
 	uint8_t bearers[LIMIT_BEARERS]; /* indexes of drill.bearers, in the order of the text */
+	int64_t delay_us, rate_bps;     /* of this pair, whatever the bearer says; 0: as the bearer */
 	struct drill_schedule schedule;
 };
 
@@ -237,7 +238,8 @@ struct drill {
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */
 	int64_t utc_offset_us;               /* local time of the day curve and of the story */
 	struct roster *roster;               /* a template: sites, standbys, queues, areas, groups; no keys, no bearers */
-	unsigned generated, generated_links, generated_standbys; /* sites of a made network, 0: the Belgian one */
+	unsigned generated, generated_links, generated_standbys; /* sites of a made network, 0: another one */
+	char *topology;                      /* the file that says sites and lines; NULL: the Belgian network or a made one */
 	size_t n_bearers, n_links, n_flows, n_desks, n_bodies, n_events, n_expects;
 	struct drill_bearer bearers[LIMIT_BEARERS];
 	struct drill_link *links;            /* by (a, b) */

@@ -132,7 +132,7 @@ static void put_bearer(struct buf *out, const struct drill_bearer *b, bool last)
 static bool same_kind(const struct drill_link *x, const struct drill_link *y)
 {
 	return x->n_bearers == y->n_bearers && memcmp(x->bearers, y->bearers, x->n_bearers) == 0 && x->schedule.every_us == y->schedule.every_us &&
-	       x->schedule.up_us == y->schedule.up_us && x->schedule.offset_us == y->schedule.offset_us && x->schedule.stagger == y->schedule.stagger;
+	       x->delay_us == y->delay_us && x->rate_bps == y->rate_bps && x->schedule.up_us == y->schedule.up_us && x->schedule.offset_us == y->schedule.offset_us && x->schedule.stagger == y->schedule.stagger;
 }
 
 static void put_link_kind(struct buf *out, const struct drill *d, const struct drill_link *l)
@@ -141,6 +141,8 @@ static void put_link_kind(struct buf *out, const struct drill *d, const struct d
 	for (size_t i = 0; i < l->n_bearers; i++)
 		put(out, "%s\"%s\"", i ? ", " : " ", d->bearers[l->bearers[i]].name);
 	put(out, " );");
+	put_span_setting(out, "delay", l->delay_us);
+	put_rate_setting(out, l->rate_bps);
 	put_span_setting(out, "every", l->schedule.every_us);
 	put_span_setting(out, "up", l->schedule.up_us);
 	put_span_setting(out, "offset", l->schedule.offset_us);
@@ -187,6 +189,8 @@ static void put_network(struct buf *out, const struct drill *d)
 	put(out, "network = {\n");
 	if (d->generated)
 		put(out, "\tgenerated = { sites = %u; links = %u; standbys = %u; };\n", d->generated, d->generated_links, d->generated_standbys);
+	else if (d->topology)
+		put(out, "\ttopology = \"%s\";\n", d->topology);
 	else
 		put(out, "\troster = \"belgium\";\n");
 	put(out, "\tsites = (");

@@ -8,7 +8,7 @@
 /* ---- the roster --------------------------------------------------------------------------------------------- */
 
 struct network_reading {
-	char roster[LIMIT_NAME_BYTES + 1];
+	char roster[LIMIT_NAME_BYTES + 1], topology[PATH_BYTES];
 	struct { uint32_t sites, links, standbys; } made;
 };
 
@@ -71,6 +71,14 @@ static bool keep_sites(struct settings *ctx, const config_setting_t *s, struct r
 	return true;
 }
 
+static bool clocks_make(struct settings *ctx, const config_setting_t *s)
+{
+	struct drill *d = drill_of(ctx);
+
+	d->clocks = calloc(d->roster->n_sites, sizeof *d->clocks);
+	return d->clocks ? true : read_nomem(ctx, s);
+}
+
 /* The roster is there before anything that names a site is read. */
 static bool open_roster(struct settings *ctx, const config_setting_t *group, const struct network_reading *n)
 {
@@ -80,11 +88,15 @@ static bool open_roster(struct settings *ctx, const config_setting_t *group, con
 	struct errmsg m;
 	enum err e;
 
-	if (n->made.sites && config_setting_get_member((config_setting_t *)group, "roster"))
-		return settings_fail(ctx, group, ERR_FORMAT, "network: it names a roster and generates one (take roster or generated away)");
+	if (n->made.sites && (n->topology[0] || config_setting_get_member((config_setting_t *)group, "roster")))
+		return settings_fail(ctx, group, ERR_FORMAT, "network: it names a roster or topology and generates one (take either away)");
+	if (n->topology[0] && config_setting_get_member((config_setting_t *)group, "roster"))
+		return settings_fail(ctx, group, ERR_FORMAT, "network: it names a roster and a topology (take roster or topology away)");
 	d->generated = n->made.sites;
 	d->generated_links = n->made.links;
 	d->generated_standbys = n->made.standbys;
+	if (n->topology[0])
+		return topology_open(ctx, group, n->topology, NULL) && (!sites || keep_sites(ctx, sites, d->roster)) && clocks_make(ctx, group);
 	if (n->made.sites)
 		e = make_roster(n->made.sites, n->made.standbys, &d->roster, &m);
 	else
@@ -95,8 +107,7 @@ static bool open_roster(struct settings *ctx, const config_setting_t *group, con
 		return settings_fail(ctx, group, e, "network: %s", m.text);
 	if (sites && !keep_sites(ctx, sites, d->roster))
 		return false;
-	d->clocks = calloc(d->roster->n_sites, sizeof *d->clocks);
-	return d->clocks ? true : read_nomem(ctx, group);
+	return clocks_make(ctx, group);
 }
 
 static bool read_roster_name(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
@@ -223,6 +234,8 @@ static const struct setting_spec link_settings[] = {
 	{"from", read_site_set, offsetof(struct link_line, from), .required = true},
 	{"to", read_link_to, 0, .required = true},
 	{"bearers", read_link_bearers, offsetof(struct link_line, link), .required = true},
+	{"delay", read_span, offsetof(struct link_line, link.delay_us), .min = 1, .max = 60 * US_PER_S},
+	{"rate", read_bit_rate, offsetof(struct link_line, link.rate_bps)},
 	{"every", read_span, offsetof(struct link_line, link.schedule.every_us), .min = US_PER_S, .max = 366 * US_PER_DAY},
 	{"up", read_span, offsetof(struct link_line, link.schedule.up_us), .min = 1, .max = 366 * US_PER_DAY},
 	{"offset", read_span, offsetof(struct link_line, link.schedule.offset_us), .max = 366 * US_PER_DAY},
@@ -383,6 +396,7 @@ static bool read_bearers_first(struct settings *ctx, const config_setting_t *s, 
 static const struct setting_spec network_settings[] = {
 	{"roster", read_roster_name, 0},
 	{"generated", read_made, offsetof(struct network_reading, made)},
+	{"topology", read_text, offsetof(struct network_reading, topology), .max = PATH_BYTES - 1},
 	{"sites", read_nothing, 0},
 	{"bearers", read_bearers_first, 0, .required = true},
 	{"links", read_links, 0, .required = true},
@@ -394,5 +408,7 @@ bool read_network(struct settings *ctx, const config_setting_t *s, const struct 
 	struct network_reading n = {0};
 
 	(void)spec, (void)out;
+	if (config_setting_type(s) == CONFIG_TYPE_STRING)
+		return read_text(ctx, s, &(struct setting_spec){.max = PATH_BYTES - 1}, n.topology) && topology_network(ctx, s, n.topology) && clocks_make(ctx, s);
 	return READ_TABLE(ctx, s, network_settings, &n);
 }

@@ -74,6 +74,14 @@ bool drill_event_copy(struct drill_event *to, const struct drill_event *from);
 /* A whole file beside the drill, into out. "file: why" in the settings' message. */
 bool read_beside(struct settings *ctx, const config_setting_t *s, const char *name, struct buf *out, char *path, size_t path_size);
 
+/* drill_topology.c: the roster of the network that a GML file beside the drill tells, its places by number from 1; *t (may be NULL) is
+ * what stands there, to be released. Its path is kept, absolute, in the drill. */
+#define PATH_BYTES 1024
+struct topology;
+bool topology_open(struct settings *ctx, const config_setting_t *s, const char *name, struct topology *t);
+/* All of it: the roster, one bearer "line", and a link for each edge, with its own delay and rate. */
+bool topology_network(struct settings *ctx, const config_setting_t *s, const char *name);
+
 /* Text of values, as drill_format writes them; they read back to the same. */
 void put_span(struct buf *out, int64_t us);
 void put_ppm(struct buf *out, int64_t ppm);

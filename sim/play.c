@@ -61,8 +61,13 @@ enum err drill_links(const struct drill *d, uint64_t seed, struct link_config **
 		links[i].a = l->a;
 		links[i].b = l->b;
 		links[i].n_bearers = l->n_bearers;
-		for (size_t k = 0; k < l->n_bearers; k++)
+		for (size_t k = 0; k < l->n_bearers; k++) {
 			links[i].bearers[k] = bearer_config(&d->bearers[l->bearers[k]], &l->schedule, phase);
+			if (l->delay_us)
+				links[i].bearers[k].delay_us = l->delay_us;
+			if (l->rate_bps)
+				links[i].bearers[k].rate_bps = l->rate_bps;
+		}
 	}
 	*out = links;
 	*n = d->n_links;

@@ -359,7 +359,8 @@ static void check_round_trip(const struct drill *d)
 /* Every drill that is shipped is read, and reads back from its text as the same one. */
 static void test_shipped(void **state)
 {
-	static const char *const names[] = {"luik-2021", "brussel-dark", "split-in-two", "satellite-only", "national-blackout", "flapping", "year-2021", "scale-250", "sweep"};
+	static const char *const names[] = {"luik-2021", "brussel-dark", "split-in-two", "satellite-only", "national-blackout", "flapping", "year-2021", "scale-250", "sweep",
+					   "intervention-2021", "xynthia-2010", "belnet-2010", "contacts-day"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
