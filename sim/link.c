@@ -93,6 +93,18 @@ static int sharers(const struct link *l, uint8_t bearer, int way, struct mono no
 	return n;
 }
 
+static void queued_note(struct queued *q, int64_t rate_bps, struct mono now, size_t len)
+{
+	struct mono from = mono_before(now, q->free_at) ? q->free_at : now;
+	int64_t us = from.us - now.us;
+
+	if (us > q->before_us) {
+		q->before_us = us;
+		q->before_bytes = us * rate_bps / 8 / US_PER_S;
+	}
+	q->free_at = mono_add(from, (int64_t)len * 8 * US_PER_S / rate_bps);
+}
+
 /* When the frame has left, at the share of the rate that its connection has. NEVER: no room. */
 static struct mono put_on_wire(struct link *l, struct conn *c, int dialler, int dir, struct mono now, size_t len)
 {
@@ -101,11 +113,12 @@ static struct mono put_on_wire(struct link *l, struct conn *c, int dialler, int 
 
 	if (s->rate_bps <= 0)
 		return from;
-	int n = sharers(l, c->bearer, dir == 0 ? dialler : !dialler, now) - mono_before(now, c->free_at[dir]);
+	int way = dir == 0 ? dialler : !dialler, n = sharers(l, c->bearer, way, now) - mono_before(now, c->free_at[dir]);
 	int64_t share = s->rate_bps / n > 0 ? s->rate_bps / n : 1;
 
 	if ((from.us - now.us) / 8 > s->queue_bytes * US_PER_S / share)
 		return MONO_NEVER;
+	queued_note(&l->queued[way], s->rate_bps, now, len);
 	return c->free_at[dir] = mono_add(from, (int64_t)len * 8 * US_PER_S / share);
 }
 

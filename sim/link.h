@@ -59,10 +59,19 @@ struct conn {
 	struct mono stalled_since;   /* nothing passes, in one way at least; MONO_NEVER */
 };
 
+/* What was queued below a node when it sent a frame, as if all went one after the other at the bearer's rate: what stood before
+ * that frame, at most. */
+struct queued {
+	struct mono free_at;  /* when all of it has left */
+	int64_t before_us;
+	int64_t before_bytes;
+};
+
 struct link {
 	struct link_config config;
 	struct bearer_state bearer[LIMIT_BEARERS];
 	struct conn conn[2][LANE_COUNT]; /* [0]: dialled by a, [1]: by b */
+	struct queued queued[2];         /* from a to b, from b to a, on bearers with a rate */
 	struct prng prng;
 };
 

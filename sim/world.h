@@ -120,6 +120,8 @@ uint32_t world_site_journal(const struct world *w, size_t site);
 struct wall world_site_wall(const struct world *w, size_t site); /* its own wall clock now */
 /* Both lanes of the connections that a dialled to b are up. */
 bool world_connected(const struct world *w, size_t a, size_t b);
+/* What a's node had queued below it on the way to b when it sent, at most since this was last asked. */
+struct queued world_queued(struct world *w, size_t a, size_t b);
 /* A link exists and one of its bearers passes both ways now: the two will connect if both are up. */
 bool world_link_open(const struct world *w, size_t a, size_t b);
 /* Both urgent connections between a and b are up and bytes pass: latency one way (with jitter), rate (0: no limit) and how long a loss keeps a

@@ -491,6 +491,18 @@ bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_
 	return l != NULL;
 }
 
+struct queued world_queued(struct world *w, size_t a, size_t b)
+{
+	struct link *l = net_between(w, a, b);
+	struct queued was = {0};
+
+	if (!l)
+		return was;
+	was = l->queued[a == l->config.a ? 0 : 1];
+	l->queued[a == l->config.a ? 0 : 1] = (struct queued){.free_at = was.free_at};
+	return was;
+}
+
 bool world_link_open(const struct world *w, size_t a, size_t b)
 {
 	const struct link *l = net_between(w, a, b);

@@ -94,6 +94,7 @@ struct lane_state {
 	struct in_flight *ring;      /* LANE_RING of them, once something was sent */
 	struct flow *behind[PREC_COUNT]; /* streams with something to send */
 	struct mono hello_at;
+	int unanswered;              /* hellos in a row */
 	int timeouts;                /* in a row without an acknowledgement */
 	struct mono moved;           /* when the oldest in the air was sent, or something before it acknowledged; not moved by sending again */
 };

@@ -3,7 +3,10 @@
 
 #include "node/core/core_int.h"
 
+/* A hello that is not answered within it: the connection is dialled anew, and the next one gets twice the time, so that a way of
+ * any length comes up. */
 #define HELLO_TIMEOUT_US (10 * US_PER_S)
+#define HELLO_DOUBLINGS 6
 /* A digest that was not answered is sent again. */
 #define DIGEST_AGAIN_US (5 * US_PER_S)
 /* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
@@ -334,7 +337,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	if (!l->up)
 		effect_log(c->out, 5, "link to %s (%s) is up", site_name(c, p->site, name), lane_name(lane));
 	l->up = true;
-	l->timeouts = 0;
+	l->timeouts = l->unanswered = 0;
 	c->probes_at = mono_min(c->probes_at, p->probe_at);
 	p->last_ack = c->now;
 	p->last_ack_wall = c->wall;
@@ -551,7 +554,7 @@ static struct mono lane_due(const struct peer *p, uint8_t lane)
 	const struct lane_state *l = &p->lane[lane];
 
 	if (l->dialled && !l->up)
-		return mono_add(l->hello_at, HELLO_TIMEOUT_US);
+		return mono_add(l->hello_at, HELLO_TIMEOUT_US << l->unanswered);
 	if (l->up && l->ring_n)
 		return mono_add(mono_before(l->ring[l->ring_at].sent.at, l->moved) ? l->moved : l->ring[l->ring_at].sent.at,
 				ack_timeout(p) * (l->timeouts + 1) + window_time_us(p, lane));
@@ -594,6 +597,7 @@ static void lane_look(struct core *c, struct peer *p, uint8_t lane)
 		return;
 	if (!l->up) {
 		l->hello_at = c->now;
+		l->unanswered += l->unanswered < HELLO_DOUBLINGS;
 		effect_link_reset(c->out, p->site, lane);
 		return;
 	}

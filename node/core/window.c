@@ -12,7 +12,7 @@
 #define URGENT_US (200 * US_PER_MS)
 /* The rate was overrated when a full window queued so long. */
 #define LATE_US (600 * US_PER_MS)
-#define PIECE_US (250 * US_PER_MS)
+#define PIECE_US (100 * US_PER_MS)
 /* A small frame alone on its way tells the rate by itself when it took so much longer than the shortest round trip. */
 #define ALONE_US (50 * US_PER_MS)
 #define ALONE_BYTES 512
@@ -116,7 +116,7 @@ struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t b
 	l->flying += (int64_t)bytes;
 	int64_t flight = flight_of(p, lane), reach = least(w->window, cap_of(c, lane));
 
-	return (struct in_air){.at = c->now, .bytes = (uint32_t)bytes, .flight = (uint32_t)flight, .rewound = l->rewound, .full = flight >= reach / 4 * 3,
+	return (struct in_air){.at = c->now, .bytes = (uint32_t)bytes, .flight = (uint32_t)flight, .rewound = l->rewound, .full = flight + (int64_t)bytes > reach,
 			     .acked = w->acked, .acked_at = w->acked_at};
 }
 
@@ -145,7 +145,7 @@ void window_rewind(struct peer *p, uint8_t lane)
 
 /* ---- measuring -------------------------------------------------------------------------------------------------------- */
 
-/* The shortest round trip of late. Those of what was queued behind something can only show that it is shorter. */
+/* The shortest round trip of late, of something small that went alone. Of anything else it can only show that it is shorter. */
 static void base_heard(struct core *c, struct pace *w, int64_t us, bool alone)
 {
 	us = most(us, 1);
@@ -205,12 +205,12 @@ static void rate_heard(struct core *c, struct pace *w, int64_t bps)
 
 static void window_set(struct core *c, struct pace *w)
 {
-	int64_t own = (int64_t)w->newest.bytes * 8 * US_PER_S / w->rate_bps, queued = beyond(c, w) - own;
 	int64_t set = worth(w->rate_bps, w->base_us + QUEUE_US), grown = w->newly / 2;
 
+	/* On a long way half of the window more would be too much at once. */
 	if (w->base_us > 2 * GROW_US)
 		grown = w->newly * GROW_US / w->base_us;
-	if (w->newest.full && queued < QUEUE_US / 2)
+	if (w->newest.full && beyond(c, w) < most(QUEUE_US / 2, w->base_us / 8))
 		set = most(set, w->window + grown);
 	w->window = most(least(set, c->config.window_bulk_bytes + c->config.window_urgent_bytes), FRAME_LEAST);
 }
@@ -222,9 +222,7 @@ void window_measure(struct core *c, struct peer *p)
 
 		if (!w->newly)
 			continue;
-		int64_t took = c->now.us - w->newest.at.us, own = w->rate_bps ? (int64_t)w->newest.bytes * 8 * US_PER_S / w->rate_bps : 0;
-
-		base_heard(c, w, took > 2 * own ? took - own : took, w->base_us && w->newest.flight <= w->newest.bytes && took > 2 * own);
+		base_heard(c, w, c->now.us - w->newest.at.us, false);
 		rate_heard(c, w, most(pace_bps(c, w), alone_bps(c, w)));
 		if (w->rate_bps)
 			window_set(c, w);

@@ -43,7 +43,7 @@ struct in_air {
 	uint32_t bytes;
 	uint32_t flight;         /* of the bearer, with this */
 	uint32_t rewound;        /* of its lane when it left */
-	bool full;               /* the window was, or nearly: only then the pace says something of the bearer */
+	bool full;               /* no other like it had room: only then the pace says something of the bearer */
 	int64_t acked;           /* bytes acknowledged on the bearer before it left */
 	struct mono acked_at;    /* and when the last of them were, or when it began to be used again */
 };
@@ -67,7 +67,7 @@ struct pace {
 int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane);
 /* A frame that cannot be cut to the room there is may go all the same when nothing is in the air (an urgent one: nothing urgent). */
 bool window_idle(const struct peer *p, uint8_t lane);
-/* How long a frame should be at most: a quarter of a second's worth, FRAME_LEAST .. LIMIT_SEGMENT_BYTES. */
+/* How long a frame should be at most: a tenth of a second's worth, FRAME_LEAST .. LIMIT_SEGMENT_BYTES. */
 size_t window_piece(const struct peer *p, uint8_t lane);
 struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t bytes);
 void window_acked(struct core *c, struct peer *p, uint8_t lane, const struct in_air *s);
