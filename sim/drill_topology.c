@@ -111,7 +111,7 @@ bool topology_open(struct settings *ctx, const config_setting_t *s, const char *
 bool topology_network(struct settings *ctx, const config_setting_t *s, const char *name)
 {
 	struct drill *d = drill_of(ctx);
-	struct topology t;
+	struct topology t = {0};
 	bool ok = true;
 
 	if (!topology_open(ctx, s, name, &t))

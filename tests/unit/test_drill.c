@@ -298,7 +298,7 @@ static void test_bad_networks(void **state)
 	check_network(F_BEARER "links = ( { from = \"cic-luik\"; to = \"cic-luik\"; bearers = ( \"f\" ); } );", ERR_FORMAT, "joined with itself");
 	check_network(F_BEARER "links = ( { from = \"all\"; to = \"all\"; bearers = ( \"f\", \"f\" ); } );", ERR_EXISTS, "\"f\" is there twice");
 	check_network("sites = ( \"cic-luik\", \"cic-luik\" ); " F_BEARER "links = ( );", ERR_EXISTS, "\"cic-luik\" is there twice");
-	check_network("roster = \"belgium\"; generated = { sites = 10; links = 2; }; " F_BEARER "links = ( );", ERR_FORMAT, "take roster or generated away");
+	check_network("roster = \"belgium\"; generated = { sites = 10; links = 2; }; " F_BEARER "links = ( );", ERR_FORMAT, "take either away");
 	check_traffic("{ name = \"f\"; from = \"all\"; per-day = 1; per-year = 1; to = \"any/messages\"; }", ERR_FORMAT, "take one away");
 	check_traffic("{ name = \"f\"; rates = ( { site = \"cic-luik\"; per-year = 1; } ); per-day = 1; to = \"any/messages\"; }", ERR_FORMAT, "per-day without from");
 	check_traffic("{ name = \"f\"; from = \"all\"; per-day = 1; column = \"urgent\"; to = \"any/messages\"; }", ERR_FORMAT, "without its table");

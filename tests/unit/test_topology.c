@@ -136,7 +136,7 @@ static void in_a_drill(void **state)
 	}
 	drill_free(again);
 	drill_free(d);
-	assert_int_not_equal(drill_parse("x.conf", view_str("drill = \"t\"; length = \"1h\"; network = \"none.gml\";"), &d, &m), ERR_OK);
+	assert_int_not_equal(drill_parse("x.conf", view_str("drill = \"t\"; about = \"t\"; start = \"2030-01-01T00:00:00Z\"; length = \"1h\"; settle = \"1h\"; network = \"none.gml\";"), &d, &m), ERR_OK);
 	assert_non_null(strstr(m.text, "none.gml"));
 	buf_release(&out);
 }
