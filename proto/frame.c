@@ -5,6 +5,7 @@
 
 #define DIGEST_LINE_BYTES (2 + HASH_BYTES)
 #define OFFER_ANSWER 1
+#define WANT_FLAGS (WANT_LOST | WANT_END)
 
 static_assert(STATE_ITEM_BYTES * LIMIT_STATE_ITEMS + 128 <= LIMIT_FRAME_BYTES, "a full offer travels in one frame");
 static_assert(KEY_NAME_BYTES * LIMIT_KEYS_WANTED + 128 <= LIMIT_FRAME_BYTES, "as many keys as may be asked for travel in one frame");
@@ -101,8 +102,11 @@ static void add_part_name(struct buf *out, enum frame_type t, const struct part 
 void frame_want(struct buf *out, const struct part *p)
 {
 	assert(p->count > 0);
+	assert(p->rank < 2 * PREC_COUNT && !(p->flags & ~WANT_FLAGS));
 	add_part_name(out, FRAME_WANT, p);
 	buf_add_u32(out, p->count);
+	buf_add_u8(out, p->rank);
+	buf_add_u8(out, p->flags);
 }
 
 void frame_part(struct buf *out, const struct part *p)
@@ -111,8 +115,21 @@ void frame_part(struct buf *out, const struct part *p)
 	       p->bytes.len <= p->total - p->offset);
 	add_part_name(out, FRAME_PART, p);
 	buf_add_u32(out, p->total);
+	buf_add_u64(out, p->mark);
 	buf_add_u32(out, (uint32_t)p->bytes.len);
 	buf_add(out, p->bytes);
+}
+
+void frame_got(struct buf *out, uint64_t mark)
+{
+	frame_begin(out, FRAME_GOT);
+	buf_add_u64(out, mark);
+}
+
+void frame_not_here(struct buf *out, const struct hash *body)
+{
+	frame_begin(out, FRAME_NOT_HERE);
+	buf_add(out, view_of(body->b, HASH_BYTES));
 }
 
 void frame_probe(struct buf *out, enum frame_type probe_or_reply, const struct probe *p)
@@ -332,7 +349,11 @@ static void rd_want(struct rd *r, struct part *p)
 {
 	rd_part_name(r, p);
 	p->count = rd_u32(r);
-	check(r, p->count > 0 && p->count <= part_max_count(p->kind) - p->index, ERR_RANGE);
+	check(r, p->count > 0 && p->count <= LIMIT_BODY_PARTS, ERR_RANGE);
+	p->rank = rd_u8(r);
+	check(r, p->rank < 2 * PREC_COUNT, ERR_RANGE);
+	p->flags = rd_u8(r);
+	check(r, !(p->flags & ~WANT_FLAGS), ERR_FORMAT);
 }
 
 static void rd_part(struct rd *r, struct part *p)
@@ -340,6 +361,7 @@ static void rd_part(struct rd *r, struct part *p)
 	rd_part_name(r, p);
 	p->total = rd_u32(r);
 	check(r, p->total > p->offset && p->total <= part_max_bytes(p->kind), ERR_RANGE);
+	p->mark = rd_u64(r);
 	p->bytes = rd_vec32(r, LIMIT_SEALED_CHUNK_BYTES);
 	check(r, p->bytes.len > 0 && p->bytes.len <= p->total - p->offset, ERR_RANGE);
 }
@@ -539,6 +561,12 @@ static void rd_fields(struct rd *r, struct frame *out)
 		break;
 	case FRAME_BUSY:
 		rd_busy(r, &out->u.busy);
+		break;
+	case FRAME_GOT:
+		out->u.got = rd_u64(r);
+		break;
+	case FRAME_NOT_HERE:
+		rd_copy(r, out->u.not_here.b, HASH_BYTES);
 		break;
 	case FRAME_VECTOR:
 	case FRAME_HEADS:

@@ -38,6 +38,8 @@ enum frame_type {
 	FRAME_ACKS = 16,      /* acceptor -> dialler: frontiers of streams that the reader has too, in short (protocol 2) */
 	FRAME_NUDGE = 17,     /* a probe in short (protocol 2) */
 	FRAME_NUDGE_REPLY = 18,
+	FRAME_GOT = 20,       /* receiver -> holder: parts up to that mark have come; their acknowledgement */
+	FRAME_NOT_HERE = 21,  /* holder -> receiver: of a body that was wanted no more is here */
 };
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */
@@ -64,21 +66,34 @@ void frame_frontiers_begin(struct buf *out, uint16_t complete);     /* then fron
 /* FRAME_SEGMENT: frame_begin, then the segment writer. */
 void frame_begin(struct buf *out, enum frame_type t);
 /* A body or a part of it: kind MANIFEST (index 0), PAGE (leaf page index), CHUNK (chunk index), WHOLE (a body of one
- * chunk, at offset of total). */
+ * chunk, at offset of total). The parts of a body follow one another in this order: manifest, page 0, the chunks that it lists,
+ * page 1, ... */
 enum part_kind { PART_WHOLE = 0, PART_MANIFEST = 1, PART_PAGE = 2, PART_CHUNK = 3 };
+enum want_flag {
+	WANT_LOST = 1,        /* what was sent of it from there on did not come and cannot come any more */
+	WANT_END = 2,         /* nothing more is wanted of it */
+};
+#define LIMIT_BODY_PARTS (1 + LIMIT_MANIFEST_PAGES + LIMIT_CHUNKS)
 struct part {
 	struct hash body;     /* body hash, as in the entry */
 	uint8_t kind;         /* enum part_kind */
 	uint32_t index;
 	uint32_t offset, total; /* slice of this part: bytes [offset, offset+len) of total; WANT: from offset on, no total */
-	struct view bytes;    /* empty in FRAME_WANT, never in FRAME_PART */
-	uint32_t count;       /* FRAME_WANT: so many parts from index on, 1 at least (0 in FRAME_PART) */
+	/* FRAME_PART */
+	uint64_t mark;        /* of this part on its lane; rises; GOT names the last one that came */
+	struct view bytes;    /* never empty; empty in FRAME_WANT */
+	/* FRAME_WANT */
+	uint32_t count;       /* so many parts from there on in the order of the body, 1 at least */
+	uint8_t rank;         /* what is wanted first: precedence, and PREC_COUNT more for an exercise */
+	uint8_t flags;        /* enum want_flag */
 };
 /* The longest part of a kind (0 for an unknown kind) and how many parts of it a body can have. */
 uint32_t part_max_bytes(unsigned kind);
 uint32_t part_max_count(unsigned kind);
 void frame_want(struct buf *out, const struct part *p);
 void frame_part(struct buf *out, const struct part *p);
+void frame_got(struct buf *out, uint64_t mark);
+void frame_not_here(struct buf *out, const struct hash *body);
 struct probe {
 	uint64_t token;               /* the reply repeats it */
 	struct hash state;            /* as in the hello */
@@ -184,6 +199,8 @@ struct frame {
 		struct { uint16_t complete; struct view rest; } frontiers; /* frontier_next */
 		struct segment segment;
 		struct part part;                                /* WANT, PART */
+		uint64_t got;                                    /* GOT */
+		struct hash not_here;                            /* NOT_HERE */
 		struct probe probe;                              /* PROBE, PROBE_REPLY */
 		struct nudge nudge;                              /* NUDGE, NUDGE_REPLY */
 		struct { struct view rest; } acks;               /* one at least: ack_next */

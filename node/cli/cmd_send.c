@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "node/cli/commands.h"
+#include "node/cli/longwork.h"
 #include "node/cli/minimize.h"
 #include "node/cli/output.h"
 #include "node/cli/session.h"
@@ -20,7 +21,7 @@
 #define IN_FLIGHT 64            /* submissions at once, each with its file open */
 #define WAITS_IN_FLIGHT 256
 #define PROBE_MS 300            /* after a time-out: how long to ask what is true now */
-#define PROGRESS_BYTES (1024 * 1024)
+#define PROGRESS_BYTES (1024 * 1024) /* a larger body is shown on its way */
 
 struct options {
 	const char **to;
@@ -36,7 +37,7 @@ struct job {
 	const char *name, *to;
 	int fd;
 	uint64_t size, read;
-	bool bar;                   /* progress on the terminal */
+	struct progress progress;   /* of a large body, on the terminal */
 	uint32_t tag;
 	bool sent, over;            /* over: its outcome is known */
 	struct estafette_result r;
@@ -246,7 +247,7 @@ static bool open_body(struct cli *cli, struct job *j)
 		cli_fail(cli, ERR_TOO_LARGE, "%s: %llu bytes (the largest body is 1GiB)", j->name, (unsigned long long)j->size);
 		return false;
 	}
-	j->bar = j->size > PROGRESS_BYTES && isatty(STDERR_FILENO);
+	progress_begin(&j->progress, name_of(j));
 	return true;
 }
 
@@ -269,8 +270,11 @@ static ssize_t read_body(void *arg, void *buf, size_t n)
 static void show_progress(void *arg, uint64_t sent, uint64_t of)
 {
 	struct job *j = arg;
-	if (j->bar && (sent % PROGRESS_BYTES < ESTAFETTE_CHUNK_BYTES || sent == of))
-		fprintf(stderr, "\r%s: %llu of %llu MiB%s", j->name, (unsigned long long)(sent >> 20), (unsigned long long)(of >> 20), sent == of ? "\n" : "");
+	if (of <= PROGRESS_BYTES)
+		return;
+	progress_show(&j->progress, sent, of);
+	if (sent == of)
+		progress_end(&j->progress);
 }
 
 /* ---- submitting ------------------------------------------------------------------------------------------ */
@@ -309,6 +313,7 @@ static void take_result(struct send *x, const struct estafette_result *r)
 		return;
 	j->over = true;
 	j->r = *r;
+	progress_end(&j->progress);
 	close(j->fd);
 	j->fd = -1;
 	if (r->status != ESTAFETTE_OK) {

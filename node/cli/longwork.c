@@ -60,12 +60,13 @@ bool progress_show(void *arg, uint64_t bytes, uint64_t of)
 {
 	struct progress *p = arg;
 	int64_t ms = since_ms(&p->begun);
-	if (!isatty(STDERR_FILENO) || ms - p->shown_ms < SHOW_MS)
+	if ((ms - p->shown_ms < SHOW_MS && (bytes < of || !p->shown)) || !isatty(STDERR_FILENO))
 		return !stopped;
 	p->shown_ms = ms;
 	p->shown = true;
-	fprintf(stderr, "\r%s: %.0f of %.0f MiB, %.0f MiB/s ", p->what, (double)bytes / MIB, (double)of / MIB,
-	        ms > 0 ? (double)bytes / MIB / ((double)ms / 1000) : 0.0);
+	double rate = ms > 0 ? (double)bytes / ((double)ms / 1000) : 0.0;
+	fprintf(stderr, "\r%s: %.0f of %.0f MiB (%.0f%%), %.*f %s ", p->what, (double)bytes / MIB, (double)of / MIB, of ? 100.0 * (double)bytes / (double)of : 100.0,
+	        rate < 10 * MIB ? 1 : 0, rate < MIB ? rate / 1024 : rate / MIB, rate < MIB ? "KiB/s" : "MiB/s");
 	return !stopped;
 }
 

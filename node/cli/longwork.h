@@ -1,5 +1,5 @@
-/* longwork.h - what commands share that read or write a whole journal: they can be interrupted, show how far they are, and leave
- * a whole file or none. */
+/* longwork.h - what commands share that read or write a whole journal, or a large body: they can be interrupted, show how far they
+ * are, and leave a whole file or none. */
 #ifndef NODE_CLI_LONGWORK_H
 #define NODE_CLI_LONGWORK_H
 
@@ -21,7 +21,8 @@ struct progress {
 	bool shown;
 };
 void progress_begin(struct progress *p, const char *what);
-/* On a terminal, at most a few times a second. arg is the struct progress; false: the work was stopped. */
+/* Bytes, percent and rate, when standard error is a terminal, at most a few times a second and at the end. arg is the struct
+ * progress; false: the work was stopped. */
 bool progress_show(void *arg, uint64_t bytes, uint64_t of);
 void progress_end(struct progress *p);
 double progress_seconds(const struct progress *p); /* since it began */

@@ -6,16 +6,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/cli/longwork.h"
 #include "node/cli/take.h"
 #include "proto/crypt.h"
 
 #define PIECE_MS 60000 /* for one piece of a body */
+#define PROGRESS_BYTES (1024 * 1024) /* a larger body is shown on its way */
 
 struct checked {
 	struct hasher *hasher;
 	int (*write)(void *arg, const void *bytes, size_t n);
 	void *arg;
 	int error; /* errno of a write that failed */
+	uint64_t done, of;
+	struct progress progress;
 };
 
 static int write_checked(void *arg, const void *bytes, size_t n)
@@ -23,20 +27,26 @@ static int write_checked(void *arg, const void *bytes, size_t n)
 	struct checked *c = arg;
 	hasher_add(c->hasher, view_of(bytes, n));
 	errno = 0;
-	if (c->write(c->arg, bytes, n) == 0)
+	if (c->write(c->arg, bytes, n) == 0) {
+		c->done += n;
+		if (c->of > PROGRESS_BYTES)
+			progress_show(&c->progress, c->done, c->of);
 		return 0;
+	}
 	c->error = errno ? errno : EIO;
 	return -1;
 }
 
 int take_body(struct taking *t, const struct estafette_message *m, int (*write)(void *arg, const void *bytes, size_t n), void *arg)
 {
-	struct checked c = {hasher_new(HASH_BODY), write, arg, 0};
+	struct checked c = {.hasher = hasher_new(HASH_BODY), .write = write, .arg = arg, .of = m->body_bytes};
 	if (c.hasher == NULL) {
 		t->status = cli_fail(t->cli, ERR_NOMEM, "%s: out of memory", m->id);
 		return -1;
 	}
+	progress_begin(&c.progress, m->id);
 	int st = estafette_read_body(t->h, m, write_checked, &c, PIECE_MS);
+	progress_end(&c.progress);
 	struct hash h = hasher_end(c.hasher);
 	if (c.error != 0)
 		t->status = cli_fail(t->cli, ERR_IO, "%s: writing the body: %s (the message goes back into its queue)", m->id, strerror(c.error));

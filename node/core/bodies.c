@@ -1,14 +1,22 @@
-/* bodies.c - large bodies travel apart from their entries: asked for by hash, verified piece by piece, resumed where they
- * stopped, never whole in memory. */
+/* bodies.c - large bodies fetched from those who hold them: verified piece by piece, resumed where they stopped, never whole in
+ * memory. How it works: bodies.h. */
 #include "node/core/core_int.h"
 
-/* Chunks asked for and not yet here, a fetch; bodies fetched at one time; chunks given for one WANT. */
-#define FETCH_WINDOW 16
+/* Parts that a holder may give before it hears from us again; its window bounds what is in the air. */
+#define FETCH_AHEAD 512
+/* Bodies asked of one holder at a time, and as many of each that is more urgent. */
 #define FETCH_AT_ONCE 4
-#define GIVE_MAX 64
-/* Given to one peer in one batch, however often it asks; an honest one asks again for the rest. */
-#define GIVE_BYTES (4 * 1024 * 1024)
-#define ASK_AGAIN_US (3 * US_PER_S)
+/* A holder whose bulk lane is silent for so long is left; one that sends other things, for so much longer. */
+#define SILENT_US (3 * US_PER_S)
+#define OVERLOOKED_US (20 * US_PER_S)
+/* What was lost is not asked for again before it can have come. */
+#define LOST_AGAIN_US US_PER_S
+#define NO_ROOM_US (5 * US_PER_S)
+/* Who gave what did not fit, and alone has it, is asked again after so long. */
+#define BAD_US (10 * US_PER_S)
+/* Beginnings of parts kept in memory. */
+#define PARTIALS_MAX 32
+#define HOLDERS_MAX 32
 
 /* ---- the fetches ---------------------------------------------------------------------------------------------------- */
 
@@ -20,121 +28,11 @@ static struct fetch *fetch_find(struct core *c, const struct hash *body)
 	return NULL;
 }
 
-/* What an earlier attempt stored is taken up again. */
-static void fetch_resume(struct core *c, struct fetch *f)
+static void fetch_release(struct fetch *f)
 {
-	struct buf b = BUF_EMPTY;
-	struct body_row row;
-
-	if (store_body_find(c->t, f->class, &f->body, &row))
-		return;
-	f->body_no = row.body_no;
-	f->have = f->asked = row.have;
-	if (store_body_get_part(c->t, f->class, row.body_no, PART_MANIFEST, 0, &b) == ERR_OK && manifest_decode(buf_view(&b), &f->manifest) == ERR_OK)
-		f->have_manifest = true;
-	buf_release(&b);
-}
-
-static unsigned stream_rank(const struct stream *s)
-{
-	return s->row.name.precedence + (s->row.name.exercise ? PREC_COUNT : 0u);
-}
-
-static unsigned fetch_rank(struct core *c, const struct fetch *f)
-{
-	const struct stream *s = stream_by_local(c, f->stream);
-
-	return s ? stream_rank(s) : 2 * PREC_COUNT;
-}
-
-static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const struct hash *body)
-{
-	struct stream *s = stream_by_local(c, stream);
-	struct fetch *f = fetch_find(c, body);
-
-	if (f || !s)
-		return;
-	f = array_grow(&c->fetches, &c->n_fetches, sizeof *f);
-	if (!f)
-		return;
-	/* The most urgent first, then in order of arrival. */
-	for (; f > c->fetches && fetch_rank(c, &f[-1]) > stream_rank(s); f--)
-		*f = f[-1];
-	*f = (struct fetch){.stream = stream, .number = number, .body = *body, .asked_at = {INT64_MIN / 2},
-			    .class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL};
-	fetch_resume(c, f);
-	c->fetches_touched = true;
-}
-
-void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body)
-{
-	fetch_add(c, s->row.local, number, body);
-	struct fetch *f = fetch_find(c, body);
-
-	if (f)
-		(void)bodies_ask(c);
-}
-
-static enum err load_one(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
-{
-	fetch_add(arg, stream, number, body);
-	return ERR_OK;
-}
-
-void bodies_drop(struct core *c)
-{
-	for (size_t i = 0; i < c->n_fetches; i++)
-		buf_release(&c->fetches[i].page);
-	free(c->fetches);
-	c->fetches = NULL;
-	c->n_fetches = 0;
-}
-
-void bodies_load(struct core *c)
-{
-	enum err e = store_missing_each(c->t, load_one, c);
-
-	(void)e; /* what cannot be read is found by verify; the bodies that can be are fetched */
-}
-
-/* ---- asking ------------------------------------------------------------------------------------------------------------ */
-
-static bool peer_has(const struct flow *f, uint64_t number)
-{
-	if (f->peer->site == f->stream->row.name.originator)
-		return true;
-	if (!f->known || f->acked < number)
-		return false;
-	for (uint16_t i = 0; i < f->n_missing; i++)
-		if (f->missing[i] == number)
-			return false;
-	return true;
-}
-
-/* The originator first, then any custodian that has it; another one after each try that brought nothing. */
-static struct peer *fetch_from(struct core *c, const struct fetch *f)
-{
-	struct stream *s = stream_by_local(c, f->stream);
-	struct peer *list[LIMIT_CUSTODIANS + 1];
-	size_t n = 0;
-
-	for (int round = 0; s && round < 2; round++)
-		for (size_t i = 0; i < s->n_flows; i++) {
-			struct flow *fl = &s->flows[i];
-			bool origin = fl->peer->site == s->row.name.originator;
-
-			if (origin == (round == 0) && peer_reachable(fl->peer) && peer_has(fl, f->number))
-				list[n++] = fl->peer;
-		}
-	return n ? list[(size_t)(f->tries / 2) % n] : NULL;
-}
-
-static void want(struct core *c, struct peer *p, const struct fetch *f, uint8_t kind, uint32_t index, uint32_t count)
-{
-	struct part w = {.body = f->body, .kind = kind, .index = index, .count = count};
-
-	frame_want(effect_begin(c->out), &w);
-	effect_end_frame(c->out, p->site, LANE_BULK, p->lane[LANE_BULK].accepted ? SIDE_ACCEPTED : SIDE_DIALLED);
+	buf_release(&f->page);
+	buf_release(&f->part);
+	f->have_page = false;
 }
 
 static bool page_here(const struct fetch *f)
@@ -151,54 +49,337 @@ static void fetch_page_load(struct core *c, struct fetch *f)
 	f->page_no = page;
 }
 
-/* Asks for the next thing that is missing: the manifest, the page of leaves, chunks. */
-static void fetch_ask(struct core *c, struct fetch *f, bool again)
+static uint32_t fetch_end(const struct fetch *f)
 {
-	struct peer *p = fetch_from(c, f);
+	return f->have_manifest ? position_of(PART_CHUNK, f->manifest.chunks - 1) + 1 : UINT32_MAX;
+}
 
-	if (!p)
+/* What an earlier attempt stored is taken up again. */
+static void fetch_resume(struct core *c, struct fetch *f)
+{
+	struct buf b = BUF_EMPTY;
+	struct body_row row;
+
+	if (store_body_find(c->t, f->class, &f->body, &row))
 		return;
-	if (again || f->asked < f->have)
-		f->asked = f->have;
-	if (f->have_manifest && !page_here(f))
+	if (store_body_get_part(c->t, f->class, row.body_no, PART_MANIFEST, 0, &b) == ERR_OK && manifest_decode(buf_view(&b), &f->manifest) == ERR_OK &&
+	    row.have < f->manifest.chunks) {
+		f->body_no = row.body_no;
+		f->have_manifest = true;
+		f->have = row.have;
 		fetch_page_load(c, f);
-	if (!f->have_manifest) {
-		want(c, p, f, PART_MANIFEST, 0, 1);
-	} else if (!page_here(f)) {
-		want(c, p, f, PART_PAGE, f->have / LIMIT_LEAVES_PER_PAGE, 1);
-	} else {
-		uint32_t page_end = (f->page_no + 1) * LIMIT_LEAVES_PER_PAGE;
-		uint32_t end = page_end < f->manifest.chunks ? page_end : f->manifest.chunks;
-		uint32_t n = f->have + FETCH_WINDOW < end ? f->have + FETCH_WINDOW - f->asked : end - f->asked;
-
-		if (f->asked >= end || (n < FETCH_WINDOW / 2 && f->asked + n < end))
-			return;
-		want(c, p, f, PART_CHUNK, f->asked, n);
-		f->asked += n;
+		f->position = page_here(f) ? position_of(PART_CHUNK, f->have) : position_of(PART_PAGE, f->have / LIMIT_LEAVES_PER_PAGE);
 	}
+	buf_release(&b);
+}
+
+/* Its place among the others: the most urgent first, then in order of arrival. */
+static void fetch_sort(struct core *c, struct fetch *f)
+{
+	struct fetch it = *f;
+
+	for (; f > c->fetches && f[-1].rank > it.rank; f--)
+		*f = f[-1];
+	*f = it;
+}
+
+static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const struct hash *body)
+{
+	struct stream *s = stream_by_local(c, stream);
+	struct fetch *f = fetch_find(c, body);
+
+	if (!s)
+		return;
+	uint8_t rank = (uint8_t)(s->row.name.precedence + (s->row.name.exercise ? PREC_COUNT : 0));
+
+	c->fetches_touched = true;
+	if (!f) {
+		f = array_grow(&c->fetches, &c->n_fetches, sizeof *f);
+		if (!f)
+			return;
+		*f = (struct fetch){.body = *body, .rank = rank, .class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL};
+		f->asked_at = f->lost_at = f->bad_at = (struct mono){INT64_MIN / 2};
+		fetch_resume(c, f);
+	}
+	if (f->n_waiters < FETCH_WAITERS)
+		f->waiter[f->n_waiters++] = (struct waiter){stream, number};
+	f->again = f->again || rank < f->rank; /* the holder hears that it is more urgent now */
+	f->rank = rank < f->rank ? rank : f->rank;
+	fetch_sort(c, f);
+}
+
+void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body)
+{
+	fetch_add(c, s->row.local, number, body);
+	(void)bodies_ask(c);
+}
+
+static enum err load_one(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
+{
+	fetch_add(arg, stream, number, body);
+	return ERR_OK;
+}
+
+void bodies_drop(struct core *c)
+{
+	for (size_t i = 0; i < c->n_fetches; i++)
+		fetch_release(&c->fetches[i]);
+	free(c->fetches);
+	c->fetches = NULL;
+	c->n_fetches = 0;
+}
+
+void bodies_load(struct core *c)
+{
+	enum err e = store_missing_each(c->t, load_one, c);
+
+	(void)e; /* what cannot be read is found by verify; the bodies that can be are fetched */
+}
+
+bool bodies_progress(struct core *c, const struct hash *body, struct body_progress *out)
+{
+	const struct fetch *f = fetch_find(c, body);
+
+	if (!f)
+		return false;
+	*out = (struct body_progress){.chunks = f->have, .from = f->from};
+	if (f->have_manifest) {
+		out->of = f->manifest.chunks;
+		out->of_bytes = f->manifest.sealed_len;
+		out->bytes = f->manifest.sealed_len / f->manifest.chunks * f->have + f->part.len;
+	}
+	return true;
+}
+
+/* ---- holders ------------------------------------------------------------------------------------------------------------ */
+
+struct holders { struct peer *list[HOLDERS_MAX]; size_t n; };
+
+/* It has the entry: its body whole, or perhaps a part of it. */
+static bool peer_has(const struct flow *f, uint64_t number, bool whole)
+{
+	if (!f->known || f->acked < number)
+		return false;
+	for (uint16_t i = 0; whole && i < f->n_missing; i++)
+		if (f->missing[i] == number)
+			return false;
+	return true;
+}
+
+/* One more who can be reached: parts come on the connection that it dialled. */
+static void holder_add(struct holders *h, struct peer *p)
+{
+	if (!p || p->gone || !p->lane[LANE_BULK].accepted || h->n == HOLDERS_MAX)
+		return;
+	for (size_t i = 0; i < h->n; i++)
+		if (h->list[i] == p)
+			return;
+	h->list[h->n++] = p;
+}
+
+static void holders_of(struct core *c, const struct waiter *w, bool whole, struct holders *h)
+{
+	struct stream *s = stream_by_local(c, w->stream);
+	struct entry_row row;
+
+	if (!s)
+		return;
+	if (whole && s->row.name.originator != c->self)
+		holder_add(h, peer_find(c, s->row.name.originator));
+	for (size_t i = 0; i < s->n_flows; i++)
+		if (peer_has(&s->flows[i], w->number, whole))
+			holder_add(h, s->flows[i].peer);
+	if (!whole && store_entry_find(c->t, w->stream, w->number, &row) == ERR_OK && row.from != c->self)
+		holder_add(h, peer_find(c, row.from));
+}
+
+static bool is_live(const struct peer *p)
+{
+	return p->lane[LANE_BULK].up || p->lane[LANE_URGENT].up;
+}
+
+/* In the order in which they are tried: who seems to be linked before the others, and who gave what did not fit last. */
+static void holders_sort(const struct fetch *f, struct holders *h)
+{
+	struct holders old = *h;
+
+	h->n = 0;
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < old.n; i++)
+			if (round == (old.list[i]->site == f->bad ? 2 : !is_live(old.list[i])))
+				h->list[h->n++] = old.list[i];
+}
+
+static void fetch_holders(struct core *c, const struct fetch *f, struct holders *h)
+{
+	h->n = 0;
+	for (int whole = 1; whole >= 0; whole--)
+		for (size_t i = 0; i < f->n_waiters; i++)
+			holders_of(c, &f->waiter[i], whole != 0, h);
+	holders_sort(f, h);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------------ */
+
+static void want(struct core *c, struct peer *p, const struct fetch *f, uint32_t end, uint8_t flags)
+{
+	struct part w = {.body = f->body, .kind = position_kind(f->position), .index = position_index(f->position), .offset = (uint32_t)f->part.len,
+			 .count = end - f->position, .rank = f->rank, .flags = flags};
+
+	frame_want(effect_begin(c->out), &w);
+	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
+}
+
+static void want_end(struct core *c, struct peer *p, const struct hash *body)
+{
+	struct part w = {.body = *body, .kind = PART_MANIFEST, .count = 1, .flags = WANT_END};
+
+	frame_want(effect_begin(c->out), &w);
+	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
+}
+
+static void fetch_ask(struct core *c, struct fetch *f, struct peer *p, uint8_t flags)
+{
+	uint32_t end = f->position + FETCH_AHEAD < fetch_end(f) ? f->position + FETCH_AHEAD : fetch_end(f);
+
+	want(c, p, f, end, flags);
 	f->from = p->site;
+	f->asked = end;
+}
+
+/* Nobody is asked now. */
+static void fetch_leave(struct core *c, struct fetch *f)
+{
+	struct peer *p = f->from ? peer_find(c, f->from) : NULL;
+
+	if (p && !p->gone)
+		want_end(c, p, &f->body);
+	f->from = 0;
+	buf_release(&f->page);
+	f->have_page = false;
+}
+
+static int64_t patience_us(const struct fetch *f, const struct peer *p)
+{
+	int64_t us = 4 * p->rtt_us > SILENT_US ? 4 * p->rtt_us : SILENT_US;
+
+	return us * (1 + (f->tries < 80 ? f->tries : 80) / 4);
+}
+
+/* When it has waited for its holder too long. */
+static struct mono fetch_due(const struct fetch *f, const struct peer *p)
+{
+	struct mono heard = mono_before(f->asked_at, p->bulk_heard) ? p->bulk_heard : f->asked_at;
+	struct mono silent = mono_add(heard, patience_us(f, p));
+
+	/* Another one that it was asked for comes first. */
+	if (p->asking)
+		return silent;
+	return mono_min(silent, mono_add(f->asked_at, patience_us(f, p) + OVERLOOKED_US));
+}
+
+static bool fetch_admitted(struct core *c, const struct fetch *f)
+{
+	return space_admits(c, f->rank % PREC_COUNT);
+}
+
+/* Chooses whom to ask, and asks. When to look again. */
+static struct mono fetch_begin(struct core *c, struct fetch *f)
+{
+	struct holders h;
+
+	f->again = false;
+	fetch_holders(c, f, &h);
+	struct peer *p = h.n ? h.list[f->tries % h.n] : NULL;
+
+	if (f->from && (!p || p->site != f->from))
+		fetch_leave(c, f);
+	if (!p)
+		return MONO_NEVER; /* until a link is up */
+	if (!f->from && p->asking >= FETCH_AT_ONCE)
+		return MONO_NEVER; /* until another one is whole */
+	if (p->site == f->bad && c->now.us - f->bad_at.us < BAD_US) {
+		f->again = true; /* nobody else has it */
+		return mono_add(f->bad_at, BAD_US);
+	}
+	if (!fetch_admitted(c, f)) {
+		fetch_leave(c, f);
+		f->again = true;
+		return mono_add(c->now, NO_ROOM_US);
+	}
+	fetch_ask(c, f, p, 0);
 	f->asked_at = c->now;
+	struct mono due = fetch_due(f, p);
+
+	p->asking++;
+	return due;
+}
+
+static struct mono fetch_look(struct core *c, struct fetch *f)
+{
+	struct peer *p = f->from ? peer_find(c, f->from) : NULL;
+
+	if (p && !f->again) {
+		struct mono due = fetch_due(f, p);
+
+		if (mono_before(c->now, due)) {
+			p->asking++;
+			return due;
+		}
+		f->tries++;
+	}
+	return fetch_begin(c, f);
 }
 
 struct mono bodies_ask(struct core *c)
 {
 	struct mono next = MONO_NEVER;
-	size_t busy = 0;
 
-	/* One that nobody can give is asked for less and less often, and does not keep the others waiting. */
-	for (size_t i = 0; i < c->n_fetches && busy < FETCH_AT_ONCE; i++) {
-		struct fetch *f = &c->fetches[i];
-		struct peer *p = peer_find(c, f->from);
-		int64_t patience = (p && 4 * p->rtt_us > ASK_AGAIN_US ? 4 * p->rtt_us : ASK_AGAIN_US) * (1 + (f->tries < 80 ? f->tries : 80) / 4);
-
-		busy += f->tries < 8;
-		if (c->now.us - f->asked_at.us >= patience) {
-			f->tries++;
-			fetch_ask(c, f, true);
-		}
-		next = mono_min(next, mono_add(f->asked_at, patience));
-	}
+	for (size_t i = 0; c->n_fetches && i < c->n_peers; i++)
+		c->peers[i]->asking = 0;
+	for (size_t i = 0; i < c->n_fetches; i++)
+		next = mono_min(next, fetch_look(c, &c->fetches[i]));
 	return next;
+}
+
+void bodies_linked(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; i < c->n_fetches; i++) {
+		struct fetch *f = &c->fetches[i];
+
+		if (f->from != p->site && !f->tries)
+			continue;
+		f->again = true;
+		f->tries = f->denied = 0;
+	}
+	(void)bodies_ask(c);
+}
+
+void bodies_unlinked(struct core *c, struct peer *p)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->n_fetches; i++)
+		if (c->fetches[i].from == p->site)
+			any = c->fetches[i].again = true;
+	if (any)
+		(void)bodies_ask(c);
+}
+
+void bodies_not_here(struct core *c, struct peer *p, const struct hash *body)
+{
+	struct fetch *f = fetch_find(c, body);
+	struct holders h;
+
+	if (!f || f->from != p->site)
+		return;
+	fetch_holders(c, f, &h);
+	/* When all said so we wait: who gets more of it goes on by itself. */
+	if (++f->denied >= h.n)
+		return;
+	f->tries++;
+	f->again = true;
+	(void)bodies_ask(c);
 }
 
 /* ---- what comes -------------------------------------------------------------------------------------------------------------- */
@@ -246,6 +427,7 @@ static void fetch_done(struct core *c, struct fetch *f, struct body_row *row)
 		missing_mend(c);
 		buf_clear(&d.found);
 		e = store_missing_each(c->t, done_one, &d);
+		f = fetch_find(c, &body);
 	}
 	struct rd r = rd_init(buf_view(&d.found));
 
@@ -254,10 +436,12 @@ static void fetch_done(struct core *c, struct fetch *f, struct body_row *row)
 	store_body_put_row(c->t, row);
 	struct body_row copy = *row;
 
-	buf_release(&f->page);
-	size_t i = (size_t)(f - c->fetches);
-	memmove(f, f + 1, (c->n_fetches - i - 1) * sizeof *f);
-	c->n_fetches--;
+	if (f) {
+		fetch_release(f);
+		size_t i = (size_t)(f - c->fetches);
+		memmove(f, f + 1, (c->n_fetches - i - 1) * sizeof *f);
+		c->n_fetches--;
+	}
 	while (!e && rd_left(&r) >= 12) {
 		struct stream *s = stream_by_local(c, rd_u32(&r));
 		uint64_t number = rd_u64(&r);
@@ -266,142 +450,213 @@ static void fetch_done(struct core *c, struct fetch *f, struct body_row *row)
 			entry_whole(c, s, number, &copy);
 	}
 	buf_release(&d.found);
-	for (size_t k = 0; k < c->n_fetches && k < FETCH_AT_ONCE; k++)
-		if (c->fetches[k].asked_at.us < 0)
-			fetch_ask(c, &c->fetches[k], true);
+	(void)bodies_ask(c);
 }
 
-static bool take_manifest(struct core *c, struct fetch *f, const struct part *p)
+static bool take_manifest(struct core *c, struct fetch *f, struct view bytes)
 {
 	struct body_row row = {.class = f->class, .hash = f->body};
+	struct manifest m;
 
-	if (f->have_manifest || manifest_decode(p->bytes, &f->manifest))
-		return f->have_manifest;
-	struct hash h = manifest_hash(&f->manifest);
+	if (manifest_decode(bytes, &m))
+		return false;
+	struct hash h = manifest_hash(&m);
 
 	if (!hash_equal(&h, &f->body))
 		return false;
-	row.sealed_len = f->manifest.sealed_len;
-	row.chunks = f->manifest.chunks;
+	row.sealed_len = m.sealed_len;
+	row.chunks = m.chunks;
 	/* One reference from the start, so that it is no orphan of a broken-off submission. */
 	row.refs = 1;
 	store_body_add(c->t, &row);
-	store_body_put_part(c->t, row.class, row.body_no, PART_MANIFEST, 0, p->bytes);
+	store_body_put_part(c->t, row.class, row.body_no, PART_MANIFEST, 0, bytes);
+	f->manifest = m;
 	f->body_no = row.body_no;
 	f->have_manifest = true;
 	return true;
 }
 
-static bool take_page(struct core *c, struct fetch *f, const struct part *p)
+static bool take_page(struct core *c, struct fetch *f, uint32_t index, struct view bytes)
 {
-	struct hash h = page_hash(p->index, p->bytes);
+	struct hash h = page_hash(index, bytes);
 
-	if (!f->have_manifest || p->index >= f->manifest.pages || !hash_equal(&h, &f->manifest.page[p->index]))
+	if (index >= f->manifest.pages || !hash_equal(&h, &f->manifest.page[index]))
 		return false;
-	store_body_put_part(c->t, f->class, f->body_no, PART_PAGE, p->index, p->bytes);
+	store_body_put_part(c->t, f->class, f->body_no, PART_PAGE, index, bytes);
 	f->have_page = false;
 	return true;
 }
 
-/* True when the chunk fits; *done when it was the last one. */
-static bool take_chunk(struct core *c, struct fetch *f, const struct part *p, bool *done)
+/* True when the chunk fits; *done when it was the last one: then f is gone. */
+static bool take_chunk(struct core *c, struct fetch *f, uint32_t index, struct view bytes, bool *done)
 {
+	struct hash body = f->body;
 	struct body_row row;
 
-	if (!f->have_manifest || p->index != f->have)
-		return true; /* one that was overtaken or asked twice */
 	if (!page_here(f))
 		fetch_page_load(c, f);
-	size_t at = (p->index % LIMIT_LEAVES_PER_PAGE) * (size_t)HASH_BYTES;
-	struct hash h = chunk_hash(p->index, p->bytes);
+	size_t at = (index % LIMIT_LEAVES_PER_PAGE) * (size_t)HASH_BYTES;
+	struct hash h = chunk_hash(index, bytes);
 
 	if (!page_here(f) || at + HASH_BYTES > f->page.len || memcmp(f->page.ptr + at, h.b, HASH_BYTES) != 0)
 		return false;
 	if (store_body_row(c->t, f->class, f->body_no, &row))
 		return false;
-	store_body_put_part(c->t, f->class, f->body_no, PART_CHUNK, p->index, p->bytes);
+	store_body_put_part(c->t, f->class, f->body_no, PART_CHUNK, index, bytes);
 	row.have = ++f->have;
-	f->tries = 0;
-	f->asked_at = c->now;
 	if (f->have == f->manifest.chunks) {
 		*done = true;
 		fetch_done(c, f, &row);
-		return true;
+	} else {
+		store_body_put_row(c->t, &row);
 	}
-	store_body_put_row(c->t, &row);
+	bodies_more(c, &body);
 	return true;
 }
 
-void bodies_part(struct core *c, struct peer *p, const struct part *part)
+/* A part is all here. */
+static bool take_part(struct core *c, struct fetch *f, struct view bytes, bool *done)
 {
-	struct fetch *f = fetch_find(c, &part->body);
-	bool done = false, good;
+	uint8_t kind = position_kind(f->position);
+	uint32_t index = position_index(f->position);
 
 	c->fetches_touched = true;
-	if (!f || part->offset != 0 || part->total != part->bytes.len)
-		return; /* not asked for, or no longer */
-	switch (part->kind) {
-	case PART_MANIFEST: good = take_manifest(c, f, part); break;
-	case PART_PAGE: good = take_page(c, f, part); break;
-	case PART_CHUNK: good = take_chunk(c, f, part, &done); break;
-	default: good = false;
+	if (kind == PART_MANIFEST)
+		return take_manifest(c, f, bytes);
+	if (kind == PART_PAGE)
+		return take_page(c, f, index, bytes);
+	return take_chunk(c, f, index, bytes, done);
+}
+
+/* Of too many that have begun the least urgent begins its part again. */
+static void partials_bound(struct core *c, const struct fetch *but)
+{
+	struct fetch *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_fetches; i++)
+		if (c->fetches[i].part.ptr) {
+			n++;
+			last = &c->fetches[i] != but ? &c->fetches[i] : last;
+		}
+	if (n >= PARTIALS_MAX && last) {
+		buf_release(&last->part);
+		last->again = true;
 	}
-	if (!good) {
+}
+
+/* False when it cannot belong to what is here of its part. */
+static bool slice_add(struct core *c, struct fetch *f, const struct peer *p, const struct part *part)
+{
+	if (!part->offset) {
+		partials_bound(c, f);
+		f->part_total = part->total;
+		f->part_from = p->site;
+	}
+	if (f->part_total != part->total)
+		return false;
+	if (f->part_from != p->site)
+		f->part_from = PART_FROM_SEVERAL;
+	buf_add(&f->part, part->bytes);
+	if (buf_ok(&f->part))
+		return true;
+	buf_release(&f->part);
+	txn_fail(c->t, ERR_NOMEM);
+	return true;
+}
+
+/* Something did not fit: another holder is asked. Where slices came from several, nobody knows whose was wrong. */
+static void fetch_refuse(struct core *c, struct fetch *f, struct peer *p)
+{
+	bool only = !f->part.len || f->part_from == p->site;
+
+	if (only) {
+		p->bad_parts++;
+		f->bad = p->site;
+		f->bad_at = c->now;
 		peer_bad(c, p, "a part of a body that does not fit its hash");
-		if (p->site == f->from)
-			f->tries += 2; /* asked elsewhere next */
+	}
+	buf_release(&f->part);
+	if (f->from == p->site)
+		fetch_leave(c, f);
+	f->again = true;
+	(void)bodies_ask(c);
+}
+
+/* What is before it will not come any more. */
+static void fetch_lost(struct core *c, struct fetch *f, struct peer *p)
+{
+	int64_t wait = 2 * p->rtt_us > LOST_AGAIN_US ? 2 * p->rtt_us : LOST_AGAIN_US;
+
+	if (c->now.us - f->lost_at.us < wait)
+		return;
+	f->lost_at = c->now;
+	fetch_ask(c, f, p, WANT_LOST);
+}
+
+/* The next part is the one that is missing now. */
+static void fetch_moved(struct fetch *f)
+{
+	buf_release(&f->part);
+	f->position++;
+	f->tries = f->denied = 0;
+}
+
+static void fetch_part(struct core *c, struct fetch *f, struct peer *p, const struct part *part)
+{
+	bool done = false, whole = !part->offset && part->bytes.len == part->total;
+
+	if (!whole && !slice_add(c, f, p, part)) {
+		fetch_refuse(c, f, p);
 		return;
 	}
-	if (!done)
-		fetch_ask(c, f, false);
+	f->asked_at = c->now;
+	if (!whole && f->part.len < part->total)
+		return;
+	if (!take_part(c, f, whole ? part->bytes : buf_view(&f->part), &done)) {
+		fetch_refuse(c, f, p);
+		return;
+	}
+	if (done)
+		return;
+	fetch_moved(f);
+	if (f->from == p->site && f->asked - f->position < FETCH_AHEAD / 2 && f->asked < fetch_end(f))
+		fetch_ask(c, f, p, 0);
+}
+
+void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part *part)
+{
+	struct fetch *f = fetch_find(c, &part->body);
+	uint32_t position = position_of(part->kind, part->index);
+
+	if (lane != LANE_BULK || part->kind == PART_WHOLE) {
+		peer_bad(c, p, "a part of a body where none belongs");
+		return;
+	}
+	p->got_mark = part->mark;
+	p->got_due = true;
+	p->bulk_heard = c->now;
+	if (!f)
+		want_end(c, p, &part->body);
+	else if (position == f->position && part->offset == f->part.len)
+		fetch_part(c, f, p, part);
+	else if (p->site == f->from && (position > f->position || (position == f->position && part->offset > f->part.len)))
+		fetch_lost(c, f, p);
 }
 
 enum err bodies_apply(struct core *c, const struct part *part)
 {
 	struct fetch *f = fetch_find(c, &part->body);
-	bool done = false, good = false;
+	uint32_t position = position_of(part->kind, part->index);
+	bool done = false;
 
-	if (!f || part->offset != 0 || part->total != part->bytes.len)
+	if (!f || part->kind == PART_WHOLE || part->offset != 0 || part->total != part->bytes.len || position < f->position)
 		return ERR_EXISTS;
-	uint32_t have = f->have;
-
-	c->fetches_touched = true;
-	switch (part->kind) {
-	case PART_MANIFEST:
-		if (f->have_manifest)
-			return ERR_EXISTS;
-		good = take_manifest(c, f, part);
-		break;
-	case PART_PAGE: good = take_page(c, f, part); break;
-	case PART_CHUNK:
-		if (part->index != have)
-			return part->index < have ? ERR_EXISTS : ERR_GAP;
-		good = take_chunk(c, f, part, &done);
-		break;
-	default: break;
-	}
-	return good ? ERR_OK : ERR_AUTH;
-}
-
-/* ---- what we give ------------------------------------------------------------------------------------------------------------- */
-
-void bodies_want(struct core *c, struct peer *p, const struct part *w)
-{
-	struct body_row row;
-	uint32_t n = w->count < GIVE_MAX ? w->count : GIVE_MAX;
-
-	if (store_body_find(c->t, BODY_OPERATIONAL, &w->body, &row) && store_body_find(c->t, BODY_EXERCISE, &w->body, &row))
-		return; /* the asker asks elsewhere */
-	for (uint32_t i = w->index; i - w->index < n && p->given < GIVE_BYTES; i++) {
-		struct part part = {.body = w->body, .kind = w->kind, .index = i};
-
-		buf_clear(&c->scratch);
-		if (store_body_get_part(c->t, row.class, row.body_no, w->kind, i, &c->scratch))
-			return;
-		part.bytes = buf_view(&c->scratch);
-		part.total = (uint32_t)part.bytes.len;
-		p->given += part.bytes.len;
-		frame_part(effect_begin(c->out), &part);
-		effect_end_frame(c->out, p->site, LANE_BULK, p->lane[LANE_BULK].up ? SIDE_DIALLED : SIDE_ACCEPTED);
-	}
+	if (position > f->position)
+		return ERR_GAP;
+	if (!take_part(c, f, part->bytes, &done))
+		return ERR_AUTH;
+	if (!done)
+		fetch_moved(f);
+	return ERR_OK;
 }

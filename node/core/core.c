@@ -208,6 +208,7 @@ void core_free(struct core *c)
 		free(c->peers[i]->digest);
 		for (int lane = 0; lane < LANE_COUNT; lane++)
 			free(c->peers[i]->lane[lane].ring);
+		free(c->peers[i]->giving);
 		free(c->peers[i]->listed);
 		hasher_free(c->peers[i]->list_hasher);
 		free(c->peers[i]);
@@ -671,6 +672,7 @@ void core_committed(struct core *c)
 			c->waits[n++].committed = true;
 		}
 	c->n_waits = n;
+	bodies_give_committed(c);
 	submit_committed(c);
 	courier_committed(c);
 }

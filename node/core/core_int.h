@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "node/core/bodies.h"
 #include "node/core/core.h"
 #include "node/core/minimize.h"
 #include "node/core/courier.h"
@@ -80,6 +81,7 @@ struct stream {
 /* ---- peers ------------------------------------------------------------------------------------------------------ */
 
 #define LANE_RING 256
+/* flow NULL: a part of a body, upto its mark. */
 struct in_flight { struct flow *flow; uint64_t upto; struct in_air sent; };
 struct lane_state {
 	bool dialled;                /* handshake done */
@@ -137,10 +139,16 @@ struct peer {
 	bool probe_out, tell_due;
 	int64_t lent;                /* messages lent to it by policy, in this run */
 	struct wall last_ack_wall;
-	uint64_t bad_frames, dropped, refused;
+	uint64_t bad_frames, dropped, refused, bad_parts;
 	uint64_t orders_refused; /* given by it in this run: orders and endorsements */
 	size_t refused_at;       /* of what state.c remembers of them the one that goes next */
-	size_t given;                /* bytes of bodies for it in this batch */
+	struct giving *giving;       /* bodies that it wants, the most urgent first */
+	size_t n_giving;
+	uint64_t part_mark, part_got; /* of the last part sent to it, and of the last one that it acknowledged */
+	bool gave_last;              /* what went last on its bulk lane was a part: equals take turns */
+	uint64_t got_mark; bool got_due; /* of the last part that came from it, to be told */
+	struct mono bulk_heard;      /* when entries or parts came last on its bulk lane */
+	uint32_t asking;             /* fetches that ask it; counted when one is needed */
 	int64_t acked_bytes;         /* since rate_from */
 	struct mono rate_from;
 };
@@ -194,22 +202,6 @@ struct upload {
 	struct buf leaves;
 	struct hasher *hasher;       /* of the plain body */
 	bool failed, committed;
-};
-
-/* A body that is being fetched. */
-struct fetch {
-	uint32_t stream; uint64_t number;
-	struct hash body;
-	bool have_manifest;
-	struct manifest manifest;
-	uint64_t body_no; uint8_t class;
-	struct buf page;             /* leaves of the page that the next chunk lies in */
-	uint32_t page_no; bool have_page;
-	uint32_t have;               /* chunks stored */
-	uint32_t asked;              /* chunks asked for, exclusive */
-	uint16_t from;               /* peer asked */
-	struct mono asked_at;
-	int tries;
 };
 
 struct client {
@@ -304,6 +296,7 @@ struct core {
 	struct stream **touched; size_t n_touched;      /* their rows or what is missing of them changed, or they are new */
 	struct lease_due *popped; size_t n_popped;      /* taken out of the heap */
 	bool fetches_touched, mended;
+	size_t given;                                   /* bytes of bodies in this batch, to all peers */
 	uint16_t alarms_committed[ALARM_KINDS];
 
 	/* clock */
@@ -495,19 +488,11 @@ void replicate_offer(struct core *c, struct peer *p);   /* our digest, after HEL
 void replicate_rewind(struct core *c, struct peer *p, uint8_t lane);
 void replicate_pump(struct core *c);                    /* cut segments for open windows; send acknowledgements */
 void replicate_tell(struct core *c, struct peer *p);    /* lazily told frontiers */
+/* What went to the peer stands in the ring of its lane until it is acknowledged; flow NULL: a part of a body of that mark. */
+void lane_sent(struct core *c, struct peer *p, uint8_t lane, struct flow *f, uint64_t upto, size_t bytes);
+void ring_acked(struct core *c, struct peer *p);        /* takes what is acknowledged out of the rings */
 bool recovery_done(struct core *c, uint16_t *waits_for);
 void lists_drop(struct core *c, struct peer *p);
-
-/* ---- bodies.c ---------------------------------------------------------------------------------------------------------------------- */
-void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body);
-void bodies_want(struct core *c, struct peer *p, const struct part *want);
-void bodies_part(struct core *c, struct peer *p, const struct part *part);
-/* A part out of a courier's bundle. ERR_OK: taken; ERR_EXISTS: not asked for, or here already; ERR_GAP: one before it is missing; ERR_AUTH:
- * it does not fit its hash. */
-MUST_USE enum err bodies_apply(struct core *c, const struct part *part);
-struct mono bodies_ask(struct core *c); /* asks for what is due; when to look again */
-void bodies_load(struct core *c);
-void bodies_drop(struct core *c);
 
 /* ---- deliver.c ---------------------------------------------------------------------------------------------------------------------- */
 /* An entry arrived, whole or not yet. The views of row must outlive writes to the store. */

@@ -242,7 +242,7 @@ void replicate_tell(struct core *c, struct peer *p)
 /* ---- what they hold, heard -------------------------------------------------------------------------------------------------- */
 
 /* Takes what an acknowledgement covers out of the air and measures the link by it. */
-static void ring_acked(struct core *c, struct peer *p)
+void ring_acked(struct core *c, struct peer *p)
 {
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 		struct lane_state *l = &p->lane[lane];
@@ -252,7 +252,7 @@ static void ring_acked(struct core *c, struct peer *p)
 		while (l->ring_n) {
 			struct in_flight *i = &l->ring[l->ring_at];
 
-			if (i->flow->acked < i->upto && !i->flow->forked)
+			if (i->flow ? i->flow->acked < i->upto && !i->flow->forked : p->part_got < i->upto)
 				break;
 			moved = true;
 			window_acked(c, p, lane, &i->sent);

@@ -97,6 +97,9 @@ static void peer_leaves(struct core *c, struct peer *p)
 		replicate_rewind(c, p, lane);
 		p->lane[lane].dialled = p->lane[lane].up = p->lane[lane].accepted = p->lane[lane].ack_due = false;
 	}
+	bodies_give_forget(p);
+	bodies_unlinked(c, p);
+	p->got_due = false;
 	p->digest_heard = p->digest_out = p->digest_since_order = p->probe_out = p->tell_due = p->met = p->state_met = false;
 }
 
@@ -202,6 +205,8 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	say_hello(c, p, lane, FRAME_HELLO, bearer);
 	if (lane == LANE_URGENT)
 		replicate_offer(c, p);
+	else
+		bodies_give_forget(p);
 }
 
 void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
@@ -217,8 +222,12 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 	peer_touch(c, p);
 	replicate_rewind(c, p, lane);
 	l->dialled = l->up = false;
-	if (lane == LANE_URGENT)
+	if (lane == LANE_URGENT) {
 		p->probe_out = false;
+	} else {
+		bodies_give_forget(p);
+		bodies_unlinked(c, p);
+	}
 	if (was && lane == LANE_URGENT)
 		takeover_peer(c, site);
 	if (was)
@@ -330,8 +339,12 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	if (!welcome) {
 		l->accepted = true;
 		say_hello(c, p, lane, FRAME_WELCOME, "");
-		if (lane == LANE_URGENT)
+		if (lane == LANE_URGENT) {
 			state_hello(c, p, &h->state);
+			return;
+		}
+		p->got_due = false;
+		bodies_linked(c, p);
 		return;
 	}
 	if (!l->up)
@@ -524,7 +537,9 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 				peer_bad(c, p, "data on the wrong connection");
 			break;
 		case FRAME_WANT: bodies_want(c, p, &f->u.part); break;
-		case FRAME_PART: bodies_part(c, p, &f->u.part); break;
+		case FRAME_PART: bodies_part(c, p, lane, &f->u.part); break;
+		case FRAME_GOT: bodies_got(c, p, lane, f->u.got); break;
+		case FRAME_NOT_HERE: bodies_not_here(c, p, &f->u.not_here); break;
 		case FRAME_PROBE: heard_probe(c, p, lane, &f->u.probe, false); break;
 		case FRAME_PROBE_REPLY: heard_probe(c, p, lane, &f->u.probe, true); break;
 		case FRAME_NUDGE: heard_nudge(c, p, lane, &f->u.nudge, false); break;
@@ -604,6 +619,8 @@ static void lane_look(struct core *c, struct peer *p, uint8_t lane)
 	/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
 	window_lost(c, p, lane);
 	replicate_rewind(c, p, lane);
+	if (lane == LANE_BULK)
+		bodies_give_forget(p); /* who still wants it asks again */
 	if (++l->timeouts >= ACK_TIMEOUTS_BEFORE_RESET) {
 		l->timeouts = 0;
 		effect_link_reset(c->out, p->site, lane);

@@ -101,7 +101,7 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 	for (size_t i = 0; i < l->ring_n; i++) {
 		struct flow *f = l->ring[(l->ring_at + i) % LANE_RING].flow;
 
-		if (f->sent > f->acked && !f->forked) {
+		if (f && f->sent > f->acked && !f->forked) {
 			f->sent = f->acked;
 			flow_update(c, f);
 		}
@@ -401,6 +401,9 @@ static enum err segment_in(struct core *c, struct peer *p, uint16_t from, struct
 
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, struct view raw)
 {
+	if (lane == LANE_BULK)
+		p->bulk_heard = c->now;
+
 	if (!roster_site(c->roster, seg->name.originator) || !concerns(c, c->self, &seg->name)) {
 		p->refused++;
 		/* By an order that has not come here yet it may be. */
@@ -663,10 +666,20 @@ bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, size_t max, 
 	return e == ERR_OK;
 }
 
+void lane_sent(struct core *c, struct peer *p, uint8_t lane, struct flow *f, uint64_t upto, size_t bytes)
+{
+	struct lane_state *l = &p->lane[lane];
+
+	if (!l->ring_n && !l->timeouts)
+		l->moved = c->now;
+	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = upto, .sent = window_sent(c, p, lane, bytes)};
+	l->ring_n++;
+	l->sent_in = c->batch;
+}
+
 /* Cuts one segment off a flow. False when there is nothing that can be sent now. */
 static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
 {
-	struct lane_state *l = &p->lane[lane];
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
 	uint64_t last;
@@ -683,11 +696,8 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 			segment_damage(c, f->stream, last + 1);
 		return false;
 	}
-	if (!l->ring_n && !l->timeouts)
-		l->moved = c->now;
-	l->ring[(l->ring_at + l->ring_n) % LANE_RING] = (struct in_flight){.flow = f, .upto = last, .sent = window_sent(c, p, lane, out->len - start)};
-	l->ring_n++;
-	l->sent_in = c->batch;
+	lane_sent(c, p, lane, f, last, out->len - start);
+	p->gave_last = p->gave_last && lane != LANE_BULK;
 	f->sent = last;
 	flow_update(c, f);
 	effect_end_frame(c->out, p->site, lane, SIDE_DIALLED);
@@ -707,11 +717,24 @@ static bool ring_there(struct lane_state *l)
 static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 {
 	struct lane_state *l = &p->lane[lane];
-	struct flow *f;
 
-	while (l->up && l->ring_n < LANE_RING && window_room(c, p, lane) > 0 && (f = flow_next(c, l)) && ring_there(l))
-		if (!segment_send(c, p, lane, f) && f->behind)
+	while (l->up && l->ring_n < LANE_RING && window_room(c, p, lane) > 0) {
+		struct flow *f = flow_next(c, l);
+		bool body = lane == LANE_BULK && p->n_giving && bodies_turn(p, f);
+
+		if ((!f && !body) || !ring_there(l))
 			return;
+		if (body ? !bodies_give(c, p) : !segment_send(c, p, lane, f) && f->behind)
+			return;
+	}
+}
+
+/* What came of bodies is in the journal with this commit. */
+static void send_got(struct core *c, struct peer *p)
+{
+	frame_got(effect_begin(c->out), p->got_mark);
+	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
+	p->got_due = false;
 }
 
 static void acks_due(struct core *c, struct peer *p, uint8_t lane)
@@ -737,11 +760,12 @@ static void acks_due(struct core *c, struct peer *p, uint8_t lane)
 void replicate_pump(struct core *c)
 {
 	for (size_t i = 0; i < c->n_active; i++) {
-		c->active[i]->given = 0;
 		window_measure(c, c->active[i]);
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 			if (c->active[i]->lane[lane].ack_due)
 				acks_due(c, c->active[i], lane);
+			if (lane == LANE_BULK && c->active[i]->got_due)
+				send_got(c, c->active[i]);
 			pump_lane(c, c->active[i], lane);
 		}
 	}

@@ -192,6 +192,7 @@ static void lanes_again(struct core *c)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 			if (c->peers[i]->lane[lane].sent_in == c->batch)
 				replicate_rewind(c, c->peers[i], lane);
+	bodies_give_undo(c);
 }
 
 static enum err touched_again(struct core *c)

@@ -59,8 +59,8 @@ static void seed_segment(struct buf *out)
 bool fuzz_seed(unsigned n, struct buf *out)
 {
 	struct digest_line lines[2] = {{13, {{1}}}, {14, {{2}}}};
-	struct part want = {.kind = PART_CHUNK, .index = 3, .count = 8};
-	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .bytes = view_str("a part")};
+	struct part want = {.kind = PART_CHUNK, .index = 3, .count = 8, .rank = 1, .flags = WANT_LOST};
+	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .mark = 7, .bytes = view_str("a part")};
 	struct probe probe = {42, {1}};
 	struct nudge nudge = {42, {1}};
 	struct state_name first = {0}, last = STATE_NAME_LAST;
@@ -86,6 +86,8 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 14: frame_nudge(out, FRAME_NUDGE, &nudge); break;
 	case 15: seed_acks(out); break;
 	case 16: frame_state_show(out, &first.id, 7, &last.id); break;
+	case 17: frame_got(out, 9); break;
+	case 18: frame_not_here(out, &last.id); break;
 	default: return false;
 	}
 	return true;
@@ -250,6 +252,12 @@ static void write_again(struct frame *f, struct buf *out)
 		break;
 	case FRAME_BUSY:
 		frame_busy(out, &f->u.busy);
+		break;
+	case FRAME_GOT:
+		frame_got(out, f->u.got);
+		break;
+	case FRAME_NOT_HERE:
+		frame_not_here(out, &f->u.not_here);
 		break;
 	default:
 		frame_begin(out, f->type);

@@ -596,8 +596,8 @@ static void a_flood_of_wants(void **state)
 	for (size_t i = 0; i < 200; i++)
 		ev[i] = frame_event(&w, LUIK, LANE_BULK, SIDE_DIALLED, &b);
 	assert_int_equal(apply(&w, NAMEN, ev, 200, &out), ERR_OK);
-	assert_true(out.bytes.len > LIMIT_CHUNK_BYTES);
-	assert_true(out.bytes.len < 16 * 1024 * 1024);
+	assert_true(out.bytes.len > 0);
+	assert_true(out.bytes.len < 256 * 1024);
 	effects_release(&out);
 	buf_release(&b);
 	free(body);

@@ -172,45 +172,50 @@ static void segment(void **state)
 static void want(void **state)
 {
 	(void)state;
-	struct part p = {.kind = PART_CHUNK, .index = 3, .offset = 1024, .count = 8};
+	struct part p = {.kind = PART_CHUNK, .index = 3, .offset = 1024, .count = 8, .rank = PREC_COUNT + 1, .flags = WANT_LOST};
 	struct buf b = BUF_EMPTY;
 	struct frame f;
 
 	memset(p.body.b, 0x99, HASH_BYTES);
 	frame_want(&b, &p);
-	assert_hex(buf_view(&b), "01 06 9999999999999999999999999999999999999999999999999999999999999999 03 00000003 00000400 00000008");
+	assert_hex(buf_view(&b), "01 06 9999999999999999999999999999999999999999999999999999999999999999 03 00000003 00000400 00000008 05 01");
 	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
 	assert_int_equal(f.type, FRAME_WANT);
 	assert_int_equal(f.u.part.kind, PART_CHUNK);
 	assert_int_equal(f.u.part.index, 3);
 	assert_int_equal(f.u.part.offset, 1024);
 	assert_int_equal(f.u.part.count, 8);
+	assert_int_equal(f.u.part.rank, PREC_COUNT + 1);
+	assert_int_equal(f.u.part.flags, WANT_LOST);
 	assert_int_equal(f.u.part.bytes.len, 0);
 	refuses_cuts_and_tails(&b);
 	assert_int_equal(with(&b, 34, PART_CHUNK + 1), ERR_FORMAT);
 	assert_int_equal(with(&b, 34, PART_WHOLE), ERR_RANGE);  /* has no index 3 */
 	assert_int_equal(with(&b, 36, 1), ERR_RANGE);           /* a chunk that no body has */
 	assert_int_equal(with(&b, 40, 1), ERR_RANGE);           /* an offset that no chunk has */
-	assert_int_equal(with(&b, b.len - 1, 0), ERR_RANGE);    /* no part at all */
-	assert_int_equal(with(&b, b.len - 4, 0xff), ERR_RANGE); /* index + count would overflow */
+	assert_int_equal(with(&b, b.len - 3, 0), ERR_RANGE);    /* no part at all */
+	assert_int_equal(with(&b, b.len - 6, 0xff), ERR_RANGE); /* more than any body has */
+	assert_int_equal(with(&b, b.len - 2, 2 * PREC_COUNT), ERR_RANGE);
+	assert_int_equal(with(&b, b.len - 1, 4), ERR_FORMAT);
 	buf_release(&b);
 }
 
 static void part(void **state)
 {
 	(void)state;
-	struct part p = {.kind = PART_WHOLE, .offset = 2, .total = 7, .bytes = view_str("piece")};
+	struct part p = {.kind = PART_WHOLE, .offset = 2, .total = 7, .mark = 258, .bytes = view_str("piece")};
 	struct buf b = BUF_EMPTY;
 	struct frame f;
 
 	memset(p.body.b, 0x99, HASH_BYTES);
 	frame_part(&b, &p);
 	assert_hex(buf_view(&b), "01 07 9999999999999999999999999999999999999999999999999999999999999999"
-				 " 00 00000000 00000002 00000007 00000005 7069656365");
+				 " 00 00000000 00000002 00000007 0000000000000102 00000005 7069656365");
 	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
 	assert_int_equal(f.type, FRAME_PART);
 	assert_int_equal(f.u.part.offset, 2);
 	assert_int_equal(f.u.part.total, 7);
+	assert_int_equal(f.u.part.mark, 258);
 	assert_true(view_equal(f.u.part.bytes, p.bytes));
 	refuses_cuts_and_tails(&b);
 	assert_int_equal(with(&b, 42, 3), ERR_RANGE);    /* runs over its total */
@@ -222,8 +227,32 @@ static void part(void **state)
 	p.bytes.len = 1;
 	frame_part(&b, &p);
 	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
-	b.ptr[50] = 0;
+	b.ptr[58] = 0;
 	assert_int_equal(decode(NULL, view_of(b.ptr, b.len - 1)), ERR_RANGE); /* a part of nothing */
+	buf_release(&b);
+}
+
+static void got_and_not_here(void **state)
+{
+	(void)state;
+	struct hash body;
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	frame_got(&b, 0x1234);
+	assert_hex(buf_view(&b), "01 14 0000000000001234");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_GOT);
+	assert_int_equal(f.u.got, 0x1234);
+	refuses_cuts_and_tails(&b);
+	buf_clear(&b);
+	memset(body.b, 0x99, HASH_BYTES);
+	frame_not_here(&b, &body);
+	assert_hex(buf_view(&b), "01 15 9999999999999999999999999999999999999999999999999999999999999999");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_NOT_HERE);
+	assert_true(hash_equal(&f.u.not_here, &body));
+	refuses_cuts_and_tails(&b);
 	buf_release(&b);
 }
 
@@ -533,6 +562,7 @@ int main(void)
 		cmocka_unit_test(segment),
 		cmocka_unit_test(want),
 		cmocka_unit_test(part),
+		cmocka_unit_test(got_and_not_here),
 		cmocka_unit_test(largest_part_travels_in_one_frame),
 		cmocka_unit_test(probe),
 		cmocka_unit_test(state_offer),
