@@ -22,6 +22,8 @@ int cmd_purge(struct cli *cli, int argc, char **argv);
 int cmd_show(struct cli *cli, int argc, char **argv);  /* argv[0] says what */
 int cmd_trace(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
+int cmd_courier_pack(struct cli *cli, int argc, char **argv);
+int cmd_courier_unpack(struct cli *cli, int argc, char **argv);
 int cmd_network_up(struct cli *cli, int argc, char **argv);
 int cmd_network_down(struct cli *cli, int argc, char **argv);
 int cmd_network_status(struct cli *cli, int argc, char **argv);

@@ -65,8 +65,12 @@ bool progress_show(void *arg, uint64_t bytes, uint64_t of)
 	p->shown_ms = ms;
 	p->shown = true;
 	double rate = ms > 0 ? (double)bytes / ((double)ms / 1000) : 0.0;
-	fprintf(stderr, "\r%s: %.0f of %.0f MiB (%.0f%%), %.*f %s ", p->what, (double)bytes / MIB, (double)of / MIB, of ? 100.0 * (double)bytes / (double)of : 100.0,
-	        rate < 10 * MIB ? 1 : 0, rate < MIB ? rate / 1024 : rate / MIB, rate < MIB ? "KiB/s" : "MiB/s");
+	fprintf(stderr, "\r%s: %.0f ", p->what, (double)bytes / MIB);
+	if (of)
+		fprintf(stderr, "of %.0f MiB (%.0f%%)", (double)of / MIB, 100.0 * (double)bytes / (double)of);
+	else
+		fputs("MiB", stderr);
+	fprintf(stderr, ", %.*f %s ", rate < 10 * MIB ? 1 : 0, rate < MIB ? rate / 1024 : rate / MIB, rate < MIB ? "KiB/s" : "MiB/s");
 	return !stopped;
 }
 

@@ -21,8 +21,8 @@ struct progress {
 	bool shown;
 };
 void progress_begin(struct progress *p, const char *what);
-/* Bytes, percent and rate, when standard error is a terminal, at most a few times a second and at the end. arg is the struct
- * progress; false: the work was stopped. */
+/* Bytes, percent and rate, when standard error is a terminal, at most a few times a second and at the end. of: 0 when it is not
+ * known. arg is the struct progress; false: the work was stopped. */
 bool progress_show(void *arg, uint64_t bytes, uint64_t of);
 void progress_end(struct progress *p);
 double progress_seconds(const struct progress *p); /* since it began */

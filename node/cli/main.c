@@ -54,6 +54,8 @@ static const struct command commands[] = {
 	{"rebuild", NULL, "node.conf", cmd_rebuild},
 	{"backup", NULL, "node.conf FILE [--since FILE] [--damaged]  |  --check FILE [--since FILE]...", cmd_backup},
 	{"restore", NULL, "FILE node.conf [--since FILE]... [--dry-run]", cmd_restore},
+	{"courier", "pack", "--for SITE[,..]|all [--precedence P] [--max-size N] FILE", cmd_courier_pack},
+	{"courier", "unpack", "FILE", cmd_courier_unpack},
 	{"network", "init", "DIR [--roster FILE] [--sites A,B,..] [--base-port N]", cmd_network_init},
 	{"network", "up", "DIR [--sites A,B,..]", cmd_network_up},
 	{"network", "down", "DIR [--sites A,B,..]", cmd_network_down},

@@ -18,6 +18,7 @@
 #define OUT_SOFT (256 * 1024) /* a streamed body waits while so much is queued */
 
 struct call;
+struct bundle_job;
 typedef int (*show_row)(void *arg, const struct estafette_member *members, size_t n);
 
 /* A request that is not answered yet, or whose answer nobody fetched. */
@@ -82,6 +83,8 @@ struct estafette {
 	size_t async;               /* begun and not fetched */
 	struct buf out, in;
 	size_t out_at, in_at;       /* bytes of them that are done with */
+	struct bundle_job *job;     /* a bundle that is being packed */
+	uint32_t given;             /* pieces of a bundle given to the node */
 	struct take take;
 	struct message *messages, **messages_end, *current;
 	uint32_t unread;
@@ -122,5 +125,6 @@ int take_ended(struct estafette *h, struct call *c);
 int take_ask(struct estafette *h);                                   /* asks for as many as the window allows */
 int read_body_piece(struct estafette *h, struct call *c, struct view fields);
 int show_a_row(struct estafette *h, struct call *c, struct view fields);
+int pack_piece(struct estafette *h, struct call *c, struct view fields);
 
 #endif

@@ -228,8 +228,9 @@ static bool fits(uint8_t request, uint8_t reply)
 	case REPLY_STATE: return request == REQ_WAIT;
 	case REPLY_TAKEN: return request == REQ_TAKE;
 	case REPLY_BODY: return request == REQ_READ;
-	case REPLY_ROW: return request == REQ_SHOW || request == REQ_ORDER || request == REQ_ENDORSE || request == REQ_PURGE;
-	case REPLY_DONE: return request != REQ_SUBMIT && request != REQ_WAIT && request != REQ_READ;
+	case REPLY_PIECE: return request == REQ_PACK;
+	case REPLY_ROW: return request == REQ_SHOW || request == REQ_ORDER || request == REQ_ENDORSE || request == REQ_PURGE || request == REQ_PACK || request == REQ_UNPACK;
+	case REPLY_DONE: return request != REQ_SUBMIT && request != REQ_WAIT && request != REQ_READ && request != REQ_PACK;
 	default: return false;
 	}
 }
@@ -252,6 +253,7 @@ int client_dispatch(struct estafette *h, struct view message)
 	case REPLY_TAKEN: return take_taken(h, c, r.fields, message.len);
 	case REPLY_BODY: return c->orphan ? (call_done(h, c, ESTAFETTE_OK), ESTAFETTE_OK) : read_body_piece(h, c, r.fields);
 	case REPLY_ROW: return show_a_row(h, c, r.fields);
+	case REPLY_PIECE: return pack_piece(h, c, r.fields);
 	default: break;
 	}
 	c->r.count = r.type == REPLY_NEXT ? 1 : 0;

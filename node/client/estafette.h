@@ -253,6 +253,30 @@ struct estafette_purged {
  * counts. *out has what was done also when it fails on the way; called again, it goes on. */
 ESTAFETTE_API int estafette_purge(estafette *h, const char *exercise, int dry, struct estafette_purged *out, int timeout_ms);
 
+/* ---- bundles: what a courier carries on a stick ------------------------------------------------------------------------ */
+
+struct estafette_pack {
+	size_t size;
+	const char *const *sites;    /* n_sites names; "all" for everybody, transit copies too */
+	size_t n_sites;
+	int precedence;              /* that and above */
+	uint64_t max_bytes;          /* 0: as many as it takes */
+};
+#define ESTAFETTE_PACK_INIT { sizeof(struct estafette_pack), NULL, 0, ESTAFETTE_ROUTINE, 0 }
+/* Packs a bundle: write gets its bytes in order, each time some KiB, and returns 0, or anything else to stop (STOPPED). At the end row
+ * is called as by estafette_show, once for the whole (part: bundle) and once a precedence (part: precedence), with what is in it and
+ * what was left out for want of room. timeout_ms counts for each step. */
+ESTAFETTE_API int estafette_pack(estafette *h, const struct estafette_pack *p, int (*write)(void *arg, const void *bytes, size_t n),
+                                 int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+/* Gives a bundle to the node: first its head and its end, once the whole of it was checked (proto/bundle.h), then its pieces in order. Each is
+ * committed before row is called for it. Several are under way at a time; estafette_unpack_wait returns when at most so many are. A bundle
+ * may be given again, from the beginning, as often as one likes. Nothing else may be in flight on the handle meanwhile. */
+ESTAFETTE_API int estafette_unpack(estafette *h, const void *head, size_t head_bytes, const void *end, size_t end_bytes,
+                                   int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+ESTAFETTE_API int estafette_unpack_piece(estafette *h, const void *piece, size_t n,
+                                         int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+ESTAFETTE_API int estafette_unpack_wait(estafette *h, size_t most, int timeout_ms);
+
 #ifdef __cplusplus
 }
 #endif
