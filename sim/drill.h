@@ -129,7 +129,7 @@ struct drill_desk {
 	X(NOTE, "note", 0)               /* text: for the story only */                                                \
 	X(RELOCATE, "relocate", 0)       /* site assignments [by] [exercise]: an order is given, until a node takes it */      \
 	X(HANDBACK, "handback", 0)       /* site [by] [exercise]: likewise */                                                  \
-	X(COURIER, "courier", 1)         /* from to takes [precedence] [every]: a stick is packed, driven, unpacked */ \
+	X(COURIER, "courier", 0)         /* from to takes [sites] [precedence]: a bundle is packed for sites (all), driven, taken in */ \
 	X(ASSIST, "assist", 0)           /* from to queue count: so many messages are lent */                                  \
 	X(MINIMIZE, "minimize", 0)       /* by for [precedence] */                                                     \
 	X(REVOKE, "revoke", 1)           /* site by */

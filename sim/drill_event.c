@@ -210,7 +210,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"until", read_moment, offsetof(struct event_line, until_us)}, 0, ANY},
 	{{"for", read_span, offsetof(struct event_line, e.for_us), .min = US_PER_S, .max = 366 * US_PER_DAY},
 	 B(MINIMIZE), SITES_FOR | B(LINK_DOWN) | B(DEGRADE) | B(CUT) | B(PARTITION)},
-	{{"sites", read_site_set, offsetof(struct event_line, e.sites)}, SITES, 0},
+	{{"sites", read_site_set, offsetof(struct event_line, e.sites)}, SITES, B(COURIER)},
 	{{"site", read_one_site, offsetof(struct event_line, e.sites)}, ONE_SITE & ~B(ROSTER), B(ROSTER)},
 	{{"from", read_one_site, offsetof(struct event_line, e.from)}, B(SEND) | B(COURIER) | B(ASSIST), 0},
 	{{"from", read_site_set, offsetof(struct event_line, e.from)}, PAIRS, 0},

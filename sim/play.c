@@ -203,6 +203,7 @@ void play_free(struct play *p)
 	send_release(p);
 	desk_release(p);
 	order_release(p);
+	courier_release(p);
 	workload_free(p->load);
 	free(p);
 }

@@ -126,6 +126,7 @@ void fault_begin(struct play *p, const struct drill_event *e)
 	case DO_DESKS_BACK: desks_away(p, e, false); break;
 	case DO_DESK_CRASH: desks_crash(p, e); break;
 	case DO_RELOCATE: case DO_HANDBACK: case DO_ASSIST: case DO_MINIMIZE: order_give(p, e); break;
+	case DO_COURIER: courier_goes(p, e); break;
 	default:
 		for (size_t i = 0; i < e->sites.n; i++)
 			site_begin(p, e, e->sites.v[i]);

@@ -2,7 +2,7 @@
  *
  *   play.c       life, timetable          play_send.c  the desk of each site that sends
  *   play_fault.c events as faults         play_desk.c  the desks that take
- *   play_order.c orders, and what is lent */
+ *   play_order.c orders, and what is lent  play_courier.c bundles that are driven */
 #ifndef SIM_PLAY_INT_H
 #define SIM_PLAY_INT_H
 
@@ -82,6 +82,7 @@ struct play {
 	struct seat *seats;       /* by desk */
 	struct task *tasks;
 	struct giving *givings;   /* orders given, or still to be taken */
+	struct trip *trips;       /* couriers, on their way or there */
 	size_t n_labelled;
 	struct labelled *labelled;
 	bool nomem;
@@ -104,6 +105,9 @@ void desks_follow(struct play *p, const struct drill_event *e); /* people go whe
 /* play_order.c */
 void order_give(struct play *p, const struct drill_event *e);   /* relocate, handback, assist, minimize */
 void order_release(struct play *p);
+/* play_courier.c */
+void courier_goes(struct play *p, const struct drill_event *e);
+void courier_release(struct play *p);
 /* play_fault.c */
 void fault_begin(struct play *p, const struct drill_event *e);
 void fault_end(struct play *p, const struct drill_event *e);

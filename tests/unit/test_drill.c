@@ -135,8 +135,8 @@ static void test_unsupported(void **state)
 			       "{ what = \"served-by\"; sites = \"cic-luik\"; to = \"cic-namen\"; }", "");
 
 	(void)state;
-	assert_int_equal(drill_unsupported(d, names, 8), 2);
-	assert_string_equal(names[0], "courier");
+	assert_int_equal(drill_unsupported(d, names, 8), 1);
+	assert_string_equal(names[0], "revoke");
 	assert_string_equal(d->events[0].text, "cic-namen:dispatch cic-vlaams-brabant");
 	assert_true(d->expects[0].needs >> DO_RELOCATE & 1);
 	assert_int_equal(d->events[3].value, 5);
@@ -399,7 +399,7 @@ static void test_every_event(void **state)
 		"{ at = \"1h\"; do = \"desk-crash\"; sites = \"all\"; }, { at = \"1h\"; do = \"roster\"; }, { at = \"1h\"; do = \"note\"; text = \"n\"; },"
 		"{ at = \"1h\"; do = \"roster\"; site = \"cic-luik\"; standbys = ( \"cic-vlaams-brabant\" ); },"
 		"{ at = \"2h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:share=20%\" ); exercise = \"e\"; }, { at = \"2h\"; do = \"handback\"; site = \"cic-luik\"; by = ( \"cic-namen\", \"cic-luik\" ); exercise = \"e\"; },"
-		"{ at = \"2h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-namen\"; takes = \"1h\"; precedence = \"flash\"; },"
+		"{ at = \"2h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-namen\"; takes = \"1h\"; precedence = \"flash\"; sites = ( \"cic-namen\" ); },"
 		"{ at = \"2h\"; do = \"assist\"; from = \"cic-luik\"; queue = \"dispatch\"; to = \"cic-namen\"; count = 5; },"
 		"{ at = \"2h\"; do = \"minimize\"; by = \"cic-luik\"; for = \"1h\"; precedence = \"priority\"; }, { at = \"2h\"; do = \"revoke\"; site = \"cic-luik\"; }",
 		"{ what = \"accepted\"; at = \"3h\"; from = \"cic-luik\"; precedence = \"flash\"; at-least = 1; at-most = 4; }, { what = \"read\"; at-least = 99; },"
@@ -447,7 +447,7 @@ static void test_set(void **state)
 
 static void test_copy_and_add(void **state)
 {
-	struct drill *d = good("{ at = \"1h\"; do = \"note\"; text = \"a\"; }, { at = \"2h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-namen\"; takes = \"1h\"; },"
+	struct drill *d = good("{ at = \"1h\"; do = \"note\"; text = \"a\"; }, { at = \"2h\"; do = \"revoke\"; site = \"cic-luik\"; by = \"cic-namen\"; },"
 			       "{ at = \"3h\"; do = \"note\"; text = \"c\"; }", "", "");
 	struct drill *c = NULL;
 	struct drill_event e = {.what = DO_NOTE, .at_us = 3600 * US_PER_S, .bearer = -1, .text = "b"};
