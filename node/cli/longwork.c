@@ -60,7 +60,7 @@ bool progress_show(void *arg, uint64_t bytes, uint64_t of)
 {
 	struct progress *p = arg;
 	int64_t ms = since_ms(&p->begun);
-	if ((ms - p->shown_ms < SHOW_MS && (bytes < of || !p->shown)) || !isatty(STDERR_FILENO))
+	if ((ms - p->shown_ms < SHOW_MS && (bytes < of || of == 0 || !p->shown)) || !isatty(STDERR_FILENO))
 		return !stopped;
 	p->shown_ms = ms;
 	p->shown = true;
