@@ -74,9 +74,9 @@ void link_change(struct link *l, size_t bearer, const struct bearer_change *chan
 	s->loss_ppm = x->loss_ppm >= 0 ? x->loss_ppm : c->loss_ppm;
 }
 
-static int64_t draw_jitter(struct link *l, const struct bearer_state *s)
+static int64_t draw_jitter(struct prng *p, const struct bearer_state *s)
 {
-	return s->jitter_us ? (int64_t)prng_below(&l->prng, (uint64_t)s->jitter_us + 1) : 0;
+	return s->jitter_us ? (int64_t)prng_below(p, (uint64_t)s->jitter_us + 1) : 0;
 }
 
 /* How many connections have bytes waiting the same way on the same bearer: they share its rate. */
@@ -139,6 +139,18 @@ int64_t link_stall_us(const struct link *l, size_t bearer)
 	return stall;
 }
 
+int64_t link_lag_us(struct prng *p, const struct bearer_state *s, bool *stalled)
+{
+	int64_t lag = s->delay_us + draw_jitter(p, s), wait = retransmit_us(s);
+
+	*stalled = false;
+	for (int i = 0; s->loss_ppm && i < RETRANSMITS && prng_chance(p, (uint32_t)s->loss_ppm); i++, wait *= 2) {
+		lag += wait;
+		*stalled = true;
+	}
+	return lag;
+}
+
 struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct mono now, size_t len, bool *reset, bool *stalled)
 {
 	struct conn *c = &l->conn[dialler][lane];
@@ -152,15 +164,7 @@ struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct
 		*reset = true;
 		return MONO_NEVER;
 	}
-	at = mono_add(at, s->delay_us + draw_jitter(l, s));
-	if (s->loss_ppm) {
-		int64_t wait = retransmit_us(s);
-
-		for (int i = 0; i < RETRANSMITS && prng_chance(&l->prng, (uint32_t)s->loss_ppm); i++, wait *= 2) {
-			at = mono_add(at, wait);
-			*stalled = true;
-		}
-	}
+	at = mono_add(at, link_lag_us(&l->prng, s, stalled));
 	if (mono_before(at, c->last_at[dir]))
 		at = c->last_at[dir];
 	return c->last_at[dir] = at;
@@ -172,7 +176,7 @@ int64_t link_handshake_us(struct link *l, size_t bearer)
 	int64_t us = 6 * s->delay_us;
 
 	for (int i = 0; i < 6; i++)
-		us += draw_jitter(l, s);
+		us += draw_jitter(&l->prng, s);
 	return us;
 }
 

@@ -90,6 +90,8 @@ void link_change(struct link *l, size_t bearer, const struct bearer_change *chan
  * nothing is cut; keeps the order. MONO_NEVER: it is dropped, since the queue below the node was full, or (*reset) since it
  * ends its connection. *stalled: a retransmission made it late. */
 struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct mono now, size_t len, bool *reset, bool *stalled);
+/* Latency, jitter and retransmissions of one frame on the bearer as it is now. */
+int64_t link_lag_us(struct prng *p, const struct bearer_state *s, bool *stalled);
 /* How long retransmissions keep a frame on the bearer as it is now: all but one in a million are sooner. */
 int64_t link_stall_us(const struct link *l, size_t bearer);
 /* How long it takes from dialling to a connection in use: TCP's round trip and CURVE's two. */

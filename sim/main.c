@@ -1,12 +1,14 @@
 /* estafette-sim: failover drills on the very same code, in virtual time. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "sim/conduct.h"
+#include "sim/live.h"
 #include "sim/shrink.h"
 
 #define SETS_MOST 32
@@ -19,7 +21,9 @@
 enum { EXIT_DONE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 
 struct options {
-	const char *file, *report;
+	const char *file, *report, *folder, *length;
+	bool live, sample_given;
+	int64_t speed;
 	const char *sets[SETS_MOST];
 	size_t n_sets;
 	bool seed_given, sweep, shrink, json;
@@ -38,6 +42,7 @@ static void on_signal(int sig)
 
 static const char usage_text[] =
 	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
+	"       estafette-sim live FILE [--seed N] [--speed X] [--length T] [--folder DIR] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
 	"\n"
 	"  run FILE          runs a drill (conf/drills/*.conf; the language is in sim/README.md)\n"
 	"  --seed N          with this seed instead of the drill's own\n"
@@ -46,6 +51,11 @@ static const char usage_text[] =
 	"  --json            one object instead of the story\n"
 	"  --report FILE     also a page for people\n"
 	"  --set KEY=VALUE   store=memory|lmdb, suite=fast|real, probe=30s, and the drill's own: length, settle, sample, swarm, ...\n"
+	"\n"
+	"  live FILE         the same drill on real daemons, one a site in a network of its own, over lines that are as bad as the drill says\n"
+	"  --speed X         the timetable goes X times as fast (else so that it takes a minute); lines and nodes do not\n"
+	"  --length T        its first T only, as 1h; the same as --set length=T\n"
+	"  --folder DIR      keys, journals and logs of the daemons are made there and stay\n"
 	"\n"
 	"Exit status: 0 every promise was kept, 1 one was broken or the run failed, 2 bad usage.\n";
 
@@ -88,6 +98,22 @@ static const char *option(struct options *o, const char *name, const char *value
 	}
 	if (strcmp(name, "--seeds") == 0)
 		return value && parse_seeds(value, o) ? NULL : "--seeds: a range A..B is needed, as in 1..100";
+	if (o->live && strcmp(name, "--speed") == 0) {
+		uint64_t x = 0;
+
+		if (!value || !parse_u64(value, &end, &x) || *end || x < 1 || x > 1000000)
+			return "--speed: a whole number from 1 to 1000000 is needed";
+		o->speed = (int64_t)x;
+		return NULL;
+	}
+	if (o->live && strcmp(name, "--length") == 0) {
+		o->length = value;
+		return value && *value ? NULL : "--length: a duration is needed, as in 1h";
+	}
+	if (o->live && strcmp(name, "--folder") == 0) {
+		o->folder = value;
+		return value && *value ? NULL : "--folder: a name is needed, of a folder that is not there yet";
+	}
 	if (strcmp(name, "--report") == 0) {
 		o->report = value;
 		return value && *value ? NULL : "--report: a file name is needed";
@@ -95,6 +121,7 @@ static const char *option(struct options *o, const char *name, const char *value
 	if (strcmp(name, "--set") == 0) {
 		if (!value || !strchr(value, '=') || o->n_sets == SETS_MOST)
 			return "--set: KEY=VALUE is needed";
+		o->sample_given = o->sample_given || strncmp(value, "sample=", 7) == 0;
 		o->sets[o->n_sets++] = value;
 		return NULL;
 	}
@@ -121,7 +148,9 @@ static const char *arguments(int argc, char **argv, struct options *o)
 		}
 	}
 	if (!o->file)
-		return "run: which drill? (a file of conf/drills)";
+		return o->live ? "live: which drill? (a file of conf/drills)" : "run: which drill? (a file of conf/drills)";
+	if (o->live && (o->sweep || o->shrink))
+		return "live: --seeds and --shrink are of run: no two live runs are the same";
 	if (o->seed_given && o->sweep)
 		return "--seed and --seeds exclude each other";
 	return NULL;
@@ -146,6 +175,8 @@ static enum err read_drill(struct options *o, struct drill **d, struct errmsg *m
 {
 	enum err e = drill_load(o->file, d, m);
 
+	if (!e && o->length)
+		e = drill_set(*d, "length", o->length, m);
 	for (size_t i = 0; !e && i < o->n_sets; i++)
 		e = set_one(*d, o, o->sets[i], m);
 	return e;
@@ -168,10 +199,18 @@ static void repeat_command(const struct options *o, uint64_t seed, struct buf *b
 {
 	char text[40];
 
-	buf_add(b, view_str("estafette-sim run "));
+	buf_add(b, view_str(o->live ? "estafette-sim live " : "estafette-sim run "));
 	add_word(b, o->file);
 	snprintf(text, sizeof text, " --seed %" PRIu64, seed);
 	buf_add(b, view_str(text));
+	if (o->speed) {
+		snprintf(text, sizeof text, " --speed %" PRId64, o->speed);
+		buf_add(b, view_str(text));
+	}
+	if (o->length) {
+		buf_add(b, view_str(" --length "));
+		add_word(b, o->length);
+	}
 	for (size_t i = 0; i < o->n_sets; i++) {
 		buf_add(b, view_str(" --set "));
 		add_word(b, o->sets[i]);
@@ -257,6 +296,49 @@ static int run_all(const struct options *o, const struct drill *d, uint64_t *fai
 		if (status != EXIT_DONE || interrupted || !o->sweep || seed == o->last)
 			return status;
 	}
+}
+
+/* ---- live ------------------------------------------------------------------------------------------------------------------- */
+
+/* The folder of this program: the daemons are those that were built or installed with it. */
+static bool own_folder(char out[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+
+	out[n > 0 ? n : 0] = '\0';
+	char *slash = strrchr(out, '/');
+
+	if (slash)
+		*slash = '\0';
+	return slash != NULL;
+}
+
+static int run_live(const struct options *o, const struct drill *d)
+{
+	struct buf command = BUF_EMPTY;
+	struct drill *drawn = NULL;
+	struct ended x = {.o = o};
+	char bin[PATH_MAX];
+
+	if (!own_folder(bin)) {
+		fputs("estafette-sim: live: /proc/self/exe cannot be read, so the daemon is not found (is /proc there?)\n", stderr);
+		return EXIT_BROKEN;
+	}
+	repeat_command(o, o->seed, &command);
+	struct live l = {
+		.conduct = {.seed = o->seed, .repeat = buf_ok(&command) ? (const char *)command.ptr : "", .interrupted = &interrupted,
+			    .follow = o->json ? NULL : stdout, .progress = isatty(2) && (o->json || !isatty(1)) ? stderr : NULL, .outcome = show, .arg = &x},
+		.bin = bin, .folder = o->folder, .speed = o->speed, .sample_given = o->sample_given,
+	};
+	enum err e = conduct_draw(d, o->seed, &drawn, &x.m);
+
+	if (!e)
+		e = live_conduct(drawn, &l, &x.m);
+	drill_free(drawn);
+	if (e)
+		fprintf(stderr, "estafette-sim: %s\n", x.m.text);
+	buf_release(&command);
+	return e || !x.ok ? EXIT_BROKEN : EXIT_DONE;
 }
 
 /* ---- shrinking ------------------------------------------------------------------------------------------------------------ */
@@ -357,11 +439,11 @@ static void catch_signals(void)
 
 static int run_command(int argc, char **argv)
 {
-	struct options o = {0};
+	struct options o = {.live = strcmp(argv[1], "live") == 0};
 	const char *why = arguments(argc, argv, &o);
 	struct drill *d = NULL;
 	struct errmsg m = {0};
-	uint64_t failed;
+	uint64_t failed = 0;
 
 	if (why)
 		return usage(why);
@@ -375,9 +457,9 @@ static int run_command(int argc, char **argv)
 	if (!o.seed_given && !o.sweep)
 		o.seed = d->seed;
 	catch_signals();
-	int status = run_all(&o, d, &failed);
+	int status = o.live ? run_live(&o, d) : run_all(&o, d, &failed);
 
-	if (status == EXIT_BROKEN && o.shrink && !interrupted)
+	if (!o.live && status == EXIT_BROKEN && o.shrink && !interrupted)
 		status = shrink_seed(&o, d, failed);
 	drill_free(d);
 	return status;
@@ -393,8 +475,8 @@ int main(int argc, char **argv)
 		puts("estafette-sim " BUILD_VERSION);
 		return EXIT_DONE;
 	}
-	if (argc < 2 || strcmp(argv[1], "run") != 0)
-		return usage("which command? (run FILE)");
+	if (argc < 2 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "live") != 0))
+		return usage("which command? (run FILE, or live FILE)");
 	if (crypt_start()) {
 		fputs("estafette-sim: libsodium cannot start (is it installed?)\n", stderr);
 		return EXIT_BROKEN;

@@ -108,7 +108,7 @@ void oracle_handed_out(struct oracle *o, const struct handing *h);
  * after the entries of the same commit: for the order of queues. */
 void oracle_served(struct oracle *o, uint16_t site, const char *queue, bool exercise, const struct msgid *id);
 /* The same, from the queue of any site. */
-struct serving { uint16_t site, addressee; const char *queue; bool exercise, perhaps_seen; struct msgid id; };
+struct serving { uint16_t site, addressee; const char *queue; bool exercise, perhaps_seen; struct msgid id; bool any_order; /* in which order nobody saw */ };
 void oracle_served_at(struct oracle *o, const struct serving *s);
 /* All chunks of a large body were read by the desk. */
 void oracle_read_body(struct oracle *o, uint16_t site, const struct msgid *id, const struct hash *body);

@@ -239,13 +239,13 @@ void oracle_served_at(struct oracle *o, const struct serving *s)
 	}
 	item_served_by(o, i, s->site);
 	m->flags |= ITEM_SERVED;
-	o->v.checks[PROMISE_ORDER]++;
+	o->v.checks[PROMISE_ORDER] += !s->any_order;
 	struct osite *at = osite_get(o, s->site);
 
 	if (at->replaced && !at->recovered)
 		oracle_rare(o, RARE_RECOVERED);
 	at->recovered = at->replaced;
-	if (!first || at->flipped)
+	if (!first || at->flipped || s->any_order)
 		return; /* what came back goes first; what is damaged is passed over */
 	if (moved && !order_settled(o, m, s->site))
 		return; /* gates open one after another */

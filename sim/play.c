@@ -114,17 +114,25 @@ static void timetable_due(void *arg, struct world *w, uint64_t cookie)
 		world_at(w, (struct mono){p->d->events[p->next_event].at_us}, timetable_due, p, 0);
 }
 
+static void load_next(struct play *p);
+
 static void load_due(void *arg, struct world *w, uint64_t cookie)
 {
 	struct play *p = arg;
 	struct load_message m;
 
 	(void)cookie;
-	while (workload_pop(p->load, world_now(w), &m))
+	while (workload_pop(p->load, (struct mono){world_now(w).us * p->speed}, &m))
 		send_take(p, &m);
+	load_next(p);
+}
+
+static void load_next(struct play *p)
+{
 	struct mono next = workload_next(p->load);
+
 	if (next.us < MONO_NEVER.us)
-		world_at(w, next, load_due, p, 0);
+		world_at(p->w, (struct mono){(next.us + p->speed - 1) / p->speed}, load_due, p, 0);
 }
 
 static void on_news(void *arg, struct world *w, const struct world_news *n)
@@ -171,16 +179,22 @@ static bool make_seats(struct play *p)
 
 enum err play_new(const struct drill *d, uint64_t seed, struct world *w, struct watch *watch, struct play **out)
 {
+	return play_new_paced(d, d, 1, seed, w, watch, out);
+}
+
+enum err play_new_paced(const struct drill *d, const struct drill *load, int64_t speed, uint64_t seed, struct world *w, struct watch *watch, struct play **out)
+{
 	struct play *p = calloc(1, sizeof *p);
 	struct world_hooks hooks = {.arg = p, .news = on_news};
 
 	if (p == NULL)
 		return ERR_NOMEM;
 	p->d = d;
+	p->speed = speed;
 	p->w = w;
 	p->watch = watch;
 	p->senders = calloc(drill_site_count(d) + 1, sizeof *p->senders);
-	if (!p->senders || !make_seats(p) || workload_new(d, seed, &p->load) != ERR_OK) {
+	if (!p->senders || !make_seats(p) || workload_new(load, seed, &p->load) != ERR_OK) {
 		play_free(p);
 		return ERR_NOMEM;
 	}
@@ -190,8 +204,7 @@ enum err play_new(const struct drill *d, uint64_t seed, struct world *w, struct 
 			desk_site_up(p, i);
 	if (d->n_events)
 		world_at(w, (struct mono){d->events[0].at_us}, timetable_due, p, 0);
-	if (workload_next(p->load).us < MONO_NEVER.us)
-		world_at(w, workload_next(p->load), load_due, p, 0);
+	load_next(p);
 	*out = p;
 	return ERR_OK;
 }

@@ -25,6 +25,10 @@ int64_t play_end_us(const struct drill *d);
 
 /* d, w and watch are borrowed until play_free, which comes after world_free; watch may be NULL. ERR_NOMEM. */
 MUST_USE enum err play_new(const struct drill *d, uint64_t seed, struct world *w, struct watch *watch, struct play **out);
+/* The same where a timetable is played faster than it was written: d's times are the world's; the traffic is that of
+ * `load` (borrowed likewise), whose time passes `speed` times as fast as the world's. */
+MUST_USE enum err play_new_paced(const struct drill *d, const struct drill *load, int64_t speed, uint64_t seed, struct world *w, struct watch *watch,
+				 struct play **out);
 void play_free(struct play *p);
 /* The timetable is over: no more is sent but what desks still keep, desks that were away come back. */
 void play_repaired(struct play *p);

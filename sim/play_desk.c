@@ -137,6 +137,7 @@ static void decide(struct play *p, struct task *t)
 {
 	struct seat *s = &p->seats[t->seat];
 	struct desk_choice c = workload_desk(p->load, s->desk);
+	c.after_us /= p->speed;
 	int64_t now = world_now(p->w).us;
 
 	if (c.act == DESK_CRASH) {

@@ -74,6 +74,7 @@ struct play {
 	struct world *w;
 	struct watch *watch;      /* may be NULL */
 	struct workload *load;
+	int64_t speed;            /* of the traffic's time against the world's; 1 but in live drills */
 	struct play_counts counts;
 	bool repaired;
 	size_t next_event;

@@ -78,7 +78,7 @@ static void submit_fields(struct play *p, struct request_writer *rw, const struc
 	request_str(rw, F_KEY, x->key);
 	request_str(rw, F_EXERCISE, m->exercise);
 	if (m->expires_us)
-		request_u64(rw, F_EXPIRES, (uint64_t)(world_wall(p->w).us + m->expires_us));
+		request_u64(rw, F_EXPIRES, (uint64_t)(world_wall(p->w).us + m->expires_us / p->speed));
 }
 
 static void hand_over(struct play *p, size_t site, struct parcel_out *x)

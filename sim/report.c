@@ -84,8 +84,12 @@ void report_text(const struct run *r, FILE *out)
 	if (!r->story->follow)
 		story_print(r->story, out);
 	fprintf(out, "\n%s%s%s\n", r->drill, r->title && r->title[0] ? ": " : "", r->title ? r->title : "");
-	fprintf(out, "  seed %" PRIu64 ", %.1f h of virtual time in %.1f s, %" PRIu64 " sites, %" PRIu64 " events\n  trace %s\n", r->seed,
-		(double)r->virtual_us / 3600e6, r->wall_s, r->sites, r->events, r->trace);
+	if (r->speed)
+		fprintf(out, "  seed %" PRIu64 ", %.1f h of the drill and what followed live in %.1f s, %" PRIu64 " sites, %" PRIu64 " pieces on the wire\n", r->seed,
+			(double)r->virtual_us * (double)r->speed / 3600e6, r->wall_s, r->sites, r->frames);
+	else
+		fprintf(out, "  seed %" PRIu64 ", %.1f h of virtual time in %.1f s, %" PRIu64 " sites, %" PRIu64 " events\n  trace %s\n", r->seed,
+			(double)r->virtual_us / 3600e6, r->wall_s, r->sites, r->events, r->trace);
 	if (run_began(r, began))
 		fprintf(out, "  begins %s; all times count from there\n", began);
 	if (r->cut_short)
@@ -101,6 +105,8 @@ void report_text(const struct run *r, FILE *out)
 	print_counts("  seldom: ", v.rares, RARES, rare_name, out);
 	for (size_t i = 0; i < r->n_unsupported; i++)
 		fprintf(out, "%s%s%s", i ? ", " : "  not supported yet: ", r->unsupported[i], i + 1 == r->n_unsupported ? "\n" : "");
+	for (size_t i = 0; i < r->n_unjudged; i++)
+		fprintf(out, "%s%s%s", i ? ", " : "  not judged live: ", r->unjudged[i], i + 1 == r->n_unjudged ? "\n" : "");
 	print_promises(&v, out);
 	print_expectations(r->oracle, out);
 	fprintf(out, "\n  %s\n", v.ok ? r->cut_short ? "cut short, nothing broken so far" : "all promises kept" : v.first_broken);
@@ -186,6 +192,14 @@ void report_json(const struct run *r, FILE *out)
 	fprintf(out, ", \"refused\": %" PRIu64 ", \"cancelled\": %" PRIu64 ", \"waiting\": %" PRIu64 ", \"misdelivered\": %" PRIu64 ", \"destroyed\": %" PRIu64
 		", \"sites\": %" PRIu64 ", \"links\": %" PRIu64 ", \"frames\": %" PRIu64, v.refused, v.cancelled, v.waiting, v.misdelivered, v.excused,
 		r->sites, r->links, r->frames);
+	if (r->speed) {
+		fprintf(out, ", \"live\": true, \"speed\": %" PRId64 ", \"unjudged\": [", r->speed);
+		for (size_t i = 0; i < r->n_unjudged; i++) {
+			fprintf(out, "%s", i ? ", " : "");
+			json_text(out, r->unjudged[i]);
+		}
+		fputc(']', out);
+	}
 	fprintf(out, ", \"broken\": ");
 	json_text(out, v.first_broken);
 	json_counts(out, "promises", v.broken, PROMISES, promise_name);

@@ -39,6 +39,9 @@ struct run {
 	uint64_t sites, links, frames;
 	const char *const *unsupported;
 	size_t n_unsupported;
+	int64_t speed;                /* a live drill: its timetable went so many times as fast; 0: simulated */
+	const char *const *unjudged;  /* what could not be seen there */
+	size_t n_unjudged;
 	bool cut_short;               /* interrupted: what is said holds for what was seen */
 	const struct roster *roster;
 	const struct story *story;

@@ -82,6 +82,35 @@ static void on_reply(void *arg, struct world *world, size_t site, uint64_t clien
 	asking_reply(w, site, bytes);
 }
 
+/* ---- sites that are elsewhere ------------------------------------------------------------------------------------- */
+
+static void on_asked(void *arg, struct world *world, size_t site, uint64_t client, struct view bytes)
+{
+	struct watch *w = arg;
+
+	(void)world;
+	now(w);
+	witness_asked(w->witness, number(w, site), client, bytes);
+}
+
+static void on_look(void *arg, struct world *world)
+{
+	struct watch *w = arg;
+	size_t n = world_sites(world);
+
+	now(w);
+	for (size_t i = 0; i < n; i++)
+		w->beside[i] = (struct beside){number(w, i), world_store(world, i)};
+	witness_look(w->witness, w->beside, n);
+	if (oracle_orders_changed(w->oracle) != w->orders_told)
+		served_changed(w);
+}
+
+void watch_beside(struct watch *w)
+{
+	witness_beside(w->witness);
+}
+
 /* ---- news ---------------------------------------------------------------------------------------------------------- */
 
 static void tell(struct watch *w, enum story_kind kind, const char *text)
@@ -282,7 +311,8 @@ struct watch *watch_new(struct world *world, const struct drill *d, struct story
 	w->trouble = room(n, sizeof *w->trouble);
 	w->noted = room(n, sizeof *w->noted);
 	w->served = room(n, sizeof *w->served);
-	struct world_hooks hooks = {.arg = w, .step = on_step, .reply = on_reply, .news = on_news};
+	w->beside = room(n, sizeof *w->beside);
+	struct world_hooks hooks = {.arg = w, .step = on_step, .reply = on_reply, .news = on_news, .asked = on_asked, .look = on_look};
 
 	world_subscribe(world, &hooks);
 	asking_begin(w);
@@ -307,6 +337,7 @@ void watch_free(struct watch *w)
 	free(w->trouble);
 	free(w->noted);
 	free(w->served);
+	free(w->beside);
 	asking_end(w);
 	orders_end(w);
 	free(w->labels);
@@ -378,6 +409,11 @@ void watch_event(struct watch *w, const struct drill_event *e)
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------------------------- */
+
+void watch_expects(struct watch *w, bool met, bool skipped, const char *text)
+{
+	oracle_expect(w->oracle, met, skipped, "%s", text);
+}
 
 void watch_repaired(struct watch *w)
 {

@@ -25,6 +25,8 @@ struct watch;
 struct watch *watch_new(struct world *w, const struct drill *d, struct story *story);
 void watch_free(struct watch *w);
 
+/* The sites are real daemons: witness_beside. Right after watch_new. */
+void watch_beside(struct watch *w);
 /* A message with a label was accepted (send events): for expectations of its state. */
 void watch_sent(struct watch *w, const char *label, size_t site, const struct msgid *id);
 /* The timetable is about to do this event: a line of the story, and a fault counted. Calls with what the swarm drew too. */
@@ -33,6 +35,9 @@ void watch_event(struct watch *w, const struct drill_event *e);
 void watch_said(struct watch *w, const char *text);
 /* What a desk did, for the coverage: FAULT_DESK_CRASH, FAULT_DESK_REFUSES, FAULT_CLIENT_RETRY. */
 void watch_fault(struct watch *w, enum fault_kind k);
+
+/* An expectation of whoever runs it, beside the drill's own. */
+void watch_expects(struct watch *w, bool met, bool skipped, const char *text);
 
 void watch_repaired(struct watch *w);
 /* All journals agree, and the counts that the drill expects at its end are reached: desks may need longer than journals. */

@@ -34,6 +34,7 @@ struct watch {
 	struct orders_shown *orders; /* NULL: no order was given */
 	uint64_t orders_told;        /* oracle_orders_changed, as the picture has it */
 	struct served *served;       /* by site: who serves its queues beside itself */
+	struct beside *beside;       /* scratch, by site: sites that are elsewhere */
 	bool orders_agreed, repaired, cut_short;
 	char orders_why[300];
 	size_t n_labels;

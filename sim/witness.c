@@ -401,7 +401,8 @@ void witness_start(struct witness *w, uint16_t site, struct store *store, const 
 		oracle_broken(w->oracle, PROMISE_LOST, "%s: the streams of its journal cannot be read", witness_name(w, site));
 	if (!j->fresh)
 		read_again(w, j, t);
-	look(w, j, t);
+	if (!w->beside)
+		look(w, j, t);
 	look_orders(w, site, t);
 	j->fresh = false;
 	txn_abort(t);
@@ -417,7 +418,7 @@ void witness_journal_replaced(struct witness *w, uint16_t site, bool restored)
 {
 	struct journal *j = journal_get(w, site);
 
-	j->seen = 0;
+	j->seen = j->seen_own = 0;
 	j->n_streams = 0;
 	j->n_coming = 0;
 	j->fresh = true;
@@ -448,6 +449,109 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 	}
 	for (size_t i = 0; i < out->n; i++)
 		talk_effect(w, site, n ? events[n - 1].wall : (struct wall){0}, out, &out->list[i]);
+}
+
+/* ---- beside a daemon ---------------------------------------------------------------------------------------------------- */
+
+void witness_beside(struct witness *w)
+{
+	w->beside = true;
+}
+
+void witness_asked(struct witness *w, uint16_t site, uint64_t client, struct view bytes)
+{
+	struct event ev = {.type = bytes.len ? EVENT_REQUEST : EVENT_CLIENT_CLOSED};
+
+	if (bytes.len) {
+		ev.u.request.client = client;
+		ev.u.request.bytes = bytes;
+	} else {
+		ev.u.client.client = client;
+	}
+	talk_event(w, site, &ev);
+}
+
+/* From one arrival number to another: those of the site's own streams, or the others. */
+static void tell_entries(struct witness *w, struct journal *j, struct txn *t, uint64_t *from, uint64_t until, bool own)
+{
+	struct entry_row row;
+
+	while (*from < until) {
+		enum err e = store_entry_get(t, ++*from, &row);
+		const struct stream_name *name = e ? NULL : stream_of(w, j, t, row.stream);
+
+		if (name && (name->originator == j->site) == own)
+			tell_entry(w, j, t, &row);
+		else if (e == ERR_DAMAGED && own)
+			oracle_broken(w->oracle, PROMISE_LOST, "%s: entry %llu of its journal is damaged", witness_name(w, j->site), (unsigned long long)*from);
+	}
+}
+
+struct ended_in { struct witness *w; struct txn *t; bool any; };
+
+static void note_ended(void *arg, const struct msg_row *row)
+{
+	struct ended_in *k = arg;
+
+	k->any = k->any || ended(row) != 0;
+}
+
+static bool look_asked(void *arg, const struct asked *a)
+{
+	struct ended_in *k = arg;
+	struct ending end = {k->w, a->site, a->type == REQ_CANCEL};
+
+	k->any = false;
+	for (size_t i = 0; i < a->n_ids; i++) {
+		msgs_each(k->t, &a->ids[i], tell_ended, &end);
+		msgs_each(k->t, &a->ids[i], note_ended, k);
+	}
+	return k->any;
+}
+
+/* One of three rounds over a journal. */
+enum round { ROUND_LIMIT, ROUND_OWN, ROUND_OTHERS };
+
+static void look_beside(struct witness *w, const struct beside *b, enum round round)
+{
+	struct journal *j = journal_get(w, b->site);
+	struct txn *t = NULL;
+
+	if (!b->store || txn_begin(b->store, false, &t))
+		return;
+	uint64_t last = store_last_arrival(t);
+
+	if (round == ROUND_LIMIT && last < j->seen)
+		oracle_broken(w->oracle, PROMISE_LOST, "%s: its journal held %llu entries, and now %llu", witness_name(w, j->site),
+			      (unsigned long long)j->seen, (unsigned long long)last);
+	if (round == ROUND_LIMIT)
+		j->until = last;
+	if (round == ROUND_OWN)
+		tell_entries(w, j, t, &j->seen_own, last, true);
+	if (round == ROUND_OTHERS) {
+		struct ended_in k = {.w = w, .t = t};
+		struct look_orders lent = {w, b->site, 0};
+
+		tell_entries(w, j, t, &j->seen, j->until, false);
+		if (j->n_coming)
+			look_coming(w, j, t);
+		look_orders(w, b->site, t);
+		enum err e = store_lease_each(t, tell_lent, &lent);
+
+		(void)e; /* a damaged lease is none */
+		talk_each_ending(w, b->site, look_asked, &k);
+		j->fresh = false;
+	}
+	txn_abort(t);
+}
+
+/* What a journal holds of another site's was in that site's journal before: so all own entries are told first, those
+ * of later moments too, then what the others held when the look began. */
+void witness_look(struct witness *w, const struct beside *all, size_t n)
+{
+	for (int round = ROUND_LIMIT; round <= ROUND_OTHERS; round++)
+		for (size_t i = 0; i < n; i++)
+			look_beside(w, &all[i], (enum round)round);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------- */
@@ -518,7 +622,8 @@ void witness_final(struct witness *w, uint16_t site, struct store *store, struct
 		return;
 	struct final k = {w, site, t, now};
 
-	look(w, journal_get(w, site), t);
+	if (!w->beside)
+		look(w, journal_get(w, site), t);
 	msgs_each(t, NULL, tell_standing, &k);
 	tell_conflicts(w, site, t);
 	oracle_site_final(w->oracle, site);

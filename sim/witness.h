@@ -10,7 +10,12 @@
  *     witness_journal_replaced(w, site, restored)           while it was down
  *     witness_final(w, site, store, now)                    at the end, for each journal there is
  *
- * Sites are roster numbers. It reads the store in read transactions of its own. */
+ * Sites are roster numbers. It reads the store in read transactions of its own.
+ *
+ * Real daemons show no steps (witness_beside): their clients' requests are told as they are sent (witness_asked), and all
+ * journals are read beside them (witness_look) after replies have come and before they are told. So an entry is seen in
+ * its originator's journal first, and an answer after what it rests on. What cannot be seen so is not judged: the order in which
+ * a queue is handed out, and frontiers on the wire. */
 #ifndef SIM_WITNESS_H
 #define SIM_WITNESS_H
 
@@ -29,6 +34,11 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 void witness_reply(struct witness *w, uint16_t site, uint64_t client, struct view bytes);
 void witness_stop(struct witness *w, uint16_t site);
 void witness_journal_replaced(struct witness *w, uint16_t site, bool restored);
+/* From now on. */
+void witness_beside(struct witness *w);
+void witness_asked(struct witness *w, uint16_t site, uint64_t client, struct view bytes); /* no bytes: it hangs up */
+struct beside { uint16_t site; struct store *store; }; /* store NULL: not to be read now */
+void witness_look(struct witness *w, const struct beside *all, size_t n);
 /* A bit of the journal was flipped. */
 void witness_damaged(struct witness *w, uint16_t site);
 /* At the end, at the true time now: first witness_final for every site, then witness_receipts. */

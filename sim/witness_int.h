@@ -16,6 +16,7 @@ struct journal {
 	bool damaged;                /* a bit was flipped in it */
 	size_t n_damaged;            /* records that its node has found damaged */
 	uint64_t seen;               /* arrival number */
+	uint64_t seen_own, until;    /* beside a daemon: of its own streams; how far this look goes */
 	size_t n_streams, cap_streams;
 	struct stream_name *streams; /* by local number */
 	size_t n_coming, cap_coming;
@@ -39,6 +40,7 @@ struct asked {
 	uint32_t index;
 	size_t n_ids;
 	struct msgid *ids;           /* ACK, REFUSE, RETURN, CANCEL */
+	bool hung_up;                /* beside a daemon: it may come to be all the same */
 };
 /* A body that a desk reads in parts. */
 struct part_read {
@@ -54,6 +56,7 @@ struct part_read {
 struct witness {
 	struct oracle *oracle;
 	const struct roster *roster;
+	bool beside;
 	uint32_t at[65536];          /* of a journal, by roster number, plus 1 */
 	size_t n_journals, cap_journals;
 	struct journal *journals;
@@ -67,12 +70,17 @@ struct witness {
 /* ---- witness_named.c: acknowledgements name a stream by the first bytes of its hash ---- */
 void named_add(struct witness *w, const struct stream_name *name);
 const struct stream_name *named_find(const struct witness *w, const uint8_t by[ACK_HASH_BYTES]); /* NULL: no journal has such a stream */
+
+/* Does this request end messages, or cancel them? */
+static inline bool asked_ends(uint8_t type) { return type == REQ_ACK || type == REQ_REFUSE || type == REQ_CANCEL; }
 const char *witness_name(const struct witness *w, uint16_t site);
 /* ---- witness_talk.c: requests and replies, frames ---- */
 void talk_event(struct witness *w, uint16_t site, const struct event *ev);
 /* wall: the site's own clock */
 void talk_effect(struct witness *w, uint16_t site, struct wall wall, const struct effects *all, const struct effect *f);
 void talk_forget_site(struct witness *w, uint16_t site);
+/* Calls fn for each request of the site that ends messages; those that have hung up are dropped where it returns true. */
+void talk_each_ending(struct witness *w, uint16_t site, bool (*fn)(void *arg, const struct asked *a), void *arg);
 void talk_free(struct witness *w);
 
 #endif

@@ -55,12 +55,21 @@ static void read_end(struct part_read **at)
 	free(r);
 }
 
+/* What a client asked before it hung up its daemon may read and do yet: seen in its journal, or at its end. */
+static bool stays(const struct witness *w, struct asked *a, uint64_t client)
+{
+	if (!w->beside || !client || !asked_ends(a->type))
+		return false;
+	a->hung_up = true;
+	return true;
+}
+
 /* client 0: of all clients. */
 static void forget(struct witness *w, uint16_t site, uint64_t client)
 {
 	for (size_t i = 0; i < ASKED_SLOTS; i++)
 		for (struct asked **a = &w->asked[i]; *a;) {
-			if ((*a)->site == site && (!client || (*a)->client == client))
+			if ((*a)->site == site && (!client || (*a)->client == client) && !stays(w, *a, client))
 				asked_end(a);
 			else
 				a = &(*a)->next;
@@ -76,6 +85,17 @@ static void forget(struct witness *w, uint16_t site, uint64_t client)
 void talk_forget_site(struct witness *w, uint16_t site)
 {
 	forget(w, site, 0);
+}
+
+void talk_each_ending(struct witness *w, uint16_t site, bool (*fn)(void *arg, const struct asked *a), void *arg)
+{
+	for (size_t i = 0; i < ASKED_SLOTS; i++)
+		for (struct asked **a = &w->asked[i]; *a;) {
+			if ((*a)->site == site && asked_ends((*a)->type) && fn(arg, *a) && (*a)->hung_up)
+				asked_end(a);
+			else
+				a = &(*a)->next;
+		}
 }
 
 void talk_free(struct witness *w)
@@ -385,6 +405,18 @@ static void id_of(struct view v, struct msgid *id)
 		memcpy(id->b, v.ptr, MSGID_BYTES);
 }
 
+/* Only id, queue and exercise are wanted here; the body is looked at when it reaches the desk. */
+static void served(struct witness *w, uint16_t site, const struct request *r, bool any_order)
+{
+	char queue[LIMIT_ADDRESS_BYTES + 1];
+	struct serving s = {.site = site, .addressee = queue_of_site(w, site, field(r->fields, F_QUEUE)), .queue = queue, .any_order = any_order,
+			    .exercise = field(r->fields, F_EXERCISE).len > 0, .perhaps_seen = field(r->fields, F_PERHAPS_SEEN).len > 0};
+
+	id_of(field(r->fields, F_ID), &s.id);
+	queue_part(field(r->fields, F_QUEUE), queue, sizeof queue);
+	oracle_served_at(w->oracle, &s);
+}
+
 static void answer(struct witness *w, uint16_t site, uint64_t client, const struct request *r)
 {
 	struct asked **at = asked_at(w, site, client, r->tag), *a = *at;
@@ -393,6 +425,8 @@ static void answer(struct witness *w, uint16_t site, uint64_t client, const stru
 
 	switch (r->type) {
 	case REPLY_TAKEN:
+		if (w->beside)
+			served(w, site, r, true);
 		if (read_taken(w, site, r->fields, &t))
 			oracle_handed_out(w->oracle, &t.h);
 		return;
@@ -493,17 +527,10 @@ void talk_effect(struct witness *w, uint16_t site, struct wall wall, const struc
 {
 	struct view bytes = effect_bytes(all, f);
 	struct request r;
-	struct taken t;
 
 	if (f->type == EFFECT_FRAME)
 		frame_seen(w, site, f->peer, wall, bytes);
 	if (f->type != EFFECT_REPLY || bytes.len < REQUEST_HEAD_BYTES || bytes.ptr[5] != REPLY_TAKEN || request_decode(bytes, &r))
 		return;
-	/* Only id, queue and exercise are wanted here; the body is looked at when it reaches the desk. */
-	struct serving s = {.site = site, .addressee = queue_of_site(w, site, field(r.fields, F_QUEUE)), .queue = t.queue,
-			    .exercise = field(r.fields, F_EXERCISE).len > 0, .perhaps_seen = field(r.fields, F_PERHAPS_SEEN).len > 0};
-
-	id_of(field(r.fields, F_ID), &s.id);
-	queue_part(field(r.fields, F_QUEUE), t.queue, sizeof t.queue);
-	oracle_served_at(w->oracle, &s);
+	served(w, site, &r, false);
 }

@@ -219,7 +219,7 @@ enum err world_new(const struct world_config *config, struct world **out, struct
 	}
 	for (size_t i = 0; i < w->n; i++) {
 		w->by_number[w->node[i].number] = (uint16_t)(i + 1);
-		if (!config->dark)
+		if (!config->dark && !config->body)
 			due_at(w, (struct mono){(int64_t)prng_below(&w->prng, US_PER_S)}, DUE_START, (uint32_t)i, 0, NULL);
 	}
 	for (size_t l = 0; l < w->n_links; l++)
@@ -290,7 +290,10 @@ size_t world_site_by_number(const struct world *w, uint16_t number)
 
 enum site_state world_site_state(const struct world *w, size_t site) { return w->node[site].state; }
 bool world_site_powered(const struct world *w, size_t site) { return w->node[site].powered; }
-struct store *world_store(struct world *w, size_t site) { return w->node[site].store; }
+struct store *world_store(struct world *w, size_t site)
+{
+	return w->config.body ? w->config.body->store(w->config.body->arg, site) : w->node[site].store;
+}
 const struct core *world_core(const struct world *w, size_t site) { return w->node[site].core; }
 uint32_t world_site_run(const struct world *w, size_t site) { return w->node[site].run; }
 uint32_t world_site_journal(const struct world *w, size_t site) { return w->node[site].journal; }

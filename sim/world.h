@@ -16,6 +16,7 @@
 #include "sim/prng.h"
 
 struct world;
+struct world_body;
 
 #define WORLD_NO_SITE SIZE_MAX
 
@@ -39,6 +40,7 @@ struct world_config {
 	int64_t redial_us;              /* a lost connection is dialled again within so long; 0: 2 s (as the daemon) */
 	const struct world_clock *clocks; /* one a site, or NULL: all right; borrowed for world_new */
 	bool dark;                      /* no site is started by world_new */
+	const struct world_body *body;  /* the sites are elsewhere (body.h): the roster is whole and taken as it is. NULL: they are simulated */
 };
 
 /* ERR_FORMAT, ERR_NOMEM, ERR_IO; m filled. Sites start within the first second, at moments drawn from the seed. */
@@ -100,6 +102,10 @@ struct world_hooks {
 	/* Whole reply messages that now reach a client (one or several, one after another: request_length). */
 	void (*reply)(void *arg, struct world *w, size_t site, uint64_t client, struct view bytes);
 	void (*news)(void *arg, struct world *w, const struct world_news *n);
+	/* Of sites that are elsewhere only, whose steps nobody sees. A client asks (no bytes: it hangs up) ... */
+	void (*asked)(void *arg, struct world *w, size_t site, uint64_t client, struct view bytes);
+	/* ... and before it hears what was answered meanwhile, all journals are looked at (world_store). */
+	void (*look)(void *arg, struct world *w);
 };
 /* Hooks may be NULL each. Called in the order of subscription. The struct is copied. */
 void world_subscribe(struct world *w, const struct world_hooks *hooks);

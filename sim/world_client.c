@@ -11,13 +11,15 @@ uint64_t world_client_open(struct world *w, size_t site, const struct client_rig
 	struct node *n = &w->node[site];
 	struct event ev = {.type = EVENT_CLIENT_OPEN};
 
-	if (n->state == SITE_DOWN)
+	if (n->state == SITE_DOWN || (w->config.body && !w->config.body->client_open(w->config.body->arg, site, w->n_sessions + 1)))
 		return 0;
 	if (w->n_sessions == w->cap_sessions) {
 		w->cap_sessions = w->cap_sessions ? 2 * w->cap_sessions : 64;
 		w->session = must(realloc(w->session, w->cap_sessions * sizeof *w->session));
 	}
 	w->session[w->n_sessions++] = (struct session){.site = site, .run = n->run, .open = true, .fn = fn, .arg = arg};
+	if (w->config.body)
+		return w->n_sessions;
 	ev.u.client.client = w->n_sessions;
 	ev.u.client.rights = *rights;
 	node_take(w, n, ROW_URGENT, &ev, NULL);
@@ -29,6 +31,20 @@ static bool session_lives(const struct world *w, const struct session *s)
 	return s->open && w->node[s->site].state != SITE_DOWN && w->node[s->site].run == s->run;
 }
 
+/* To a site that is elsewhere; no bytes: it hangs up. */
+static void body_client(struct world *w, size_t site, uint64_t client, struct view bytes)
+{
+	const struct world_body *b = w->config.body;
+
+	for (size_t i = 0; i < w->n_hooks; i++)
+		if (w->hooks[i].asked)
+			w->hooks[i].asked(w->hooks[i].arg, w, site, client, bytes);
+	if (bytes.len)
+		b->request(b->arg, site, client, bytes);
+	else
+		b->client_close(b->arg, site, client);
+}
+
 void world_client_close(struct world *w, size_t site, uint64_t client)
 {
 	struct session *s = session_find(w, client);
@@ -37,7 +53,9 @@ void world_client_close(struct world *w, size_t site, uint64_t client)
 	if (!s || !s->open)
 		return;
 	ev.u.client.client = client;
-	if (session_lives(w, s))
+	if (w->config.body)
+		body_client(w, site, client, view_of(NULL, 0));
+	else if (session_lives(w, s))
 		node_take(w, &w->node[site], ROW_SUBMIT, &ev, NULL);
 	s->open = false;
 }
@@ -67,6 +85,10 @@ void world_request(struct world *w, size_t site, uint64_t client, struct view by
 
 	if (!s || !session_lives(w, s))
 		return;
+	if (w->config.body) {
+		body_client(w, site, client, bytes);
+		return;
+	}
 	struct parcel *p = parcel_new(w, site, bytes);
 
 	ev.u.request.client = client;
@@ -82,19 +104,24 @@ void client_replies(struct world *w, size_t site, uint64_t client, struct view b
 	due_at(w, at, DUE_REPLY, (uint32_t)site, 0, p);
 }
 
+void client_hears(struct world *w, uint64_t client, struct view bytes)
+{
+	struct session *s = session_find(w, client);
+
+	if (!s || !session_lives(w, s))
+		return;
+	size_t site = s->site;
+
+	for (size_t i = 0; i < w->n_hooks; i++)
+		if (w->hooks[i].reply)
+			w->hooks[i].reply(w->hooks[i].arg, w, site, client, bytes);
+	s = session_find(w, client);
+	s->fn(s->arg, w, site, client, bytes);
+}
+
 void client_deliver(struct world *w, struct parcel *p)
 {
-	struct session *s = session_find(w, p->client);
-
-	if (s && session_lives(w, s)) {
-		size_t site = s->site;
-
-		for (size_t i = 0; i < w->n_hooks; i++)
-			if (w->hooks[i].reply)
-				w->hooks[i].reply(w->hooks[i].arg, w, site, p->client, view_of(p->bytes, p->len));
-		s = session_find(w, p->client);
-		s->fn(s->arg, w, site, p->client, view_of(p->bytes, p->len));
-	}
+	client_hears(w, p->client, view_of(p->bytes, p->len));
 	free(p);
 }
 

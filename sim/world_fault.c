@@ -25,6 +25,8 @@ static void crash(struct world *w, struct node *n, enum crash_how how, const cha
 void world_crash(struct world *w, size_t site, enum crash_how how)
 {
 	w->counts.crashes += w->node[site].state != SITE_DOWN;
+	if (body_acts(w, site, BODY_KILL))
+		return;
 	crash(w, &w->node[site], how, "crash", false);
 }
 
@@ -33,6 +35,8 @@ void world_stop_site(struct world *w, size_t site)
 	struct node *n = &w->node[site];
 	struct event ev = {.type = EVENT_STOP};
 
+	if (body_acts(w, site, BODY_STOP))
+		return;
 	if (n->state == SITE_PAUSED) /* it does not hear of it: the service manager kills what does not end */
 		node_die(w, n, "stopped while it stood still", false);
 	if (n->state != SITE_UP)
@@ -47,7 +51,8 @@ void world_stop_site(struct world *w, size_t site)
 
 void world_start_site(struct world *w, size_t site)
 {
-	node_start(w, &w->node[site]);
+	if (!body_acts(w, site, BODY_START))
+		node_start(w, &w->node[site]);
 }
 
 void world_power(struct world *w, size_t site, bool on)
@@ -58,10 +63,12 @@ void world_power(struct world *w, size_t site, bool on)
 		return;
 	n->powered = on;
 	if (on) {
-		node_start(w, n);
+		world_start_site(w, site);
 		return;
 	}
 	w->counts.power_cuts++;
+	if (body_acts(w, site, BODY_POWER_CUT))
+		return;
 	/* Power fails at one instant for all: nobody gets to the end of a commit that is not yet begun. A commit under way is
 	 * on the disk or not; what was to be said after it is not said. */
 	crash(w, n, CRASH_NOW, "power", true);
@@ -74,6 +81,10 @@ void world_pause(struct world *w, size_t site, bool paused)
 	if (n->state != (paused ? SITE_UP : SITE_PAUSED))
 		return;
 	w->counts.pauses += paused;
+	if (body_acts(w, site, paused ? BODY_PAUSE : BODY_RESUME)) {
+		world_site_became(w, site, paused ? SITE_PAUSED : SITE_UP, "");
+		return;
+	}
 	n->state = paused ? SITE_PAUSED : SITE_UP;
 	news(w, paused ? NEWS_SITE_PAUSED : NEWS_SITE_RESUMED, site, WORLD_NO_SITE, 0, "");
 	net_site_look(w, site);
@@ -129,11 +140,13 @@ void world_lose_disk(struct world *w, size_t site)
 {
 	struct node *n = &w->node[site];
 
-	node_die(w, n, "disk lost", false);
-	if (!n->store)
-		return;
-	node_store_drop(w, n);
-	n->lost = true;
+	if (!body_acts(w, site, BODY_LOSE_DISK)) {
+		node_die(w, n, "disk lost", false);
+		if (!n->store)
+			return;
+		node_store_drop(w, n);
+		n->lost = true;
+	}
 	n->journal++;
 	w->counts.lost_disks++;
 	news(w, NEWS_DISK_LOST, site, WORLD_NO_SITE, 0, "");
@@ -143,6 +156,8 @@ void world_backup(struct world *w, size_t site)
 {
 	struct node *n = &w->node[site];
 
+	if (body_acts(w, site, BODY_BACKUP))
+		n->image_at = w->now;
 	if (!n->store)
 		return;
 	image_free(n->image);
@@ -166,6 +181,12 @@ bool world_restore(struct world *w, size_t site)
 {
 	struct node *n = &w->node[site];
 
+	if (body_acts(w, site, BODY_RESTORE)) {
+		n->journal++;
+		w->counts.restores++;
+		news(w, NEWS_RESTORED, site, WORLD_NO_SITE, (w->now.us - n->image_at.us) / US_PER_S, "");
+		return true;
+	}
 	if (!n->image)
 		return false;
 	node_die(w, n, "restored from a backup", false);
@@ -232,6 +253,10 @@ static void heal_links(struct world *w)
 
 static void heal_site(struct world *w, struct node *n)
 {
+	if (w->config.body) {
+		body_heals(w, n);
+		return;
+	}
 	world_disk_full(w, n->index, false);
 	world_disk_quota(w, n->index, 0);
 	world_disk_slow(w, n->index, 0);

@@ -3,13 +3,14 @@
  *   world.c         life, the run, timers, books, trace      world_heap.c   what is due, in order
  *   world_site.c    a node's life, its clock and steps       world_fault.c  faults and repairs of sites
  *   world_net.c     connections over links, frames, cuts     world_client.c desks
- *   world_roster.c  keys and rosters */
+ *   world_roster.c  keys and rosters                         world_body.c   sites that are elsewhere */
 #ifndef SIM_WORLD_INT_H
 #define SIM_WORLD_INT_H
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/body.h"
 #include "sim/disk.h"
 #include "proto/request.h"
 #include "sim/world.h"
@@ -173,9 +174,14 @@ struct link *net_between(const struct world *w, size_t a, size_t b);
 /* ---- world_client.c ---- */
 void client_replies(struct world *w, size_t site, uint64_t client, struct view bytes, struct mono at);
 void client_deliver(struct world *w, struct parcel *p);
+void client_hears(struct world *w, uint64_t client, struct view bytes); /* nothing when it is gone */
 void clients_gone(struct world *w, size_t site);
 void client_gone(struct world *w, uint64_t client);
 void client_closed_by_node(struct world *w, uint64_t client, struct mono at);
+
+/* ---- world_body.c: false, or nothing done, when the sites are simulated ---- */
+bool body_acts(struct world *w, size_t site, enum body_act act);
+void body_heals(struct world *w, struct node *n);
 
 /* ---- world_roster.c ---- */
 enum err world_make_roster(struct world *w, const struct roster *from, struct errmsg *m);

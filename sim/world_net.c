@@ -371,6 +371,10 @@ void net_site_look(struct world *w, size_t site)
 
 void net_link_changed(struct world *w, size_t link)
 {
+	if (w->config.body) {
+		w->config.body->link_changed(w->config.body->arg, link);
+		return;
+	}
 	for (uint32_t k = 0; k < 4; k++)
 		conn_look(w, 4u * (uint32_t)link + k);
 }
@@ -440,6 +444,8 @@ void world_reset(struct world *w, size_t a, size_t b)
 {
 	struct link *l = net_between(w, a, b);
 
+	if (l && w->config.body)
+		w->config.body->link_reset(w->config.body->arg, (size_t)(l - w->link));
 	for (uint32_t k = 0; l && k < 4; k++) {
 		uint32_t id = 4u * (uint32_t)(l - w->link) + k;
 
@@ -458,6 +464,8 @@ void world_degrade(struct world *w, size_t a, size_t b, const char *bearer, cons
 	for (size_t k = 0; l && k < l->config.n_bearers; k++)
 		if (!bearer || strcmp(bearer, l->config.bearers[k].name) == 0)
 			link_change(l, k, change);
+	if (l && w->config.body)
+		net_link_changed(w, (size_t)(l - w->link));
 }
 
 /* ---- looking --------------------------------------------------------------------------------------------------------------- */
@@ -467,7 +475,20 @@ bool world_connected(const struct world *w, size_t a, size_t b)
 	const struct link *l = net_between(w, a, b);
 	int dialler = l && a == l->config.a ? 0 : 1;
 
+	if (l && w->config.body)
+		return w->config.body->bearer(w->config.body->arg, a, b) >= 0;
 	return l && l->conn[dialler][LANE_URGENT].state == CONN_UP && l->conn[dialler][LANE_BULK].state == CONN_UP;
+}
+
+/* Over which bearer the urgent connection of that dialler lies; -1: it is not up. */
+static int urgent_bearer(const struct world *w, const struct link *l, int dialler)
+{
+	const struct conn *c = &l->conn[dialler][LANE_URGENT];
+	size_t from = dialler == 0 ? l->config.a : l->config.b, to = dialler == 0 ? l->config.b : l->config.a;
+
+	if (w->config.body)
+		return w->config.body->bearer(w->config.body->arg, from, to);
+	return c->state == CONN_UP ? c->bearer : -1;
 }
 
 bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_us, int64_t *rate_bps, int64_t *stall_us)
@@ -476,17 +497,17 @@ bool world_urgent_way(const struct world *w, size_t a, size_t b, int64_t *delay_
 
 	*delay_us = *rate_bps = *stall_us = 0;
 	for (int d = 0; l && d < 2; d++) {
-		const struct conn *c = &l->conn[d][LANE_URGENT];
-		const struct bearer_state *b_now = &l->bearer[c->bearer];
+		int bearer = urgent_bearer(w, l, d);
+		const struct bearer_state *b_now = &l->bearer[bearer < 0 ? 0 : bearer];
 
-		if (c->state != CONN_UP || !link_passes_both(l, c->bearer))
+		if (bearer < 0 || !link_passes_both(l, (size_t)bearer))
 			return false;
 		if (b_now->delay_us + b_now->jitter_us > *delay_us)
 			*delay_us = b_now->delay_us + b_now->jitter_us;
 		if (b_now->rate_bps && (!*rate_bps || b_now->rate_bps < *rate_bps))
 			*rate_bps = b_now->rate_bps;
-		if (link_stall_us(l, c->bearer) > *stall_us)
-			*stall_us = link_stall_us(l, c->bearer);
+		if (link_stall_us(l, (size_t)bearer) > *stall_us)
+			*stall_us = link_stall_us(l, (size_t)bearer);
 	}
 	return l != NULL;
 }

@@ -48,6 +48,12 @@ enum err world_make_roster(struct world *w, const struct roster *from, struct er
 	uint8_t seed[32];
 
 	w->roster = roster_clone(from);
+	for (size_t i = 0; w->config.body && i < w->n; i++) {
+		w->node[i].number = from->sites[i].number;
+		memcpy(w->node[i].keys.site, from->sites[i].id, sizeof w->node[i].keys.site);
+	}
+	if (w->config.body)
+		return ERR_OK;
 	prng_init(&p, w->config.seed, "keys", 0);
 	prng_bytes(&p, seed, sizeof seed);
 	sign_keypair(seed, &w->authority.key, &secret.key);
@@ -101,6 +107,8 @@ void world_new_roster(struct world *w, void (*edit)(void *arg, struct roster *r)
 	roster_free(w->roster);
 	w->roster = r;
 	w->counts.rosters++;
+	if (w->config.body)
+		w->config.body->roster(w->config.body->arg, r);
 	for (size_t i = 0; i < w->n; i++)
 		give_roster(w, &w->node[i]);
 }

@@ -1,0 +1,24 @@
+/* netns.h - network namespaces without names: each is held by a descriptor alone, and gone with the processes that have it.
+ *
+ * A place is a network of one site: only `lo` is in it, so that 127.0.0.0/8 is that site's own. The calling process, of one
+ * thread, leaves the machine's network for a place of its own (home) and makes the others from there; without privileges it
+ * first enters a user namespace of its own. */
+#ifndef SIM_NETNS_H
+#define SIM_NETNS_H
+
+#include <stdbool.h>
+
+#include "proto/err.h"
+
+/* ERR_NOT_PERMITTED: this machine does not let us; m says what would help. Once a process. */
+MUST_USE enum err netns_begin(int *home, struct errmsg *m);
+/* Makes one and goes back home. *out is closed by the caller. */
+MUST_USE enum err netns_new(int home, int *out, struct errmsg *m);
+/* A TCP socket over IPv4 in that place, for which it stays; does not block. -1: errno. */
+int netns_socket(int home, int place);
+/* For a child before its exec. False: errno. */
+bool netns_enter(int place);
+/* Whether the kernel has a shaper of its own (sch_netem), asked in the present place. */
+bool netns_has_netem(void);
+
+#endif
