@@ -391,7 +391,7 @@ static bool is_code(struct view v, enum err e)
 
 static void refused(struct witness *w, const struct asked *a, struct view code)
 {
-	if (is_code(code, ERR_FULL))
+	if (is_code(code, ERR_FULL) || is_code(code, ERR_BUSY))
 		oracle_rare(w->oracle, RARE_NO_ROOM);
 	/* Full or busy is said of a batch that was undone, and holds; a key in use names a message that is there. */
 	if (a->type == REQ_SUBMIT && a->submitted && !a->sub.key)

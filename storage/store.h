@@ -271,6 +271,7 @@ struct msg_row {
 	struct view events;    /* core's encoding; at most 3 KiB */
 };
 void store_msg_put(struct txn *t, const struct msg_row *row);
+void store_msg_del(struct txn *t, const struct msgid *id, uint16_t addressee); /* it has no place any more */
 MUST_USE enum err store_msg_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out);
 /* The first row at or after (id, addressee) - for all addressees of one id, or a walk. ERR_NOT_FOUND at the end;
  * ERR_DAMAGED, with id and addressee filled from the key, so that the caller can go on behind it. */
@@ -278,10 +279,12 @@ MUST_USE enum err store_msg_from(struct txn *t, const struct msgid *id, uint16_t
 
 /* ---- indexes ---------------------------------------------------------------------------------------------------------- */
 
-/* Idempotency keys, in day tables probed newest first; kept for ever. */
+/* Idempotency keys, in day tables probed newest first; kept until they are retired. */
 struct key_row { struct msgid id; struct hash content; };
 void store_key_put(struct txn *t, uint32_t day, const struct hash *key, const struct key_row *row);
 MUST_USE enum err store_key_find(struct txn *t, const struct hash *key, struct key_row *out);
+/* Removes those of days before `day`, *left at most, which counts down; true when there are no more, or when something stuck. */
+bool store_key_retire(struct txn *t, uint32_t day, size_t *left);
 
 /* Grants: which entry of a stream opens the entries from `number` on. */
 void store_grant_put(struct txn *t, uint32_t stream, uint64_t number, uint64_t arrival);

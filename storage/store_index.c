@@ -14,6 +14,12 @@ void store_msg_put(struct txn *t, const struct msg_row *row)
 	record_put_wr(t, &k, &w, KV_PUT);
 }
 
+void store_msg_del(struct txn *t, const struct msgid *id, uint16_t addressee)
+{
+	struct key k = key_msg(id, addressee);
+	record_del(t, &k);
+}
+
 enum err store_msg_get(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out)
 {
 	struct key k = key_msg(id, addressee);
@@ -79,6 +85,23 @@ enum err store_key_find(struct txn *t, const struct hash *key, struct key_row *o
 		limit.len = 1 + sizeof day; /* sorts before all keys of that day */
 	}
 	return e;
+}
+
+bool store_key_retire(struct txn *t, uint32_t day, size_t *left)
+{
+	struct key all = key_table(TABLE_KEY);
+	for (;; --*left) {
+		struct view key, value;
+		struct key k;
+		if (kv_seek(t->k, all.db, key_view(&all), &key, &value) || key.ptr[0] != TABLE_KEY || !key_from(&k, all.db, key))
+			return true;
+		struct rd r = key_fields(key);
+		if (rd_u32(&r) >= day)
+			return true;
+		if (!*left)
+			return false;
+		record_del(t, &k);
+	}
 }
 
 /* ---- grants ------------------------------------------------------------------------------------------------------- */

@@ -34,9 +34,14 @@ int cli_print_object(const struct cli *cli, json_t *object)
 	return ok ? EXIT_OK : cli_fail(cli, ERR_IO, "standard output: the result could not be written (is the disk full?)");
 }
 
-static void print_error_object(enum err code, const char *message)
+static void print_error_object(enum err code, const char *message, int64_t until_us)
 {
 	json_t *o = json_pack("{s:s, s:o}", "code", err_code(code), "message", cli_json_string(message));
+	char until[WALL_TEXT_BYTES];
+	if (o && until_us) {
+		wall_format((struct wall){until_us}, 6, until);
+		json_object_set_new(o, "until", json_string(until));
+	}
 	if (o)
 		json_dumpf(o, stderr, JSON_COMPACT);
 	else
@@ -45,19 +50,34 @@ static void print_error_object(enum err code, const char *message)
 	json_decref(o);
 }
 
-int cli_fail(const struct cli *cli, enum err code, const char *fmt, ...)
+static int fail(const struct cli *cli, enum err code, int64_t until_us, const char *fmt, va_list ap)
 {
 	char message[8192]; /* a path has up to 4095 bytes */
-	va_list ap;
-	va_start(ap, fmt);
 	vsnprintf(message, sizeof message, fmt, ap);
-	va_end(ap);
 	fflush(stdout);
 	if (cli->json)
-		print_error_object(code, message);
+		print_error_object(code, message, until_us);
 	else
 		fprintf(stderr, "estafette: %s\n", message);
 	return code == ERR_USAGE ? EXIT_USAGE : EXIT_REFUSED;
+}
+
+int cli_fail(const struct cli *cli, enum err code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int status = fail(cli, code, 0, fmt, ap);
+	va_end(ap);
+	return status;
+}
+
+int cli_fail_until(const struct cli *cli, enum err code, int64_t until_us, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int status = fail(cli, code, until_us, fmt, ap);
+	va_end(ap);
+	return status;
 }
 
 /* ---- options -------------------------------------------------------------------------------------------- */

@@ -23,6 +23,8 @@ struct cli {
 /* Says what failed on standard error, "estafette: what: why (what to do)", or with --json as an object with code and
  * message. Returns the exit status: EXIT_USAGE for ERR_USAGE, else EXIT_REFUSED. */
 int cli_fail(const struct cli *cli, enum err code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same, with the time from which on it is worth trying again (member `until`). until_us 0: as cli_fail. */
+int cli_fail_until(const struct cli *cli, enum err code, int64_t until_us, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* The next option as getopt_long gives it, -1 after the last one (then optind is the first argument), or '?' when
  * one is unknown or lacks its value: the command then returns EXIT_USAGE, for it was said already. --json is

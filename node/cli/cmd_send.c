@@ -36,10 +36,11 @@ struct options {
 struct job {
 	const char *name, *to;
 	int fd;
-	uint64_t size, read;
+	uint64_t size, read, start; /* start: where in the file the body begins */
 	struct progress progress;   /* of a large body, on the terminal */
 	uint32_t tag;
 	bool sent, over;            /* over: its outcome is known */
+	bool again;                 /* the node had no room: sent once more, not before r.until_us */
 	struct estafette_result r;
 };
 
@@ -50,6 +51,8 @@ struct send {
 	struct job *jobs;
 	size_t n, printed;
 	int status;                 /* of what failed first */
+	int64_t end_ms;             /* of --timeout, on the monotonic clock: so long a busy node is asked again */
+	bool told_busy;
 };
 
 /* ---- options --------------------------------------------------------------------------------------------- */
@@ -242,6 +245,7 @@ static bool open_body(struct cli *cli, struct job *j)
 		j->read = (uint64_t)lseek(j->fd, 0, SEEK_CUR);
 		j->read = j->read > (uint64_t)st.st_size ? (uint64_t)st.st_size : j->read;
 	}
+	j->start = j->read;
 	j->size = (uint64_t)st.st_size - j->read;
 	if (j->size > LIMIT_BODY_BYTES) {
 		cli_fail(cli, ERR_TOO_LARGE, "%s: %llu bytes (the largest body is 1GiB)", j->name, (unsigned long long)j->size);
@@ -282,7 +286,7 @@ static void show_progress(void *arg, uint64_t sent, uint64_t of)
 static void fail_job(struct send *x, const struct job *j, const struct estafette_result *r)
 {
 	if (x->status == EXIT_OK)
-		x->status = cli_fail(x->cli, err_from_code(r->code), "%s to %s: %s", j->name, j->to, r->text);
+		x->status = cli_fail_until(x->cli, err_from_code(r->code), r->until_us, "%s to %s: %s", j->name, j->to, r->text);
 }
 
 static struct job *job_of(struct send *x, uint32_t tag)
@@ -298,12 +302,41 @@ static bool accepted(const struct job *j) { return j->r.id[0] != '\0'; }
 /* People get each id as soon as it and those before it are known; JSON objects wait for their state. */
 static void print_ready(struct send *x)
 {
-	while (!x->cli->json && x->printed < x->n && x->jobs[x->printed].over) {
+	while (!x->cli->json && x->printed < x->n && x->jobs[x->printed].over && !x->jobs[x->printed].again) {
 		struct job *j = &x->jobs[x->printed++];
 		if (accepted(j))
 			puts(j->r.id);
 	}
 	fflush(stdout);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* From now until a time of the wall clock; 0 when that has passed. */
+static int64_t ms_until(int64_t wall_us)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	int64_t us = wall_us - ((int64_t)t.tv_sec * US_PER_S + t.tv_nsec / 1000);
+	return us > 0 ? us / 1000 + 1 : 0;
+}
+
+/* The node has no room for it now, and said when to try again: within --timeout it is. */
+static bool is_worth_again(struct send *x, struct job *j, const struct estafette_result *r)
+{
+	if (r->status != ESTAFETTE_REFUSED || strcmp(r->code, err_code(ERR_BUSY)) != 0 || r->until_us == 0 || now_ms() + ms_until(r->until_us) >= x->end_ms)
+		return false;
+	if (!x->told_busy && !x->cli->json)
+		fprintf(stderr, "estafette: %s to %s: %s; trying again\n", j->name, j->to, r->text);
+	x->told_busy = true;
+	j->r = *r;
+	j->read = j->start;
+	return true;
 }
 
 static void take_result(struct send *x, const struct estafette_result *r)
@@ -312,6 +345,9 @@ static void take_result(struct send *x, const struct estafette_result *r)
 	if (j == NULL)
 		return;
 	j->over = true;
+	j->again = is_worth_again(x, j, r);
+	if (j->again)
+		return;
 	j->r = *r;
 	progress_end(&j->progress);
 	close(j->fd);
@@ -345,7 +381,7 @@ static bool one_result(struct send *x, const struct job *j)
 static bool submit_job(struct send *x, struct job *j)
 {
 	struct estafette_submission s = x->o.s;
-	if (!open_body(x->cli, j)) {
+	if (j->fd < 0 && !open_body(x->cli, j)) {
 		x->status = EXIT_REFUSED;
 		return false;
 	}
@@ -365,6 +401,29 @@ static bool submit_job(struct send *x, struct job *j)
 		return false;
 	}
 	j->sent = true;
+	j->over = j->again = false;
+	return true;
+}
+
+/* The first that a busy node is to be asked for once more, in their order. */
+static const struct job *next_again(const struct send *x)
+{
+	for (size_t i = 0; i < x->n && x->status == EXIT_OK; i++)
+		if (x->jobs[i].again)
+			return &x->jobs[i];
+	return NULL;
+}
+
+static bool send_again(struct send *x, struct job *j)
+{
+	int64_t ms = ms_until(j->r.until_us);
+	struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+	if (ms > 0)
+		nanosleep(&t, NULL);
+	if (!submit_job(x, j))
+		return false;
+	while (!j->over && one_result(x, j))
+		continue;
 	return true;
 }
 
@@ -381,16 +440,11 @@ static void submit_all(struct send *x)
 	}
 	while (j != NULL && estafette_in_flight(x->h) > 0 && one_result(x, j))
 		continue;
+	while ((j = next_again(x)) != NULL && send_again(x, &x->jobs[j - x->jobs]))
+		continue;
 }
 
 /* ---- waiting --------------------------------------------------------------------------------------------- */
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* Begins a wait for state for each job that has not reached it, and takes the answers until end. True: all came. */
 static bool wait_round(struct send *x, int state, int64_t end)
@@ -516,6 +570,7 @@ int cmd_send(struct cli *cli, int argc, char **argv)
 	x.h = session_open(cli, &x.status);
 	if (x.h == NULL || (x.status = check_addresses(&x)) != EXIT_OK)
 		goto out;
+	x.end_ms = now_ms() + x.o.timeout_ms;
 	submit_all(&x);
 	print_ready(&x);
 	if (!cli->json && x.status == EXIT_OK)

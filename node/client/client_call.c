@@ -187,6 +187,7 @@ static bool fill_result(struct call *c, struct view fields)
 		case F_COUNT: c->r.count = item_u32(&i); break;
 		case F_CODE: (void)view_to_str(i.value, c->r.code, sizeof c->r.code); break;
 		case F_TEXT: (void)view_to_str(i.value, c->r.text, sizeof c->r.text); break;
+		case F_TIME: c->r.until_us = (int64_t)item_u64(&i); break;
 		default: break;
 		}
 	}

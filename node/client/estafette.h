@@ -113,6 +113,7 @@ struct estafette_result {
 	uint32_t count;              /* ack and its like: how many were done */
 	char code[32];               /* REFUSED: the reason as a stable word */
 	char text[400];              /* REFUSED: and as a sentence */
+	int64_t until_us;            /* REFUSED with "busy": not before that is it worth trying again, by the wall clock; 0: not said */
 };
 #define ESTAFETTE_RESULT_INIT { sizeof(struct estafette_result) }
 

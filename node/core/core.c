@@ -17,9 +17,6 @@
 /* The wall clock may drift from the monotonic one by so much between two events before it counts as a jump. */
 #define CLOCK_JUMP_US (60 * US_PER_S)
 
-/* Used share of the quota, in percent, above which a precedence is refused; reports and acknowledgements go on. */
-static const int SPACE_LIMIT[PREC_COUNT] = {97, 94, 90, 85};
-
 /* ---- small helpers ----------------------------------------------------------------------------------------- */
 
 void *array_grow(void *array_ptr, size_t *n, size_t size)
@@ -94,25 +91,6 @@ void deadline_at(struct core *c, struct mono at)
 	c->deadline = mono_min(c->deadline, at);
 }
 
-/* The room is the quota, or what the file has and its disk still gives, whichever is less. */
-int space_percent(struct core *c)
-{
-	struct store_space s;
-
-	store_space(c->store, &s);
-	int64_t has = s.file_bytes > s.used_bytes ? s.file_bytes : s.used_bytes;
-	int64_t room = s.disk_free_bytes > INT64_MAX - has ? INT64_MAX : has + s.disk_free_bytes;
-
-	if (s.quota_bytes > 0 && s.quota_bytes < room)
-		room = s.quota_bytes;
-	return (int)(s.used_bytes / (room / 100 + 1));
-}
-
-bool space_admits(struct core *c, uint8_t precedence)
-{
-	return space_percent(c) < SPACE_LIMIT[precedence < PREC_COUNT ? precedence : PREC_ROUTINE];
-}
-
 /* ---- life -------------------------------------------------------------------------------------------------------------- */
 
 static void config_defaults(struct core_config *k)
@@ -133,6 +111,7 @@ static void config_defaults(struct core_config *k)
 		k->clock_skew_us = DEFAULT_SKEW_US;
 	if (!k->max_clients)
 		k->max_clients = 256;
+	retention_defaults(&k->keep);
 }
 
 static enum err check_journal(struct core *c, struct errmsg *m)
@@ -172,7 +151,7 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	c->roster = roster;
 	c->store = store;
 	c->deadline = c->peers_at = c->probes_at = c->look_at = MONO_NEVER;
-	c->store_full_since = MONO_NEVER;
+	c->store_full_since = c->room.full_since = c->room.holds_at = c->floors_at = MONO_NEVER;
 	c->minimize.from = PREC_COUNT;
 	c->held_until.us = INT64_MIN;
 	c->batch = 1; /* 0 is none: no lane has sent in it */
@@ -204,6 +183,7 @@ void core_free(struct core *c)
 	mirror_drop(c);
 	exchange_free(c);
 	courier_free(c);
+	room_free(c);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		free(c->peers[i]->digest);
 		for (int lane = 0; lane < LANE_COUNT; lane++)
@@ -505,7 +485,7 @@ static void look(struct core *c)
 	if (mono_before(c->now, c->look_at))
 		return;
 	c->restless = false;
-	struct mono next = mono_min(mono_min(peers_help(c), assist_look(c)), mono_min(alarms_look(c), mono_min(bodies_ask(c), grants_ask(c))));
+	struct mono next = mono_min(mono_min(mono_min(peers_help(c), mono_min(room_look(c), floor_look(c))), assist_look(c)), mono_min(alarms_look(c), mono_min(bodies_ask(c), grants_ask(c))));
 
 	c->look_at = mono_min(mono_add(c->now, LOOK_AT_MOST_US), next);
 	if (!mono_before(mono_add(c->now, LOOK_AT_LEAST_US), c->look_at))
@@ -577,7 +557,7 @@ static struct mono own_due(struct core *c)
 	if (c->started) {
 		if (c->restless)
 			c->look_at = mono_min(c->look_at, mono_add(c->now, LOOK_AT_LEAST_US));
-		at = mono_min(c->look_at, c->takeover.at);
+		at = mono_min(mono_min(c->look_at, c->takeover.at), retain_due(c));
 		if (mono_before(c->now, c->grace_until))
 			at = mono_min(at, c->grace_until);
 		if (!c->clock_unsure && deliver_next_expiry(c) != INT64_MAX)
@@ -624,6 +604,7 @@ static void own_look(struct core *c)
 	deliver_expire(c);
 	deliver_serve(c);
 	told_step(c);
+	retain_step(c);
 	submit_finish(c);
 }
 

@@ -17,12 +17,14 @@
  *   deliver.c   arrivals opened and queued      desk.c      take, leases, acknowledgements
  *   reports.c   what happened: made and merged  waits.c     what became of a message, and who waits
  *   alarms.c    alarms, handling deadlines      show.c      rows for status, queues, links, ...
+ *   room.c      what a filling journal admits   retain.c    what it keeps, and how long (floor.c: told to others)
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
 
 #include "node/core/effect.h"
 #include "node/core/event.h"
+#include "node/core/retain.h"
 #include "proto/keyfile.h"
 #include "proto/roster.h"
 #include "storage/store.h"
@@ -45,6 +47,7 @@ struct core_config {
 	int assist_waiting;           /* policy: lend when more wait than this; 0: no */
 	int64_t assist_oldest_us;     /* or when the oldest waits longer; 0: no */
 	int assist_stop;              /* until no more than this wait */
+	struct retention keep;        /* what stays in the journal, and for how long */
 };
 
 /* Reads what it needs from the store; no event was applied yet. The roster is owned by the core from here on (also when

@@ -13,6 +13,7 @@
 #include "node/core/core.h"
 #include "node/core/minimize.h"
 #include "node/core/courier.h"
+#include "node/core/room.h"
 #include "node/core/takeover.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
@@ -48,6 +49,9 @@ struct flow {
 	bool helping;                /* we are not the originator, and the peer waited long enough */
 	struct mono stalled_since;   /* acked < held without progress since then */
 	int64_t next_due_us;         /* handle-by of entry sent+1; INT64_MIN when not looked up */
+	uint64_t floor;              /* the peer's, as it offered it; 0: it did not */
+	int64_t retry_us;            /* the peer does not take it now: tried again so late, 0 when nothing is known of that */
+	struct mono retry_at;
 	struct flow *next, *prev;    /* in the list of streams to send of (peer, lane) */
 };
 
@@ -74,6 +78,10 @@ struct stream {
 	unsigned limit_of;           /* of takeover.limits; 0: never looked at */
 	enum signer { SIGNER_UNKNOWN, SIGNER_NOW, SIGNER_FORMER } signer; /* by which identity of its originator */
 	uint32_t signer_under;       /* under the roster of that serial */
+	uint64_t stubs;              /* up to here there is nothing to make a stub of; 0: not looked at yet */
+	uint64_t claim;              /* the highest floor that another site told of, and who */
+	uint16_t claim_by;
+	struct floor_offer *offer;   /* beyond what is held; NULL: none */
 	size_t n_flows;
 	struct flow *flows;
 };
@@ -322,6 +330,9 @@ struct core {
 	int64_t born_after;                             /* the latest birth of a run of this site that is known */
 	bool rebirth;                                   /* our own streams are damaged: begin others after this batch */
 	struct takeover takeover;                       /* part of the mirror */
+	struct room room;
+	struct retain retain;
+	struct mono floors_at;                          /* offers of floors are looked at; MONO_NEVER: there are none */
 	struct exchange exchange;
 	struct minimize minimize;                       /* as the orders say; looked at in each batch */
 	struct courier courier;
@@ -412,6 +423,8 @@ void submit_finish(struct core *c); /* removes it in small steps */
 void submit_trash(struct core *c, uint8_t class, uint64_t body_no); /* a body that no entry uses any more: it goes the same way */
 /* ---- purge.c ---- */
 void purge_request(struct core *c, struct client *cl, const struct request *rq);
+/* A stub takes the place of a message's entry, and all else that is about its body goes. The row's views may have ended. */
+void purge_message(struct core *c, struct stream *s, const struct entry_row *row, const struct header *h);
 void submit_committed(struct core *c);
 void submit_reload(struct core *c); /* after a failed commit */
 
@@ -578,13 +591,12 @@ void show_request(struct core *c, struct client *cl, const struct request *rq);
 
 /* ---- reply.c: replies to clients ---------------------------------------------------------------------------------------------------------------- */
 void reply_error(struct core *c, uint64_t client, uint32_t tag, enum err e, const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* Nothing was done, for want of room; the client is told when to try again. */
+void reply_busy(struct core *c, uint64_t client, uint32_t tag, const char *what);
 void reply_done(struct core *c, uint64_t client, uint32_t tag, uint32_t count);
 void reply_begin(struct core *c, struct request_writer *w, uint8_t type, uint32_t tag);
 void reply_end(struct core *c, struct request_writer *w, uint64_t client);
 
-/* Space: may something of that precedence still be admitted? */
-bool space_admits(struct core *c, uint8_t precedence);
-int space_percent(struct core *c); /* used share of the room there is */
 /* A refusal of an event that did not fit into the journal (apply.c). */
 void core_refuse(struct core *c, const struct event *ev, enum err why, struct effects *out);
 void core_committed(struct core *c);

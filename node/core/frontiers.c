@@ -193,6 +193,8 @@ static void flow_learnt(struct core *c, struct flow *f, uint64_t number)
 	f->known = true;
 	if (number != f->acked || first)
 		f->stalled_since = MONO_NEVER;
+	if (number > f->acked)
+		f->retry_us = 0;
 	f->acked = number;
 	if (f->sent < number || first)
 		f->sent = number;
@@ -330,14 +332,17 @@ static void heard_of(struct core *c, struct peer *p, struct stream *s, const str
 			flow_learnt(c, f, s->row.held);
 		return;
 	}
-	if (chain_at(c, s, fr->number, &chain))
+	/* What it has of it is not here any more: it cannot be compared, and gets the floor. */
+	bool below = fr->number && fr->number < s->row.floor;
+
+	if (!below && chain_at(c, s, fr->number, &chain))
 		return;
-	if (memcmp(chain.b, fr->chain.b, hash_bytes) != 0) {
+	if (!below && memcmp(chain.b, fr->chain.b, hash_bytes) != 0) {
 		copies_fork(c, s);
 		flow_fork(c, f, f->agreed);
 		return;
 	}
-	f->agreed = fr->number > f->agreed ? fr->number : f->agreed;
+	f->agreed = !below && fr->number > f->agreed ? fr->number : f->agreed;
 	if (fr->number < f->acked && f->known) {
 		if (!complete || fr->number >= f->asked)
 			return; /* an older acknowledgement that was overtaken */

@@ -365,7 +365,7 @@ static bool look_at_grant(struct core *c, struct stream *s, uint64_t *number)
 	if (!*number || store_grant_find(c->t, s->row.local, *number, &from, &arrival) || !from)
 		return false;
 	if (from < *number && stream_key(c, s, *number, &key) == ERR_KEY)
-		grants_want(c, s, from + 1);
+		grants_want(c, s, from < s->row.floor ? s->row.floor + 1 : from + 1);
 	crypt_wipe(&key, sizeof key);
 	*number = from - 1;
 	return true;

@@ -36,6 +36,8 @@ enum err stream_key(struct core *c, struct stream *s, uint64_t number, struct sy
 	e = store_entry_get(c->t, arrival, &row);
 	if (!e)
 		e = grant_key(c, s, &row, out);
+	else if (e == ERR_NOT_FOUND)
+		e = ERR_KEY; /* the stream began at a floor behind its grant */
 	/* One that does not name us, or cannot be read: another site may have handed us its key. */
 	if (e == ERR_KEY || e == ERR_DAMAGED)
 		e = grants_key(c, s, from, out) ? e : ERR_OK;

@@ -133,6 +133,7 @@ void stream_free(struct stream *s)
 {
 	if (!s)
 		return;
+	free(s->offer);
 	flows_drop(s);
 	crypt_wipe(&s->epoch, sizeof s->epoch);
 	free(s);

@@ -547,6 +547,8 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 		case FRAME_ACKS: replicate_acks(c, p, f->u.acks.rest); break;
 		case FRAME_STATE: state_frame(c, p, &f->u.state); break;
 		case FRAME_KEYS: grants_frame(c, p, &f->u.keys); break;
+		case FRAME_BUSY: room_heard(c, p, &f->u.busy); break;
+		case FRAME_FLOOR: floor_frame(c, p, &f->u.floor); break;
 		default: p->dropped++;
 		}
 	}

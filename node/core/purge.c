@@ -66,7 +66,7 @@ static void told_no_more(struct core *c, const struct msgid *id, uint16_t addres
 		alarm_clear(c, alarm_kind(true, "conflict"), text);
 }
 
-static void message_gone(struct core *c, struct stream *s, const struct entry_row *row, const struct header *h)
+void purge_message(struct core *c, struct stream *s, const struct entry_row *row, const struct header *h)
 {
 	struct buf events = BUF_EMPTY;
 	struct msg_row msg;
@@ -112,7 +112,7 @@ static void look_at(struct core *c, struct purge *p, uint64_t arrival)
 		p->waiting++;
 	if (!p->dry) {
 		row.e.header = row.e.envelope = view_of(NULL, 0); /* they end with the first write */
-		message_gone(c, s, &row, &h);
+		purge_message(c, s, &row, &h);
 	}
 }
 

@@ -58,7 +58,7 @@ static void flow_unlist(struct flow *f)
 /* We send what we originated in this run at once; older or foreign streams once we help. */
 void flow_update(struct core *c, struct flow *f)
 {
-	bool want = f->known && (f->stream->own || f->helping || f->forked) && f->sent < f->stream->row.held;
+	bool want = f->known && (f->stream->own || f->helping || f->forked) && f->sent < f->stream->row.held && !flow_is_held(c, f);
 
 	f->next_due_us = INT64_MIN;
 	stream_heat(c, f->stream);
@@ -129,10 +129,30 @@ static bool is_expired(const struct core *c, const struct entry *e, int64_t sinc
 	       h.expires.us + since_us <= c->wall.us;
 }
 
-/* A stub proves by its header that nothing is missing; one that does not is not taken, not even from who wrote it. */
-static bool is_stub(const struct core *c, const struct entry *e)
+/* A report says that the message has ended. */
+static bool has_ended(struct core *c, const struct stream *s, const struct entry *e)
 {
-	return (e->flags & ENTRY_STUB) && (is_purged(e) || is_expired(c, e, 0));
+	struct buf events = BUF_EMPTY;
+	struct msg_row row;
+	struct header h;
+	uint8_t which;
+	bool ended = header_decode(e->header, &h) == ERR_OK && h.kind == KIND_MESSAGE && msg_load(c, &h.id, s->row.name.addressee, &row, &events) == ERR_OK &&
+		     events_ended(c, buf_view(&events), h.originator, s->row.name.addressee, s->row.name.exercise, &which);
+
+	buf_release(&events);
+	return ended;
+}
+
+/* Its header, or a report, proves of a stub that nothing is missing; one of which that is not known yet is not taken, not even from who
+ * wrote it: somebody else may have it whole. */
+static bool is_stub(struct core *c, const struct stream *s, const struct entry *e)
+{
+	if (!(e->flags & ENTRY_STUB))
+		return false;
+	if (is_purged(e) || is_expired(c, e, 0) || has_ended(c, s, e))
+		return true;
+	c->room.refused_why = BUSY_UNPROVED;
+	return false;
 }
 
 static bool left_out(const struct entry *e)
@@ -157,7 +177,7 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = from,
 		.body_class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL, .e = *e,
 	};
-	bool stub = is_stub(c, e), apart = e->body_len && !e->body.len && !stub;
+	bool stub = is_stub(c, s, e), apart = e->body_len && !e->body.len && !stub;
 	struct body_row have;
 
 	/* Only who wrote an entry may leave its body out where that would not come by itself. */
@@ -184,6 +204,7 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 		bodies_fetch(c, s, row.number, &e->body_hash);
 	}
 	heard_sent(c, s, e);
+	room_took(c, s->row.name.precedence, s->row.name.originator, e->body.len + e->envelope.len);
 	/* The store wrote: the views of row still lie in the frame, so they stay good. */
 	deliver_entry(c, s, &row);
 	return true;
@@ -292,11 +313,16 @@ static void head_keep(struct core *c, struct stream *s, const struct segment *se
 /* When room is short the giver keeps its messages and gives them again; reports and grants are taken while there is any. */
 static enum err take_entries(struct core *c, uint16_t from, struct stream *s, const struct segment *seg, const struct entry *e, const struct hash *after)
 {
-	bool admits = space_admits(c, seg->name.precedence ? (uint8_t)(seg->name.precedence - 1) : PREC_FLASH), go = true;
+	bool admits = room_admits(c, seg->name.precedence, seg->name.originator, true), go = true;
+
+	c->room.refused_why = 0;
 
 	for (uint16_t i = 0; go && i < seg->entries; i++)
-		if (seg->first + i == s->row.held + 1)
-			go = (admits || !is_message(&e[i])) && take_entry(c, from, s, &e[i], &after[i]);
+		if (seg->first + i == s->row.held + 1) {
+			if (!admits && is_message(&e[i]))
+				c->room.refused_why = BUSY_ROOM;
+			go = !c->room.refused_why && take_entry(c, from, s, &e[i], &after[i]);
+		}
 	if (seg->head.number > s->row.head)
 		head_keep(c, s, seg, e);
 	stream_advanced(c, s);
@@ -420,9 +446,9 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 	if (!s && seg->first != 1)
 		return;
 	p->lane[lane].ack_due = true;
-	enum err e = segment_in(c, p, p->site, s, seg, raw);
-
-	(void)e; /* told to the peer by the frontier that goes back, or counted against it */
+	/* Told to the peer by the frontier that goes back, or counted against it. */
+	if (segment_in(c, p, p->site, s, seg, raw) == ERR_BUSY && c->room.refused_why && (s = stream_by_name(c, &seg->name)))
+		room_refused(c, p, lane, seg, s->row.held);
 }
 
 enum err replicate_apply(struct core *c, uint16_t from, struct segment *seg, struct view raw)
@@ -680,6 +706,10 @@ void lane_sent(struct core *c, struct peer *p, uint8_t lane, struct flow *f, uin
 /* Cuts one segment off a flow. False when there is nothing that can be sent now. */
 static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
 {
+	if (f->sent < f->stream->row.floor) {
+		floor_give(c, p, lane, f);
+		return false;
+	}
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
 	uint64_t last;
@@ -700,6 +730,7 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	p->gave_last = p->gave_last && lane != LANE_BULK;
 	f->sent = last;
 	flow_update(c, f);
+	room_tried(c, f);
 	effect_end_frame(c->out, p->site, lane, SIDE_DIALLED);
 	peer_busy(c, p);
 	damage_told(c);

@@ -30,6 +30,21 @@ void reply_error(struct core *c, uint64_t client, uint32_t tag, enum err e, cons
 	reply_end(c, &w, client);
 }
 
+void reply_busy(struct core *c, uint64_t client, uint32_t tag, const char *what)
+{
+	char text[400], until[WALL_TEXT_BYTES];
+	struct wall at = room_until(c);
+	struct request_writer w;
+
+	wall_format(at, 0, until);
+	snprintf(text, sizeof text, "journal: nearly full, %s is not taken now, busy until %s (free space or raise `quota`; more urgent traffic still goes)", what, until);
+	reply_begin(c, &w, REPLY_ERROR, tag);
+	request_str(&w, F_CODE, err_code(ERR_BUSY));
+	request_str(&w, F_TEXT, text);
+	request_u64(&w, F_TIME, (uint64_t)at.us);
+	reply_end(c, &w, client);
+}
+
 void reply_done(struct core *c, uint64_t client, uint32_t tag, uint32_t count)
 {
 	struct request_writer w;

@@ -187,9 +187,17 @@ static enum err check_rights(struct core *c, struct client *cl, const struct sub
 		if (!u || u->sent + u->now >= r->flash_per_hour)
 			return err_set(m, ERR_BUSY, "send: %s has sent its %u FLASH messages of this hour (use IMMEDIATE, or ask for a larger quota)", r->name, r->flash_per_hour);
 	}
-	if (!space_admits(c, s->precedence))
-		return err_set(m, ERR_FULL, "journal: nearly full, %s is not taken now (free space or raise `quota`; more urgent traffic still goes)", precedence_name(s->precedence));
 	return ERR_OK;
+}
+
+/* True when there is no room for it: the request is then answered. */
+static bool refused_full(struct core *c, struct client *cl, uint32_t tag, uint8_t precedence)
+{
+	if (room_admits(c, precedence, c->self, false))
+		return false;
+	c->room.refused[precedence]++;
+	reply_busy(c, cl->id, tag, precedence_name(precedence));
+	return true;
 }
 
 /* ---- idempotency ------------------------------------------------------------------------------------------------ */
@@ -329,6 +337,7 @@ static void accept(struct core *c, struct client *cl, uint32_t tag, const struct
 		if (u)
 			u->now++;
 	}
+	room_took(c, s->precedence, c->self, b->body_bytes);
 	tally_of(c, h->flags)->accepted++;
 	reply_accepted(c, cl->id, tag, &h->id, false);
 }
@@ -447,6 +456,8 @@ void submit_request(struct core *c, struct client *cl, const struct request *rq,
 		e = check_rights(c, cl, s, &m);
 	if (e)
 		reply_error(c, cl->id, rq->tag, e, "%s", m.text);
+	else if (refused_full(c, cl, rq->tag, s->precedence))
+		; /* told */
 	else if (s->body_bytes > LIMIT_CHUNK_BYTES && !s->has_body)
 		upload_begin(c, cl, rq->tag, s, message);
 	else
@@ -546,12 +557,14 @@ void submit_chunk(struct core *c, struct client *cl, const struct request *rq)
 
 	if (!e && (f.field != F_BODY || f.value.len != want))
 		e = ERR_FORMAT;
-	if (!e && !space_admits(c, u->precedence))
-		e = ERR_FULL;
+	if (!e && refused_full(c, cl, rq->tag, u->precedence)) {
+		upload_drop(c, u);
+		return;
+	}
 	if (!e)
 		e = upload_chunk(c, u, f.value, left == want);
 	if (e) {
-		reply_error(c, cl->id, rq->tag, e, e == ERR_FULL ? "chunk %u: %s (free space or raise `quota`)" : "chunk %u: %s (each but the last holds %d bytes)",
+		reply_error(c, cl->id, rq->tag, e, "chunk %u: %s (each but the last holds %d bytes)",
 			    u->row.have, err_text(e), LIMIT_CHUNK_BYTES);
 		upload_drop(c, u);
 		return;

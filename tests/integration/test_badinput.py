@@ -292,7 +292,7 @@ def fill(net, body, limit):
     """Sends ROUTINE until it is refused: the refusal, and what was accepted."""
     accepted = []
     for _ in range(limit):
-        done = net.cli(LUIK, "send", "--to", f"{NAMEN}/messages", "--json", "-", stdin=body)
+        done = net.cli(LUIK, "send", "--to", f"{NAMEN}/messages", "--timeout", "2s", "--json", "-", stdin=body)
         if done.code != 0:
             return done, accepted
         accepted.append(done.row["id"])
@@ -320,7 +320,8 @@ def full(tap, name, small, wrap, quota):
     refusal, accepted = fill(net, body, 400)
     if not tap.ok(refusal is not None and accepted, f"{name}: bulk is refused in the end", len(accepted)):
         return net
-    refused(tap, refusal, f"{name}: the refusal is clear", "full")
+    refused(tap, refusal, f"{name}: the refusal is clear", "busy")
+    tap.ok(refusal.error.get("until"), f"{name}: it says until when the node is busy", refusal)
     small_ones, _ = fill(net, b"small", 20)
     flash = net.cli(LUIK, "send", "--to", f"{NAMEN}/dispatch", "--precedence", "flash", "--json", "-", stdin=b"FLASH still goes")
     tap.ok(flash.code == 0, f"{name}: FLASH is still accepted", flash)

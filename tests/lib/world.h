@@ -32,6 +32,7 @@ struct world_node {
 	size_t speaks[WORLD_SITES]; /* of several copies of a site the one that spoke here last */
 	uint8_t seed[32];         /* of its present run; with fixed_seed it is given */
 	bool fixed_seed;
+	struct retention keep;    /* of its next run; zeros: the defaults */
 	struct buf replies;       /* replies to the client, whole messages one after another */
 	size_t read;              /* how far a test has looked at them */
 	int64_t clock_offset_us;
