@@ -142,6 +142,7 @@ check-layers: $(LIBPROTO) $(LIBSTORAGE) $(LIBCORE)
 bench: setup
 	$(Q)$(MAKE) --no-print-directory all benches
 	$(Q)tests/bench/bench.sh $(BUILD)
+	$(Q)tests/integration/test_resume.py --bin $(BUILD)/bin --mib 500 --seconds 5
 fuzz: setup
 	$(Q)tests/fuzz/fuzz.sh
 sweep: setup

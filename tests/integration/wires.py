@@ -114,8 +114,17 @@ class Wires:
         for to in (line.near, line.far):
             if line.waiting[to]:
                 with contextlib.suppress(BlockingIOError):
-                    del line.waiting[to][:to.send(line.waiting[to])]
+                    n = to.send(line.waiting[to])
+                    del line.waiting[to][:n]
+                    self.handed_on(line.site if to is line.far else line.dialler, n)
         self._interest(line)
+
+    def handed_on(self, site, n):
+        """So many bytes left for that site."""
+
+    def cut_is_due(self):
+        """Asked after each move: True ends every line now."""
+        return False
 
     def _run(self):
         while not self.ended:
@@ -131,6 +140,9 @@ class Wires:
                             pass
                         except OSError:
                             self._end(key.data)
+                        if self.cut_is_due():
+                            for line in list(self.lines):
+                                self._end(line)
 
     def cut(self, site):
         with self.lock:
