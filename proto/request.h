@@ -36,6 +36,7 @@ enum request_type {
 	REQ_PURGE = 17,        /* EXERCISE, [NUMBER: the entry to go on at], [DRY]: a step of removing its messages here -> a row, DONE */
 	REQ_PACK = 18,         /* TO.. (sites, or all), [PRECEDENCE], [SIZE]: a bundle begins -> PIECE; then INDEX 1, 2, ... each -> PIECE, until LAST */
 	REQ_UNPACK = 19,       /* PIECE (a bundle's head), BLOB (its end) -> a row, DONE; then INDEX, PIECE (a frame of it) each -> a row, DONE */
+	REQ_RETRY = 20,        /* WHAT (a peer).. : its links are dialled anew at once, over any bearer -> DONE */
 	/* replies */
 	REPLY_ERROR = 128,     /* CODE, TEXT, [TIME: when to try again]; ends the request */
 	REPLY_ACCEPTED = 129,  /* ID, DUPLICATE, STATE; one a submission */

@@ -3,7 +3,6 @@
 
 #define COMMIT_US (2 * US_PER_MS)
 #define HEARTBEAT_US (60 * US_PER_S)
-#define REDIAL_US (2 * US_PER_S)
 #define BATCH_ROOM 260
 
 /* ---- small things ------------------------------------------------------------------------------------------------ */
@@ -116,7 +115,7 @@ static void do_due(struct world *w, const struct due *d)
 	case DUE_DIAL:
 	case DUE_SHAKEN:
 	case DUE_CHECK:
-	case DUE_BETTER: net_due(w, d); break;
+	case DUE_REFUSED: net_due(w, d); break;
 	case DUE_SCHEDULE: net_schedule(w, d->who, d->what); break;
 	case DUE_CRASH: crash_due(w, d); break;
 	case DUE_TIMER: timer_due(w, d->ptr); break;
@@ -162,6 +161,7 @@ static enum err make_links(struct world *w, struct errmsg *m)
 	memset(w->between, 0xff, w->n * w->n * sizeof *w->between);
 	w->link = must(calloc(w->n_links + 1, sizeof *w->link));
 	w->stall = must(calloc(8 * w->n_links + 1, sizeof *w->stall));
+	w->caller = must(calloc(4 * w->n_links + 1, sizeof *w->caller));
 	for (size_t i = 0; i < w->n_links; i++) {
 		const struct link_config *l = &w->config.links[i];
 
@@ -185,8 +185,6 @@ static void defaults(struct world_config *c)
 		c->commit_us = COMMIT_US;
 	if (!c->heartbeat_us)
 		c->heartbeat_us = HEARTBEAT_US;
-	if (!c->redial_us)
-		c->redial_us = REDIAL_US;
 	if (!c->suite)
 		c->suite = &crypt_suite_fast;
 }
@@ -255,6 +253,7 @@ void world_free(struct world *w)
 	free(w->link);
 	free(w->between);
 	free(w->stall);
+	free(w->caller);
 	free(w->session);
 	free(w->batch);
 	free(w->batch_parcels);

@@ -37,7 +37,6 @@ struct world_config {
 	struct core_config core;        /* lease_us, probe_us, ... ; suite, seed and keys are filled in by the world */
 	int64_t commit_us;              /* how long a commit takes on a healthy disk; 0: 2 ms */
 	int64_t heartbeat_us;           /* a stalled connection is given up after so long; 0: 60 s (as the daemon) */
-	int64_t redial_us;              /* a lost connection is dialled again within so long; 0: 2 s (as the daemon) */
 	const struct world_clock *clocks; /* one a site, or NULL: all right; borrowed for world_new */
 	bool dark;                      /* no site is started by world_new */
 	const struct world_body *body;  /* the sites are elsewhere (body.h): the roster is whole and taken as it is. NULL: they are simulated */

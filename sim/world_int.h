@@ -3,7 +3,8 @@
  *   world.c         life, the run, timers, books, trace      world_heap.c   what is due, in order
  *   world_site.c    a node's life, its clock and steps       world_fault.c  faults and repairs of sites
  *   world_net.c     connections over links, frames, cuts     world_client.c desks
- *   world_roster.c  keys and rosters                         world_body.c   sites that are elsewhere */
+ *   world_dial.c    who dials them, over which bearer        world_body.c   sites that are elsewhere
+ *   world_roster.c  keys and rosters */
 #ifndef SIM_WORLD_INT_H
 #define SIM_WORLD_INT_H
 
@@ -20,7 +21,7 @@
 
 /* ---- what is due ---------------------------------------------------------------------------------------------- */
 
-enum due_kind { DUE_WAKE, DUE_START, DUE_PARCEL, DUE_REPLY, DUE_GONE, DUE_DIAL, DUE_SHAKEN, DUE_CHECK, DUE_BETTER, DUE_SCHEDULE, DUE_CRASH, DUE_TIMER };
+enum due_kind { DUE_WAKE, DUE_START, DUE_PARCEL, DUE_REPLY, DUE_GONE, DUE_DIAL, DUE_SHAKEN, DUE_REFUSED, DUE_CHECK, DUE_SCHEDULE, DUE_CRASH, DUE_TIMER };
 struct due {
 	int64_t at;
 	uint64_t order;       /* of its making: decides between equal times */
@@ -50,6 +51,20 @@ struct parcel {
 };
 
 struct stall { struct parcel *first, **last; int64_t bytes; };
+
+/* ---- the dialling end of a connection -------------------------------------------------------------------------------- */
+
+struct caller {
+	struct dial dial;
+	bool on;                           /* its site runs */
+	uint8_t bearer[LIMIT_BEARERS];     /* of the link, by the dial's numbers */
+	uint32_t serial[DIAL_SLOTS];       /* of the try that each slot shows here */
+	bool under_way[DIAL_SLOTS];        /* its answer is */
+	int64_t shake_us[DIAL_SLOTS];
+	uint32_t run[DIAL_SLOTS];          /* of the other end, when it opened */
+	struct mono tick_at;
+	uint64_t ticks;                    /* the last one planned is the one that counts */
+};
 
 /* ---- sites -------------------------------------------------------------------------------------------------------------- */
 
@@ -114,6 +129,7 @@ struct world {
 	size_t n_links;
 	struct link *link;
 	uint16_t *between;         /* n * n: link index */
+	struct caller *caller;     /* of connection: [4 * link + 2 * dialler + lane] */
 	struct stall *stall;       /* of connection and direction: [4 * link + 2 * dialler + lane][dir] */
 	struct session *session;
 	size_t n_sessions, cap_sessions;
@@ -161,7 +177,7 @@ void clock_settle(struct world *w, struct clock *c);
 
 /* ---- world_net.c ---- */
 void net_send(struct world *w, size_t from, const struct effect *f, struct view bytes, struct mono at);
-void net_reset(struct world *w, size_t from, uint16_t peer, uint8_t lane);
+void net_said(struct world *w, size_t from, const struct effect *f); /* RESET, NEED, RETRY */
 void net_parcel(struct world *w, struct parcel *p);
 void net_due(struct world *w, const struct due *d);
 void net_site_up(struct world *w, size_t site);
@@ -170,6 +186,20 @@ void net_site_look(struct world *w, size_t site); /* paused or resumed */
 void net_schedule(struct world *w, size_t link, size_t bearer);
 void net_link_changed(struct world *w, size_t link);
 struct link *net_between(const struct world *w, size_t a, size_t b);
+size_t conn_from(const struct world *w, uint32_t id);
+size_t conn_to(const struct world *w, uint32_t id);
+void conn_up(struct world *w, uint32_t id, uint8_t bearer, int64_t round_us);
+void conn_end(struct world *w, uint32_t id);
+
+/* ---- world_dial.c: connections by id ---- */
+void call_begin(struct world *w, uint32_t id);  /* its site runs */
+void call_end(struct world *w, uint32_t id);    /* it does not any more */
+void call_look(struct world *w, uint32_t id);   /* something under it, or at the other end, changed */
+void call_lost(struct world *w, uint32_t id);   /* the connection was reset */
+void call_silent(struct world *w, uint32_t id);
+void call_need(struct world *w, uint32_t id, enum dial_need need);
+void call_retry(struct world *w, uint32_t id);
+void call_due(struct world *w, const struct due *d);
 
 /* ---- world_client.c ---- */
 void client_replies(struct world *w, size_t site, uint64_t client, struct view bytes, struct mono at);

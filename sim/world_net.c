@@ -1,18 +1,14 @@
 /* world_net.c - connections over links: dialled, stalled, reset, and dialled again; frames on them. */
 #include "sim/world_int.h"
 
-/* As node/daemon/dialled.c: the next bearer after so long without an answer; the best one is tried again so often. */
-#define PATIENCE_US (5 * US_PER_S)
-#define BETTER_US (30 * US_PER_S)
-
-static size_t conn_from(const struct world *w, uint32_t id)
+size_t conn_from(const struct world *w, uint32_t id)
 {
 	const struct link *l = &w->link[id / 4];
 
 	return conn_dialler(id) == 0 ? l->config.a : l->config.b;
 }
 
-static size_t conn_to(const struct world *w, uint32_t id)
+size_t conn_to(const struct world *w, uint32_t id)
 {
 	const struct link *l = &w->link[id / 4];
 
@@ -103,7 +99,7 @@ static void stall_flush(struct world *w, uint32_t id)
 
 /* ---- a connection's life ------------------------------------------------------------------------------------------ */
 
-static void tell(struct world *w, uint32_t id, enum event_type type)
+static void tell(struct world *w, uint32_t id, enum event_type type, int64_t round_us)
 {
 	const struct conn *c = conn_of(w, id);
 	size_t from = conn_from(w, id), to = conn_to(w, id);
@@ -116,19 +112,12 @@ static void tell(struct world *w, uint32_t id, enum event_type type)
 		return;
 	ev.u.link.peer = w->node[to].number;
 	ev.u.link.lane = lane;
+	ev.u.link.round_us = round_us;
 	strcpy(ev.u.link.bearer, bearer);
 	node_take(w, &w->node[from], lane == LANE_BULK ? ROW_BULK : ROW_URGENT, &ev, NULL);
 }
 
-static void dial(struct world *w, uint32_t id, int64_t within_us)
-{
-	struct link *l = conn_link(w, id);
-	int64_t after = within_us ? (int64_t)prng_below(&l->prng, (uint64_t)within_us) : 0;
-
-	due_at(w, mono_add(w->now, after), DUE_DIAL, id, conn_of(w, id)->generation, NULL);
-}
-
-static void conn_end(struct world *w, uint32_t id)
+void conn_end(struct world *w, uint32_t id)
 {
 	struct conn *c = conn_of(w, id);
 	bool was_up = c->state == CONN_UP;
@@ -141,53 +130,22 @@ static void conn_end(struct world *w, uint32_t id)
 	if (!was_up)
 		return;
 	stall_drop(w, id);
-	tell(w, id, EVENT_LINK_DOWN);
-}
-
-/* Begins to dial over a bearer, when there is one and somebody at both ends. */
-static void dial_now(struct world *w, uint32_t id, int except)
-{
-	struct link *l = conn_link(w, id);
-	struct conn *c = conn_of(w, id);
-	int b = link_best(l, conn_lane(id), except);
-
-	if (c->state != CONN_DOWN || b < 0 || w->node[conn_from(w, id)].state != SITE_UP || w->node[conn_to(w, id)].state != SITE_UP)
-		return; /* whatever changes that dials again */
-	c->state = CONN_DIALLING;
-	c->bearer = (uint8_t)b;
-	due_at(w, mono_add(w->now, link_handshake_us(l, (size_t)b)), DUE_SHAKEN, id, c->generation, NULL);
-}
-
-static void look_for_better(struct world *w, uint32_t id)
-{
-	struct link *l = conn_link(w, id);
-	struct conn *c = conn_of(w, id);
-	int best = link_best(l, conn_lane(id), -1);
-
-	if (c->state == CONN_UP && best >= 0 && l->config.bearers[best].cost < l->config.bearers[c->bearer].cost)
-		due_at(w, mono_add(w->now, prng_between(&l->prng, US_PER_S, BETTER_US)), DUE_BETTER, id, c->generation, NULL);
+	tell(w, id, EVENT_LINK_DOWN, 0);
 }
 
 static void conn_look(struct world *w, uint32_t id);
 
-static void shaken(struct world *w, uint32_t id)
+void conn_up(struct world *w, uint32_t id, uint8_t bearer, int64_t round_us)
 {
 	struct conn *c = conn_of(w, id);
 
-	if (c->state != CONN_DIALLING)
-		return;
-	if (!link_passes_both(conn_link(w, id), c->bearer) || w->node[conn_to(w, id)].state != SITE_UP || w->node[conn_from(w, id)].state != SITE_UP) {
-		c->generation++;
-		c->state = CONN_DOWN;
-		due_at(w, mono_add(w->now, PATIENCE_US), DUE_DIAL, id, c->generation, NULL);
-		return;
-	}
 	c->state = CONN_UP;
+	c->bearer = bearer;
 	c->stalled_since = MONO_NEVER;
 	for (int dir = 0; dir < 2; dir++)
 		c->free_at[dir] = c->last_at[dir] = w->now;
-	tell(w, id, EVENT_LINK_UP);
-	look_for_better(w, id);
+	tell(w, id, EVENT_LINK_UP, round_us);
+	conn_look(w, id); /* it may have gone silent meanwhile */
 }
 
 /* The heartbeat's time is over: was it silent all the while? */
@@ -204,8 +162,7 @@ static void check(struct world *w, uint32_t id)
 		return;
 	}
 	w->counts.resets++;
-	conn_end(w, id);
-	dial(w, id, w->config.redial_us);
+	call_lost(w, id);
 }
 
 /* Something under the connection changed. */
@@ -213,18 +170,13 @@ static void conn_look(struct world *w, uint32_t id)
 {
 	struct conn *c = conn_of(w, id);
 
-	if (c->state == CONN_DOWN) {
-		dial(w, id, w->config.redial_us);
-		return;
-	}
-	if (c->state == CONN_DIALLING)
+	if (c->state != CONN_UP)
 		return;
 	bool passes = conn_passes(w, id, 0) && conn_passes(w, id, 1);
 
 	stall_flush(w, id);
 	if (passes) {
 		c->stalled_since = MONO_NEVER;
-		look_for_better(w, id);
 	} else if (c->stalled_since.us == MONO_NEVER.us) {
 		c->stalled_since = w->now;
 		w->counts.stalls++;
@@ -232,28 +184,18 @@ static void conn_look(struct world *w, uint32_t id)
 	}
 }
 
+static void net_look(struct world *w, uint32_t id)
+{
+	conn_look(w, id);
+	call_look(w, id);
+}
+
 void net_due(struct world *w, const struct due *d)
 {
-	uint32_t id = d->who;
-	struct conn *c = conn_of(w, id);
-
-	if (c->generation != d->what)
-		return;
-	switch (d->kind) {
-	case DUE_DIAL: dial_now(w, id, -1); break;
-	case DUE_SHAKEN: shaken(w, id); break;
-	case DUE_CHECK: check(w, id); break;
-	case DUE_BETTER: {
-		int best = link_best(conn_link(w, id), conn_lane(id), -1);
-
-		if (c->state != CONN_UP || best < 0 || best == c->bearer)
-			break;
-		conn_end(w, id);
-		dial_now(w, id, -1);
-		break;
-	}
-	default: break;
-	}
+	if (d->kind != DUE_CHECK)
+		call_due(w, d);
+	else if (conn_of(w, d->who)->generation == d->what)
+		check(w, d->who);
 }
 
 /* ---- what sites do --------------------------------------------------------------------------------------------------- */
@@ -278,8 +220,7 @@ void net_send(struct world *w, size_t from, const struct effect *f, struct view 
 	w->counts.stalls += stalled;
 	if (reset) {
 		w->counts.resets++;
-		conn_end(w, id);
-		dial(w, id, w->config.redial_us);
+		call_lost(w, id);
 	}
 	if (arrives.us == MONO_NEVER.us) {
 		w->counts.frames_dropped++;
@@ -311,22 +252,27 @@ void net_parcel(struct world *w, struct parcel *p)
 		hand_over(w, p);
 }
 
-void net_reset(struct world *w, size_t from, uint16_t peer, uint8_t lane)
+/* What a site's core says of a connection that it dials. */
+void net_said(struct world *w, size_t from, const struct effect *f)
 {
-	struct link *l = net_between(w, from, world_site_by_number(w, peer));
+	struct link *l = net_between(w, from, world_site_by_number(w, f->peer));
 
 	if (!l)
 		return;
-	int dialler = from == l->config.a ? 0 : 1;
-	uint32_t id = conn_id((size_t)(l - w->link), dialler, lane);
-	struct conn *c = conn_of(w, id);
-	int except = c->state == CONN_UP ? c->bearer : -1; /* nothing came over this one */
+	uint32_t id = conn_id((size_t)(l - w->link), from == l->config.a ? 0 : 1, f->lane);
 
-	if (c->state != CONN_UP)
-		return;
-	w->counts.resets++;
-	conn_end(w, id);
-	dial_now(w, id, except);
+	if (f->type == EFFECT_LINK_RESET && conn_of(w, id)->state == CONN_UP) {
+		w->counts.resets++;
+		if (f->side == LINK_SILENT)
+			call_silent(w, id);
+		else
+			call_lost(w, id);
+	} else if (f->type == EFFECT_LINK_NEED) {
+		call_need(w, id, (enum dial_need)f->side);
+	} else if (f->type == EFFECT_LINK_RETRY) {
+		call_retry(w, id);
+		call_retry(w, id + 1);
+	}
 }
 
 void net_site_up(struct world *w, size_t site)
@@ -338,9 +284,12 @@ void net_site_up(struct world *w, size_t site)
 			uint32_t id = 4u * n->links[i] + k;
 
 			/* What peers still believe in is refused by the new process. */
-			if (conn_of(w, id)->state != CONN_DOWN)
-				conn_end(w, id);
-			dial(w, id, w->config.redial_us);
+			if (conn_from(w, id) == site)
+				call_begin(w, id);
+			else if (conn_of(w, id)->state == CONN_UP)
+				call_lost(w, id);
+			else
+				call_look(w, id);
 		}
 }
 
@@ -352,10 +301,12 @@ void net_site_down(struct world *w, size_t site, bool power)
 		for (uint32_t k = 0; k < 4; k++) {
 			uint32_t id = 4u * n->links[i] + k;
 
-			if (power && conn_to(w, id) == site && conn_of(w, id)->state == CONN_UP)
-				conn_look(w, id); /* nobody told the other end */
+			if (conn_from(w, id) == site)
+				call_end(w, id);
+			else if (!power && conn_of(w, id)->state == CONN_UP)
+				call_lost(w, id);
 			else
-				conn_end(w, id);
+				net_look(w, id); /* without power nobody told the other end */
 		}
 }
 
@@ -376,7 +327,7 @@ void net_link_changed(struct world *w, size_t link)
 		return;
 	}
 	for (uint32_t k = 0; k < 4; k++)
-		conn_look(w, 4u * (uint32_t)link + k);
+		net_look(w, 4u * (uint32_t)link + k);
 }
 
 void net_schedule(struct world *w, size_t link, size_t bearer)
@@ -449,11 +400,10 @@ void world_reset(struct world *w, size_t a, size_t b)
 	for (uint32_t k = 0; l && k < 4; k++) {
 		uint32_t id = 4u * (uint32_t)(l - w->link) + k;
 
-		if (conn_of(w, id)->state == CONN_DOWN)
+		if (conn_of(w, id)->state != CONN_UP)
 			continue;
 		w->counts.resets++;
-		conn_end(w, id);
-		dial(w, id, w->config.redial_us);
+		call_lost(w, id);
 	}
 }
 

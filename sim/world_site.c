@@ -227,6 +227,8 @@ static void trace_event(struct world *w, const struct node *n, const struct even
 	trace_u64(w, (uint64_t)ev->wall.us);
 	if (ev->type == EVENT_LINK_UP || ev->type == EVENT_LINK_DOWN)
 		trace_u64(w, (uint64_t)ev->u.link.peer << 8 | ev->u.link.lane);
+	if (ev->type == EVENT_BEARER)
+		trace_u64(w, (uint64_t)ev->u.bearer.peer << 24 | (uint64_t)ev->u.bearer.lane << 16 | (uint64_t)ev->u.bearer.index << 8 | ev->u.bearer.why);
 	if (p)
 		trace_u64(w, p->order << 32 | p->len); /* its bytes are in the trace as somebody's effect, or follow */
 	if (ev->type == EVENT_REQUEST)
@@ -255,7 +257,9 @@ static void perform(struct world *w, struct node *n, const struct effects *out)
 
 		switch (f->type) {
 		case EFFECT_FRAME: net_send(w, n->index, f, bytes, n->busy_until); break;
-		case EFFECT_LINK_RESET: net_reset(w, n->index, f->peer, f->lane); break;
+		case EFFECT_LINK_RESET:
+		case EFFECT_LINK_NEED:
+		case EFFECT_LINK_RETRY: net_said(w, n->index, f); break;
 		case EFFECT_REPLY: client_replies(w, n->index, f->client, bytes, n->busy_until); break;
 		case EFFECT_CLIENT_CLOSE: client_closed_by_node(w, f->client, n->busy_until); break;
 		case EFFECT_LOG: news_view(w, NEWS_LOG, n->index, WORLD_NO_SITE, f->level, bytes); break;

@@ -189,6 +189,7 @@ void core_free(struct core *c)
 		for (int lane = 0; lane < LANE_COUNT; lane++)
 			free(c->peers[i]->lane[lane].ring);
 		free(c->peers[i]->giving);
+		bearers_free(c->peers[i]);
 		free(c->peers[i]->listed);
 		hasher_free(c->peers[i]->list_hasher);
 		free(c->peers[i]);
@@ -443,6 +444,7 @@ static void request(struct core *c, uint64_t client, struct view bytes)
 	case REQ_PURGE: purge_request(c, cl, &rq); break;
 	case REQ_PACK: pack_request(c, cl, &rq); break;
 	case REQ_UNPACK: unpack_request(c, cl, &rq); break;
+	case REQ_RETRY: link_retry(c, cl, &rq); break;
 	default: reply_error(c, client, rq.tag, ERR_UNSUPPORTED, "request: type %u is not known to this node (it may be older than the client)", rq.type);
 	}
 }
@@ -507,12 +509,13 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 	case EVENT_START: start(c); break;
 	case EVENT_TICK: break;
 	case EVENT_ROSTER: roster_taken(c, ev->u.roster.roster); break;
-	case EVENT_LINK_UP: peer_link_up(c, ev->u.link.peer, ev->u.link.lane, ev->u.link.bearer); break;
+	case EVENT_LINK_UP: peer_link_up(c, ev->u.link.peer, ev->u.link.lane, ev->u.link.bearer, ev->u.link.round_us); break;
 	case EVENT_LINK_DOWN: peer_link_down(c, ev->u.link.peer, ev->u.link.lane); break;
 	case EVENT_FRAME: peer_frame(c, ev->u.frame.peer, ev->u.frame.lane, ev->u.frame.side, ev->u.frame.bytes); break;
 	case EVENT_CLIENT_OPEN: client_open(c, ev->u.client.client, &ev->u.client.rights); break;
 	case EVENT_CLIENT_CLOSED: client_closed(c, ev->u.client.client); break;
 	case EVENT_REQUEST: request(c, ev->u.request.client, ev->u.request.bytes); break;
+	case EVENT_BEARER: bearer_news(c, &ev->u.bearer); break;
 	case EVENT_STOP: stop(c); break;
 	case EVENT_ASSIST: assist_policy(c, ev->u.assist.waiting, ev->u.assist.oldest_us, ev->u.assist.stop); break;
 	}

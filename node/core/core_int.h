@@ -91,6 +91,7 @@ struct stream {
 #define LANE_RING 256
 /* flow NULL: a part of a body, upto its mark. */
 struct in_flight { struct flow *flow; uint64_t upto; struct in_air sent; };
+struct bearers; /* bearers.c */
 struct lane_state {
 	bool dialled;                /* handshake done */
 	bool up;                     /* WELCOME received on what we dialled */
@@ -104,8 +105,14 @@ struct lane_state {
 	struct in_flight *ring;      /* LANE_RING of them, once something was sent */
 	struct flow *behind[PREC_COUNT]; /* streams with something to send */
 	struct mono hello_at;
-	int unanswered;              /* hellos in a row */
 	int timeouts;                /* in a row without an acknowledgement */
+	unsigned silences;           /* connections left in a row without one */
+	unsigned unanswered;         /* hellos in a row */
+	int64_t round_us;            /* as the handshake showed; 0: not known */
+	struct mono heard;           /* the last frame on what we dialled */
+	struct bearers *bearers;     /* those that may carry it; NULL: nobody said */
+	uint8_t need_said;           /* enum dial_need, as the transport knows it */
+	uint64_t need_in;            /* the batch that said it */
 	struct mono moved;           /* when the oldest in the air was sent, or something before it acknowledged; not moved by sending again */
 };
 struct peer {
@@ -431,7 +438,7 @@ void submit_reload(struct core *c); /* after a failed commit */
 /* ---- peer.c --------------------------------------------------------------------------------------------------------------------- */
 struct peer *peer_find(struct core *c, uint16_t site);
 void peers_build(struct core *c); /* from the roster */
-void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer);
+void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer, int64_t round_us);
 void peer_link_down(struct core *c, uint16_t site, uint8_t lane);
 void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struct view bytes);
 /* It has something to do: looked at in this batch, and until it is idle again. */
@@ -449,6 +456,18 @@ void peer_bad(struct core *c, struct peer *p, const char *what);
 void peer_busy(struct core *c, struct peer *p); /* a frame that is no probe came or goes: it is probed often for a while */
 /* Control to a peer, on whichever urgent connection there is; drops the frame when there is none. */
 void effect_end_control(struct core *c, struct peer *p);
+
+/* ---- bearers.c: leaving a bearer, and what is known of each ---- */
+void bearer_news(struct core *c, const struct bearer_news *news);
+/* When a lane has waited too long: for the answer to a hello, or for an acknowledgement; MONO_NEVER. */
+struct mono lane_due(const struct peer *p, uint8_t lane);
+struct mono lane_doubt(const struct peer *p, uint8_t lane); /* when it is to be doubted; MONO_NEVER */
+/* Its time is over: what is in the air goes again, over another connection when this one is not worth more waiting. */
+void lane_late(struct core *c, struct peer *p, uint8_t lane);
+void lanes_need(struct core *c, struct peer *p);        /* at the end of a batch: the transport hears what is due */
+void lane_need_unsaid(struct core *c, struct peer *p, uint8_t lane); /* the batch that said it failed */
+void bearers_free(struct peer *p);
+void link_retry(struct core *c, struct client *cl, const struct request *rq);
 
 /* ---- replicate.c ------------------------------------------------------------------------------------------------------------------ */
 void flow_update(struct core *c, struct flow *f);       /* (un)lists it after held, sent, known or helping changed */

@@ -9,7 +9,8 @@
 #define SLOW_FIRST_US (4 * US_PER_S)
 #define SLOW_MOST_US (120 * US_PER_S)
 #define PAUSE_FIRST_US (250 * US_PER_MS)
-#define PAUSE_MOST_US (30 * US_PER_S)
+#define PAUSE_MOST_US (10 * US_PER_S)
+#define REFUSED_MOST_US (30 * US_PER_S)
 #define PAUSE_DUE_US (500 * US_PER_MS)
 #define REFUSED_FIRST_US US_PER_S
 #define PROBE_FIRST_US (2 * US_PER_S)
@@ -228,7 +229,7 @@ void dial_opened(struct dial *d, enum dial_slot slot, struct mono now)
 static void refused(struct dial *d, struct dial_bearer *b, struct mono now)
 {
 	b->refused_until = mono_add(now, spread(d, b->refused_us));
-	b->refused_us = least(2 * b->refused_us, PAUSE_MOST_US);
+	b->refused_us = least(2 * b->refused_us, REFUSED_MOST_US);
 }
 
 static void spare_failed(struct dial *d, enum dial_why why, struct mono now)

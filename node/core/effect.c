@@ -68,14 +68,30 @@ void effect_end_reply(struct effects *e, uint64_t client)
 		f->client = client;
 }
 
-void effect_link_reset(struct effects *e, uint16_t peer, uint8_t lane)
+static void end_link(struct effects *e, enum effect_type type, uint16_t peer, uint8_t lane, uint8_t side)
 {
-	struct effect *f = effect_end(e, EFFECT_LINK_RESET);
+	struct effect *f = effect_end(e, type);
 
 	if (!f)
 		return;
 	f->peer = peer;
 	f->lane = lane;
+	f->side = side;
+}
+
+void effect_link_reset(struct effects *e, uint16_t peer, uint8_t lane, enum link_reset how)
+{
+	end_link(e, EFFECT_LINK_RESET, peer, lane, (uint8_t)how);
+}
+
+void effect_link_need(struct effects *e, uint16_t peer, uint8_t lane, enum dial_need need)
+{
+	end_link(e, EFFECT_LINK_NEED, peer, lane, (uint8_t)need);
+}
+
+void effect_link_retry(struct effects *e, uint16_t peer)
+{
+	end_link(e, EFFECT_LINK_RETRY, peer, 0, 0);
 }
 
 void effect_client_close(struct effects *e, uint64_t client)

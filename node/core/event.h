@@ -2,6 +2,7 @@
 #ifndef CORE_EVENT_H
 #define CORE_EVENT_H
 
+#include "node/core/dial.h"
 #include "proto/frame.h"
 #include "proto/id.h"
 #include "proto/instant.h"
@@ -25,6 +26,7 @@ enum event_type {
 	EVENT_CLIENT_CLOSED, /* it is gone */
 	EVENT_STOP,          /* the node is about to stop in good order: clients are told, nothing new is taken */
 	EVENT_ASSIST,        /* another policy of lending was configured */
+	EVENT_BEARER,        /* what is known of one of the bearers of a lane that we dial; all of them after EVENT_START and a new roster */
 };
 
 /* What the peer credentials of a client's socket allow it, by the daemon's configuration. */
@@ -35,13 +37,25 @@ struct client_rights {
 	uint32_t flash_per_hour; /* quota on FLASH, 0: none */
 };
 
+/* Of `count` bearers that may carry the lane, by cost, the one at `index`. */
+struct bearer_news {
+	uint16_t peer;
+	uint8_t lane, index, count;
+	char name[LIMIT_NAME_BYTES + 1];
+	int cost;
+	int64_t rate_bps;        /* the roster's hint; 0: none */
+	enum dial_why why;       /* WHY_UP: nothing speaks against it */
+};
+
 struct event {
 	enum event_type type;
 	struct mono now;
 	struct wall wall;
 	union {
+		struct bearer_news bearer;
 		struct { struct roster *roster; } roster; /* owned by the core once the event was applied */
-		struct { uint16_t peer; uint8_t lane; char bearer[LIMIT_NAME_BYTES + 1]; } link; /* LINK_UP, LINK_DOWN */
+		/* LINK_UP, LINK_DOWN; round_us: a round trip, as the handshake showed, 0: not known */
+		struct { uint16_t peer; uint8_t lane; char bearer[LIMIT_NAME_BYTES + 1]; int64_t round_us; } link;
 		struct { uint16_t peer; uint8_t lane; uint8_t side; struct view bytes; } frame;
 		struct { uint64_t client; struct client_rights rights; } client; /* OPEN, CLOSED (rights unused) */
 		struct { uint64_t client; struct view bytes; } request;

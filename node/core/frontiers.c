@@ -264,6 +264,7 @@ void ring_acked(struct core *c, struct peer *p)
 			l->ring_at = (l->ring_at + 1) % LANE_RING;
 			l->ring_n--;
 			l->timeouts = 0;
+			l->silences = 0;
 			p->last_ack = c->now;
 			p->last_ack_wall = c->wall;
 		}

@@ -1,17 +1,11 @@
 /* peer.c - links to other sites: hello, what is up, probes, who answers what. */
 #include <stdio.h>
+#include <string.h>
 
 #include "node/core/core_int.h"
 
-/* A hello that is not answered within it: the connection is dialled anew, and the next one gets twice the time, so that a way of
- * any length comes up. */
-#define HELLO_TIMEOUT_US (10 * US_PER_S)
-#define HELLO_DOUBLINGS 6
 /* A digest that was not answered is sent again. */
 #define DIGEST_AGAIN_US (5 * US_PER_S)
-/* Data that nobody acknowledged for so long is sent again; the connection is dialled anew after several times. */
-#define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
-#define ACK_TIMEOUTS_BEFORE_RESET 3
 /* A link where nothing else happened for so long is probed only so often, once it answers. */
 #define PROBE_IDLE_US (30 * US_PER_S)
 /* A probe that was not answered for so long is not waited for. */
@@ -187,7 +181,7 @@ static void say_hello(struct core *c, struct peer *p, uint8_t lane, enum frame_t
 	effect_end_frame(c->out, p->site, lane, t == FRAME_HELLO ? SIDE_DIALLED : SIDE_ACCEPTED);
 }
 
-void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer)
+void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *bearer, int64_t round_us)
 {
 	struct peer *p = peer_find(c, site);
 
@@ -200,7 +194,10 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	l->dialled = true;
 	l->up = false;
 	l->timeouts = 0;
-	l->hello_at = c->now;
+	l->hello_at = l->heard = c->now;
+	l->round_us = round_us;
+	if (lane == LANE_URGENT && strcmp(l->bearer, bearer) != 0)
+		p->rtt_us = round_us; /* another line */
 	window_dialled(c, p, lane, bearer);
 	say_hello(c, p, lane, FRAME_HELLO, bearer);
 	if (lane == LANE_URGENT)
@@ -506,6 +503,8 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 	if (!p || p->gone || lane >= LANE_COUNT || side >= SIDE_COUNT)
 		return;
 	p->last_heard = c->now;
+	if (side == SIDE_DIALLED)
+		p->lane[lane].heard = c->now;
 	f = malloc(sizeof *f); /* large: too much for a stack */
 	if (f)
 		e = frame_decode(bytes, f);
@@ -557,27 +556,6 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 
 /* ---- timers ------------------------------------------------------------------------------------------------------------------- */
 
-static int64_t ack_timeout(const struct peer *p)
-{
-	int64_t t = 4 * p->rtt_us;
-
-	return t > ACK_TIMEOUT_MIN_US ? t : ACK_TIMEOUT_MIN_US;
-}
-
-/* When a lane has waited too long: for the answer to a hello, or for an acknowledgement. While what was sent before is still being
- * acknowledged, what follows is on its way. */
-static struct mono lane_due(const struct peer *p, uint8_t lane)
-{
-	const struct lane_state *l = &p->lane[lane];
-
-	if (l->dialled && !l->up)
-		return mono_add(l->hello_at, HELLO_TIMEOUT_US << l->unanswered);
-	if (l->up && l->ring_n)
-		return mono_add(mono_before(l->ring[l->ring_at].sent.at, l->moved) ? l->moved : l->ring[l->ring_at].sent.at,
-				ack_timeout(p) * (l->timeouts + 1) + window_time_us(p, lane));
-	return MONO_NEVER;
-}
-
 static struct mono digest_due(const struct peer *p)
 {
 	return p->lane[LANE_URGENT].up && p->digest_out ? mono_add(p->digest_at, DIGEST_AGAIN_US) : MONO_NEVER;
@@ -597,7 +575,7 @@ static struct mono peer_due(const struct peer *p)
 	if (p->back)
 		return (struct mono){0};
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		at = mono_min(at, lane_due(p, lane));
+		at = mono_min(at, mono_min(lane_due(p, lane), lane_doubt(p, lane)));
 	return at;
 }
 
@@ -606,38 +584,16 @@ static bool is_due(const struct core *c, struct mono at)
 	return !mono_before(c->now, at);
 }
 
-static void lane_look(struct core *c, struct peer *p, uint8_t lane)
-{
-	struct lane_state *l = &p->lane[lane];
-
-	if (!is_due(c, lane_due(p, lane)))
-		return;
-	if (!l->up) {
-		l->hello_at = c->now;
-		l->unanswered += l->unanswered < HELLO_DOUBLINGS;
-		effect_link_reset(c->out, p->site, lane);
-		return;
-	}
-	/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
-	window_lost(c, p, lane);
-	replicate_rewind(c, p, lane);
-	if (lane == LANE_BULK)
-		bodies_give_forget(p); /* who still wants it asks again */
-	if (++l->timeouts >= ACK_TIMEOUTS_BEFORE_RESET) {
-		l->timeouts = 0;
-		effect_link_reset(c->out, p->site, lane);
-	}
-}
-
 static void peer_look(struct core *c, struct peer *p)
 {
 	if (p->gone)
 		return;
 	for (uint8_t lane = 0; p->back && lane < LANE_COUNT; lane++)
-		effect_link_reset(c->out, p->site, lane);
+		effect_link_reset(c->out, p->site, lane, LINK_ANEW);
 	p->back = false;
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		lane_look(c, p, lane);
+		if (is_due(c, lane_due(p, lane)))
+			lane_late(c, p, lane);
 	if (is_due(c, digest_due(p)))
 		replicate_offer(c, p);
 	if (is_due(c, tell_due(p)))

@@ -799,5 +799,6 @@ void replicate_pump(struct core *c)
 				send_got(c, c->active[i]);
 			pump_lane(c, c->active[i], lane);
 		}
+		lanes_need(c, c->active[i]);
 	}
 }

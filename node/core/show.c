@@ -370,6 +370,7 @@ static void show_links(struct rows *r)
 		row_number(r, "backlog", (int64_t)backlog);
 		row_number(r, "clock_ms", p->skew_us / 1000);
 		row_number(r, "refused_frames", (int64_t)(p->bad_frames + p->refused + p->dropped));
+		show_bearers(r, p);
 		row_end(r);
 	}
 }

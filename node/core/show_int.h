@@ -21,6 +21,7 @@ void row_list(struct rows *r, const char *name, const struct buf *items); /* a l
 
 /* What `show` answers, where it does not stand in show.c. */
 void show_orders(struct rows *r);
+void show_bearers(struct rows *r, const struct peer *p);
 void show_conflicts(struct rows *r);
 void show_quarantine(struct rows *r);
 

@@ -62,6 +62,7 @@ static void lanes_clear(struct core *c)
 			ls->ring_n = 0;
 			ls->ack_due = false;
 			memset(ls->behind, 0, sizeof ls->behind);
+			lane_need_unsaid(c, c->peers[i], (uint8_t)l);
 		}
 }
 
@@ -189,9 +190,11 @@ static void queues_again(struct core *c)
 static void lanes_again(struct core *c)
 {
 	for (size_t i = 0; i < c->n_peers; i++)
-		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 			if (c->peers[i]->lane[lane].sent_in == c->batch)
 				replicate_rewind(c, c->peers[i], lane);
+			lane_need_unsaid(c, c->peers[i], lane);
+		}
 	bodies_give_undo(c);
 }
 

@@ -1,212 +1,355 @@
 #include "node/daemon/dialled.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "node/daemon/driver.h"
 #include "node/daemon/log.h"
 
-#define FIRST_PAUSE_US US_PER_S
-#define LONGEST_PAUSE_US (30 * US_PER_S)
 /* Messages of one connection in one round, so that one peer cannot keep the others waiting. */
 #define DRAIN_MESSAGES 256
-#define PROBE_EVERY_US (30 * US_PER_S)
-#define PROBE_PATIENCE_US (5 * US_PER_S)
 /* A bearer below this rate gets small kernel buffers: what lies there cannot be overtaken. */
 #define SLOW_BPS 2000000
 #define SLOW_BUFFER_BYTES (16 * 1024)
 
+static void settle(struct dialled *d);
+
 /* ---- bearers ------------------------------------------------------------------------------------------ */
 
-static void take_bearers(struct dialled *d, const struct site *peer)
+static size_t take_bearers(const struct site *peer, uint8_t lane, struct bearer out[LIMIT_BEARERS], int costs[LIMIT_BEARERS])
 {
-	d->n_bearers = 0;
+	size_t n = 0;
+
 	for (size_t i = 0; i < peer->n_bearers; i++) {
-		size_t at = d->n_bearers;
+		size_t at = n;
 
-		if (d->lane == LANE_BULK && !peer->bearers[i].bulk)
+		if (lane == LANE_BULK && !peer->bearers[i].bulk)
 			continue;
-		for (; at > 0 && d->bearers[at - 1].cost > peer->bearers[i].cost; at--)
-			d->bearers[at] = d->bearers[at - 1];
-		d->bearers[at] = peer->bearers[i];
-		d->n_bearers++;
+		for (; at > 0 && out[at - 1].cost > peer->bearers[i].cost; at--)
+			out[at] = out[at - 1];
+		out[at] = peer->bearers[i];
+		n++;
 	}
+	for (size_t i = 0; i < n; i++)
+		costs[i] = out[i].cost;
+	return n;
 }
 
-static bool bearer_equal(const struct bearer *a, const struct bearer *b)
+static int64_t buffer_for(const struct dialled *d, size_t bearer)
 {
-	return strcmp(a->name, b->name) == 0 && strcmp(a->endpoint, b->endpoint) == 0 && a->cost == b->cost &&
-	       a->rate_bps == b->rate_bps && a->bulk == b->bulk;
-}
-
-bool dialled_differs(const struct dialled *d, const struct site *peer)
-{
-	struct dialled other = {.lane = d->lane};
-
-	take_bearers(&other, peer);
-	if (strcmp(d->key.z85, peer->link.z85) != 0 || other.n_bearers != d->n_bearers)
-		return true;
-	for (size_t i = 0; i < d->n_bearers; i++)
-		if (!bearer_equal(&d->bearers[i], &other.bearers[i]))
-			return true;
-	return false;
-}
-
-static int64_t buffer_for(const struct dialled *d)
-{
-	int64_t rate = d->bearers[d->bearer].rate_bps;
+	int64_t rate = d->bearers[bearer].rate_bps;
 
 	return rate > 0 && rate < SLOW_BPS ? SLOW_BUFFER_BYTES : d->shared->wire.config->socket_buffer_bytes;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- what the core hears ------------------------------------------------------------------------------- */
 
-static void tell(struct dialled *d, enum event_type type)
+static void tell(struct dialled *d, const struct event *ev)
+{
+	if (!inbox_add(d->shared->inbox, ev))
+		log_line(LEVEL_ERROR, "link %s %s: out of memory", d->peer_id, lane_name(d->lane));
+}
+
+static void tell_link(struct dialled *d, enum event_type type)
 {
 	struct event ev = {.type = type};
 
 	ev.u.link.peer = d->peer;
 	ev.u.link.lane = d->lane;
-	strcpy(ev.u.link.bearer, d->bearers[d->bearer].name);
-	if (!inbox_add(d->shared->inbox, &ev))
-		log_line(LEVEL_ERROR, "link %s %s: out of memory", d->peer_id, lane_name(d->lane));
+	ev.u.link.round_us = d->dial.bearer[d->up_bearer].shaken_us / 3;
+	strcpy(ev.u.link.bearer, d->bearers[d->up_bearer].name);
+	tell(d, &ev);
 }
 
-static void move(struct dialled *d, enum dial_state to)
+static void say_down(struct dialled *d)
 {
-	enum dial_state from = d->state;
+	if (!d->up)
+		return;
+	d->up = false;
+	log_line(LEVEL_DEBUG, "link %s %s: disconnected", d->peer_id, lane_name(d->lane));
+	tell_link(d, EVENT_LINK_DOWN);
+}
 
-	d->state = to;
-	d->since = driver_mono();
-	if (to == DIAL_UP)
-		d->pause_us = FIRST_PAUSE_US;
-	if (to == DIAL_UP && from != DIAL_UP) {
-		log_line(LEVEL_DEBUG, "link %s %s: connected over %s", d->peer_id, lane_name(d->lane), d->bearers[d->bearer].name);
-		tell(d, EVENT_LINK_UP);
-	} else if (from == DIAL_UP && to != DIAL_UP) {
-		log_line(LEVEL_DEBUG, "link %s %s: disconnected", d->peer_id, lane_name(d->lane));
-		tell(d, EVENT_LINK_DOWN);
+static void say_up(struct dialled *d)
+{
+	d->up = true;
+	d->refusal_said = false;
+	d->up_bearer = d->dial.slot[DIAL_MAIN].bearer;
+	log_line(LEVEL_DEBUG, "link %s %s: connected over %s", d->peer_id, lane_name(d->lane), d->bearers[d->up_bearer].name);
+	tell_link(d, EVENT_LINK_UP);
+}
+
+static void say_bearers(struct dialled *d)
+{
+	struct event ev = {.type = EVENT_BEARER};
+	size_t i;
+
+	while (dial_news(&d->dial, &i)) {
+		ev.u.bearer = (struct bearer_news){.peer = d->peer, .lane = d->lane, .index = (uint8_t)i, .count = (uint8_t)d->dial.n,
+		                                   .cost = d->bearers[i].cost, .rate_bps = d->bearers[i].rate_bps, .why = d->dial.bearer[i].why};
+		strcpy(ev.u.bearer.name, d->bearers[i].name);
+		if (d->dial.n > 1)
+			log_line(LEVEL_DEBUG, "link %s %s: %s is %s", d->peer_id, lane_name(d->lane), d->bearers[i].name,
+			         dial_why_name(d->dial.bearer[i].why));
+		tell(d, &ev);
 	}
 }
 
-static void probe_end(struct dialled *d)
+/* ---- calls --------------------------------------------------------------------------------------------- */
+
+static struct call *call_of(struct dialled *d, enum dial_slot slot)
 {
-	if (d->probe >= 0)
-		close(d->probe);
-	d->probe = -1;
-	d->probe_at = mono_add(driver_mono(), PROBE_EVERY_US);
+	return &d->call[d->at[slot]];
 }
 
-static void close_sockets(struct dialled *d)
+static void call_close(struct call *c)
 {
-	if (!d->socket)
-		return;
-	poller_remove(d->shared->poller, &d->socket_watch);
-	poller_remove(d->shared->poller, &d->monitor_watch);
-	zmq_socket_monitor(d->socket, NULL, 0);
-	wire_close(d->monitor);
-	wire_close(d->socket);
-	d->socket = d->monitor = NULL;
-	probe_end(d);
-}
-
-/* Down for now; dialled_tick opens it after the pause. */
-static void pause_for(struct dialled *d, int64_t pause_us)
-{
-	close_sockets(d);
-	move(d, DIAL_CLOSED);
-	d->since = mono_add(driver_mono(), pause_us);
+	if (c->socket) {
+		poller_remove(c->of->shared->poller, &c->socket_watch);
+		poller_remove(c->of->shared->poller, &c->monitor_watch);
+		zmq_socket_monitor(c->socket, NULL, 0);
+		wire_close(c->monitor);
+		wire_close(c->socket);
+	}
+	c->socket = c->monitor = NULL;
+	c->serial = 0;
 }
 
 static void socket_ready(void *arg, uint32_t events)
 {
+	struct call *c = arg;
+
 	(void)events;
-	dialled_drain(arg);
+	if (c == call_of(c->of, DIAL_MAIN))
+		dialled_drain(c->of);
+	else
+		wire_refresh(c->socket); /* what comes before the core knows of the connection is nobody's */
 }
 
-/* A socket may have been exchanged by an event that came in the same round, so all is looked at anew. */
-static void monitor_ready(void *arg, uint32_t events)
+static void refused(struct dialled *d, size_t bearer)
 {
-	struct dialled *d = arg;
-	int event;
+	if (!d->refusal_said)
+		log_line(LEVEL_WARNING, "link %s %s: the handshake over %s failed (do both sides have the same roster?)", d->peer_id,
+		         lane_name(d->lane), d->bearers[bearer].name);
+	d->refusal_said = true;
+}
 
-	(void)events;
-	while (d->monitor && (event = wire_monitor_next(d->monitor)) != 0) {
-		if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && d->state != DIAL_UP) {
-			wire_refresh(d->socket);
-			move(d, DIAL_UP);
-			dialled_drain(d);
-		} else if (event == ZMQ_EVENT_DISCONNECTED && d->state == DIAL_UP) {
-			move(d, DIAL_DIALLING);
-		} else if (event & WIRE_FAILED) {
-			if (d->pause_us == FIRST_PAUSE_US)
-				log_line(LEVEL_WARNING, "link %s %s: the handshake failed (do both sides have the same roster?)", d->peer_id,
-				         lane_name(d->lane));
-			pause_for(d, d->pause_us);
-			d->pause_us = d->pause_us * 2 < LONGEST_PAUSE_US ? d->pause_us * 2 : LONGEST_PAUSE_US;
-		}
+/* A call that is not open any more, or never was. */
+static void ended(struct dialled *d, enum dial_slot slot, int event)
+{
+	const struct dial_try *t = &d->dial.slot[slot];
+	enum dial_why why = t->state == DIAL_OPEN ? WHY_LOST : event & WIRE_FAILED ? WHY_REFUSED : WHY_NO_ANSWER;
+
+	if (why == WHY_REFUSED)
+		refused(d, t->bearer);
+	else if (why == WHY_NO_ANSWER)
+		resolver_failed(d->shared->resolver, d->bearers[t->bearer].endpoint);
+	dial_failed(&d->dial, slot, why, driver_mono());
+}
+
+/* The slot whose call this is and whose try it still makes; -1 when the machine has gone on. */
+static int slot_of(const struct call *c)
+{
+	for (int s = 0; s < DIAL_SLOTS; s++)
+		if (&c->of->call[c->of->at[s]] == c && c->serial && c->of->dial.slot[s].serial == c->serial)
+			return s;
+	return -1;
+}
+
+static void monitor_event(struct call *c, int slot, int event)
+{
+	struct dialled *d = c->of;
+	enum dial_state state = d->dial.slot[slot].state;
+
+	if (event == ZMQ_EVENT_CONNECTED && state == DIAL_OPENING) {
+		dial_reached(&d->dial, slot, driver_mono());
+	} else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && state == DIAL_OPENING) {
+		wire_refresh(c->socket);
+		dial_opened(&d->dial, slot, driver_mono());
+	} else if (event == ZMQ_EVENT_DISCONNECTED || event == ZMQ_EVENT_CLOSED || (event & WIRE_FAILED)) {
+		ended(d, slot, event);
 	}
 }
 
-static enum err open_sockets(struct dialled *d, struct errmsg *m)
+/* What an event does may close this call, or open others. */
+static void monitor_ready(void *arg, uint32_t events)
 {
-	struct dial_shared *s = d->shared;
-	const char *endpoint = d->bearers[d->bearer].endpoint;
+	struct call *c = arg;
+	int event, slot;
 
-	d->socket = wire_dealer(&s->wire, &d->key, s->wire.keys, buffer_for(d), strchr(endpoint, '[') != NULL, m);
-	if (!d->socket)
+	(void)events;
+	while (c->monitor && (slot = slot_of(c)) >= 0 && (event = wire_monitor_next(c->monitor)) != 0) {
+		monitor_event(c, slot, event);
+		settle(c->of);
+	}
+	if (c == call_of(c->of, DIAL_MAIN) && c->of->up)
+		dialled_drain(c->of);
+}
+
+static enum err open_sockets(struct call *c, size_t bearer, const char *endpoint, int64_t patience_us, struct errmsg *m)
+{
+	struct dialled *d = c->of;
+	struct dial_shared *s = d->shared;
+
+	c->socket = wire_dealer(&s->wire, &d->key, s->wire.keys, buffer_for(d, bearer), patience_us, strchr(endpoint, '[') != NULL, m);
+	if (!c->socket)
 		return ERR_INTERNAL;
-	d->monitor = wire_monitor(&s->wire, d->socket, ++s->serial, m);
-	if (!d->monitor)
+	c->monitor = wire_monitor(&s->wire, c->socket, ++s->serial, m);
+	if (!c->monitor)
 		return ERR_INTERNAL;
-	d->socket_watch = (struct watch){wire_fd(d->socket), socket_ready, d};
-	d->monitor_watch = (struct watch){wire_fd(d->monitor), monitor_ready, d};
-	if (zmq_connect(d->socket, endpoint) != 0)
+	c->socket_watch = (struct watch){wire_fd(c->socket), socket_ready, c};
+	c->monitor_watch = (struct watch){wire_fd(c->monitor), monitor_ready, c};
+	if (zmq_connect(c->socket, endpoint) != 0)
 		return err_set(m, ERR_IO, "%s: %s", endpoint, zmq_strerror(errno));
-	if (poller_add(s->poller, &d->socket_watch, EPOLLIN))
+	if (poller_add(s->poller, &c->socket_watch, EPOLLIN))
 		return err_set(m, ERR_IO, "epoll: %s", strerror(errno));
-	if (poller_add(s->poller, &d->monitor_watch, EPOLLIN)) {
-		poller_remove(s->poller, &d->socket_watch);
+	if (poller_add(s->poller, &c->monitor_watch, EPOLLIN)) {
+		poller_remove(s->poller, &c->socket_watch);
 		return err_set(m, ERR_IO, "epoll: %s", strerror(errno));
 	}
 	return ERR_OK;
 }
 
-static void open_now(struct dialled *d)
+static void call_open(struct dialled *d, enum dial_slot slot)
 {
+	const struct dial_try *t = &d->dial.slot[slot];
+	struct call *c = call_of(d, slot);
+	char endpoint[LIMIT_ENDPOINT_BYTES + 1];
 	struct errmsg m;
 
-	if (open_sockets(d, &m) == ERR_OK) {
-		move(d, DIAL_DIALLING);
+	c->serial = t->serial;
+	if (!resolver_endpoint(d->shared->resolver, d->bearers[t->bearer].endpoint, endpoint)) {
+		dial_failed(&d->dial, slot, WHY_NO_ADDRESS, driver_mono());
+		return;
+	}
+	strcpy(d->address[t->bearer], endpoint);
+	if (open_sockets(c, t->bearer, endpoint, t->patience_us, &m) == ERR_OK) {
 		/* a descriptor tells of changes only; what happened before it was watched is asked for once */
-		wire_refresh(d->socket);
-		monitor_ready(d, 0);
+		wire_refresh(c->socket);
+		wire_refresh(c->monitor);
+		monitor_ready(c, 0);
 		return;
 	}
 	log_line(LEVEL_ERROR, "link %s %s: %s", d->peer_id, lane_name(d->lane), m.text);
-	if (d->socket)
-		zmq_socket_monitor(d->socket, NULL, 0);
-	wire_close(d->monitor);
-	wire_close(d->socket);
-	d->socket = d->monitor = NULL;
-	d->since = mono_add(driver_mono(), LONGEST_PAUSE_US);
+	if (c->socket)
+		zmq_socket_monitor(c->socket, NULL, 0);
+	wire_close(c->monitor);
+	wire_close(c->socket);
+	c->socket = c->monitor = NULL;
+	dial_failed(&d->dial, slot, WHY_NO_ANSWER, driver_mono());
 }
+
+/* ---- doing what the machine says ------------------------------------------------------------------------ */
+
+/* False when a call was opened: the machine may have gone on at once. */
+static bool slot_sync(struct dialled *d, enum dial_slot slot)
+{
+	uint32_t serial = d->dial.slot[slot].serial;
+	uint8_t other = d->at[!slot];
+
+	if (call_of(d, slot)->serial == serial)
+		return true;
+	if (slot == DIAL_MAIN)
+		say_down(d);
+	call_close(call_of(d, slot));
+	if (slot == DIAL_MAIN && serial && d->call[other].serial == serial) {
+		d->at[DIAL_SPARE] = d->at[DIAL_MAIN];
+		d->at[DIAL_MAIN] = other;
+		return false;
+	}
+	if (!serial)
+		return true;
+	call_open(d, slot);
+	return false;
+}
+
+/* A try that fails at once leads to the next one, and after a round there is a pause; so this ends. */
+static void settle(struct dialled *d)
+{
+	if (d->settling)
+		return;
+	d->settling = true;
+	do
+		dial_tick(&d->dial, driver_mono());
+	while (!slot_sync(d, DIAL_MAIN) || !slot_sync(d, DIAL_SPARE));
+	say_bearers(d);
+	if (d->dial.slot[DIAL_MAIN].state == DIAL_OPEN && !d->up) {
+		say_up(d);
+		dialled_drain(d);
+	}
+	d->shared->due = mono_min(d->shared->due, dial_due(&d->dial));
+	d->settling = false;
+}
+
+void dialled_tick(struct dialled *d, struct mono now)
+{
+	if (!mono_before(now, dial_due(&d->dial)))
+		settle(d);
+	d->shared->due = mono_min(d->shared->due, dial_due(&d->dial));
+}
+
+void dialled_silent(struct dialled *d)
+{
+	if (d->up && d->dial.n > 1)
+		log_line(LEVEL_NOTICE, "link %s %s: nothing comes back over %s", d->peer_id, lane_name(d->lane), d->bearers[d->up_bearer].name);
+	dial_silent(&d->dial, driver_mono());
+	settle(d);
+}
+
+void dialled_anew(struct dialled *d)
+{
+	if (d->dial.slot[DIAL_MAIN].state == DIAL_OPEN)
+		dial_failed(&d->dial, DIAL_MAIN, WHY_LOST, driver_mono());
+	settle(d);
+}
+
+void dialled_need(struct dialled *d, enum dial_need need)
+{
+	dial_need(&d->dial, need, driver_mono());
+	settle(d);
+}
+
+void dialled_retry(struct dialled *d)
+{
+	dial_retry(&d->dial, driver_mono());
+	settle(d);
+}
+
+void dialled_address(struct dialled *d, const char *host)
+{
+	char name[LIMIT_ENDPOINT_BYTES + 1], endpoint[LIMIT_ENDPOINT_BYTES + 1];
+
+	for (size_t i = 0; i < d->dial.n; i++) {
+		bool open = d->dial.slot[DIAL_MAIN].state == DIAL_OPEN && d->dial.slot[DIAL_MAIN].bearer == i;
+
+		/* a connection that works is left alone, wherever the name leads now */
+		if (!open && endpoint_name(d->bearers[i].endpoint, name) && strcmp(name, host) == 0 &&
+		    resolver_endpoint(d->shared->resolver, d->bearers[i].endpoint, endpoint) && strcmp(endpoint, d->address[i]) != 0)
+			dial_address(&d->dial, i, driver_mono());
+	}
+	settle(d);
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------- */
 
 void dialled_init(struct dialled *d, struct dial_shared *shared, const struct site *peer, uint8_t lane)
 {
+	int costs[LIMIT_BEARERS];
+	size_t n;
+
 	memset(d, 0, sizeof *d);
 	d->shared = shared;
 	d->peer = peer->number;
 	strcpy(d->peer_id, peer->id);
 	d->key = peer->link;
 	d->lane = lane;
-	d->pause_us = FIRST_PAUSE_US;
-	d->probe = -1;
-	take_bearers(d, peer);
+	for (uint8_t i = 0; i < DIAL_SLOTS; i++) {
+		d->call[i].of = d;
+		d->at[i] = i;
+	}
+	n = take_bearers(peer, lane, d->bearers, costs);
+	shared->random = shared->random * 6364136223846793005u + 1442695040888963407u;
+	dial_init(&d->dial, costs, n, shared->wire.config->bearer_patience_us, shared->random, driver_mono());
 }
 
 static void unqueue(struct dialled *d)
@@ -222,104 +365,62 @@ static void unqueue(struct dialled *d)
 
 void dialled_release(struct dialled *d)
 {
-	close_sockets(d);
-	if (d->state != DIAL_CLOSED)
-		move(d, DIAL_CLOSED);
+	say_down(d);
+	for (int i = 0; i < DIAL_SLOTS; i++)
+		call_close(&d->call[i]);
 	unqueue(d);
 }
 
-void dialled_reset(struct dialled *d)
+static bool same_way(const struct bearer *a, const struct bearer *b)
 {
-	if (!d->socket)
-		return; /* closed: it is pausing, and is opened anyway */
-	pause_for(d, 0);
-	d->bearer = (d->bearer + 1) % d->n_bearers; /* nothing came over this one */
-	open_now(d);
+	return strcmp(a->name, b->name) == 0 && strcmp(a->endpoint, b->endpoint) == 0 && a->rate_bps == b->rate_bps;
 }
 
-/* ---- the way back to the best bearer -------------------------------------------------------------------- */
-
-/* tcp://address:port as the roster checked it. */
-static socklen_t address_of(const char *endpoint, struct sockaddr_storage *out)
+void dialled_change(struct dialled *d, const struct site *peer)
 {
-	char host[LIMIT_ENDPOINT_BYTES + 1];
-	struct sockaddr_in6 *six = (void *)out;
-	struct sockaddr_in *four = (void *)out;
-	char *colon;
+	struct bearer list[LIMIT_BEARERS];
+	char address[LIMIT_BEARERS][LIMIT_ENDPOINT_BYTES + 1];
+	int costs[LIMIT_BEARERS], was[LIMIT_BEARERS];
+	size_t n = take_bearers(peer, d->lane, list, costs), in_use = SIZE_MAX;
+	bool same = n == d->dial.n;
 
-	memset(out, 0, sizeof *out);
-	snprintf(host, sizeof host, "%s", endpoint + strlen("tcp://"));
-	colon = strrchr(host, ':');
-	if (!colon)
-		return 0;
-	*colon = 0;
-	four->sin_port = htons((uint16_t)atoi(colon + 1)); /* at the same place in both */
-	if (host[0] != '[') {
-		four->sin_family = AF_INET;
-		return inet_pton(AF_INET, host, &four->sin_addr) == 1 ? sizeof *four : 0;
-	}
-	if (colon > host)
-		colon[-1] = 0;
-	six->sin6_family = AF_INET6;
-	return inet_pton(AF_INET6, host + 1, &six->sin6_addr) == 1 ? sizeof *six : 0;
-}
+	if (strcmp(d->key.z85, peer->link.z85) != 0) {
+		struct dial_shared *shared = d->shared;
 
-static void probe_begin(struct dialled *d)
-{
-	struct sockaddr_storage address;
-	socklen_t size = address_of(d->bearers[0].endpoint, &address);
-
-	probe_end(d);
-	if (!size)
+		dialled_release(d);
+		dialled_init(d, shared, peer, d->lane);
 		return;
-	d->probe = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (d->probe >= 0 && connect(d->probe, (struct sockaddr *)&address, size) != 0 && errno != EINPROGRESS)
-		probe_end(d);
+	}
+	memcpy(address, d->address, sizeof address);
+	for (size_t i = 0; i < n; i++) {
+		was[i] = -1;
+		d->address[i][0] = 0;
+		for (size_t k = 0; k < d->dial.n; k++)
+			if (same_way(&list[i], &d->bearers[k])) {
+				was[i] = (int)k;
+				memcpy(d->address[i], address[k], sizeof d->address[i]);
+				if (d->up && d->up_bearer == k)
+					in_use = i;
+			}
+		same = same && was[i] == (int)i && list[i].cost == d->bearers[i].cost;
+	}
+	if (same)
+		return;
+	if (in_use == SIZE_MAX)
+		say_down(d); /* under its old name */
 	else
-		d->probe_at = mono_add(driver_mono(), PROBE_PATIENCE_US);
+		d->up_bearer = (uint8_t)in_use;
+	memcpy(d->bearers, list, n * sizeof *list);
+	dial_change(&d->dial, costs, was, n, driver_mono());
+	settle(d);
 }
 
-/* Connected: there is somebody at the other end's address. */
-static bool probe_connected(const struct dialled *d)
+void dialled_linger(struct dialled *d, int linger_ms)
 {
-	struct sockaddr_storage peer;
-	socklen_t size = sizeof peer;
+	struct call *c = call_of(d, DIAL_MAIN);
 
-	return getpeername(d->probe, (struct sockaddr *)&peer, &size) == 0;
-}
-
-static void look_for_better(struct dialled *d, struct mono now)
-{
-	if (d->probe >= 0 && probe_connected(d)) {
-		log_line(LEVEL_NOTICE, "link %s %s: %s answers again", d->peer_id, lane_name(d->lane), d->bearers[0].name);
-		pause_for(d, 0);
-		d->bearer = 0;
-		open_now(d);
-	} else if (!mono_before(now, d->probe_at)) {
-		if (d->probe >= 0)
-			probe_end(d);
-		else
-			probe_begin(d);
-	}
-}
-
-void dialled_tick(struct dialled *d, struct mono now)
-{
-	int64_t patience = d->shared->wire.config->bearer_patience_us;
-
-	if (!d->n_bearers)
-		return;
-	if (d->state == DIAL_CLOSED) {
-		if (!mono_before(now, d->since))
-			open_now(d);
-	} else if (d->state == DIAL_DIALLING && d->n_bearers > 1 && !mono_before(now, mono_add(d->since, patience))) {
-		pause_for(d, 0);
-		d->bearer = (d->bearer + 1) % d->n_bearers;
-		log_line(LEVEL_NOTICE, "link %s %s: going on over %s", d->peer_id, lane_name(d->lane), d->bearers[d->bearer].name);
-		open_now(d);
-	} else if (d->state == DIAL_UP && d->bearer > 0) {
-		look_for_better(d, now);
-	}
+	if (c->socket)
+		zmq_setsockopt(c->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------- */
@@ -335,29 +436,30 @@ static void queue_again(struct dialled *d)
 
 void dialled_send(struct dialled *d, struct view frame)
 {
+	void *socket = d->up ? call_of(d, DIAL_MAIN)->socket : NULL;
 	int failed = EAGAIN;
 
-	if (d->state == DIAL_UP && d->socket)
-		failed = wire_send(d->socket, frame, 0);
-	if (failed == EAGAIN && d->state == DIAL_UP && d->socket) {
+	if (socket)
+		failed = wire_send(socket, frame, 0);
+	if (failed == EAGAIN && socket) {
 		/* room that was made meanwhile is seen only after a look */
-		wire_refresh(d->socket);
-		failed = wire_send(d->socket, frame, 0);
+		wire_refresh(socket);
+		failed = wire_send(socket, frame, 0);
 	}
-	if (d->state != DIAL_UP)
+	if (!socket)
 		d->shared->dropped_no_link++;
 	else if (failed)
 		d->shared->dropped_blocked++;
-	if (d->socket)
+	if (socket)
 		queue_again(d); /* a sending may have swallowed the descriptor's news of what came in */
 }
 
-static void receive(struct dialled *d, zmq_msg_t *msg)
+static void receive(struct dialled *d, void *socket, zmq_msg_t *msg)
 {
 	struct event ev = {.type = EVENT_FRAME};
 
 	if (zmq_msg_more(msg)) {
-		wire_drop_rest(d->socket);
+		wire_drop_rest(socket);
 		d->shared->dropped_malformed++;
 		return;
 	}
@@ -375,14 +477,15 @@ static void receive(struct dialled *d, zmq_msg_t *msg)
 
 void dialled_drain(struct dialled *d)
 {
+	void *socket = d->up ? call_of(d, DIAL_MAIN)->socket : NULL;
 	zmq_msg_t msg;
 	int n = 0;
 
-	if (!d->socket)
+	if (!socket)
 		return;
 	zmq_msg_init(&msg);
-	for (; n < DRAIN_MESSAGES && wire_recv(d->socket, &msg); n++)
-		receive(d, &msg);
+	for (; n < DRAIN_MESSAGES && wire_recv(socket, &msg); n++)
+		receive(d, socket, &msg);
 	zmq_msg_close(&msg);
 	if (n == DRAIN_MESSAGES)
 		queue_again(d);

@@ -103,6 +103,8 @@ static enum inbox_row row_of(const struct event *ev)
 	switch (ev->type) {
 	case EVENT_FRAME:
 		return ev->u.frame.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;
+	case EVENT_BEARER:
+		return ev->u.bearer.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;
 	case EVENT_LINK_UP:
 	case EVENT_LINK_DOWN:
 		return ev->u.link.lane == LANE_BULK ? ROW_BULK : ROW_URGENT;

@@ -66,7 +66,9 @@ static void perform(struct net *n, const struct effects *e, const struct effect 
 		transport_send(n->transport, f->peer, f->lane, f->side, bytes);
 		break;
 	case EFFECT_LINK_RESET:
-		transport_reset(n->transport, f->peer, f->lane);
+	case EFFECT_LINK_NEED:
+	case EFFECT_LINK_RETRY:
+		transport_said(n->transport, f);
 		break;
 	case EFFECT_REPLY:
 		clients_reply(n->clients, f->client, bytes);
@@ -259,17 +261,18 @@ static void tick(struct net *n)
 {
 	struct mono now = driver_mono();
 
+	if (!mono_before(now, mono_min(n->next_tick, transport_due(n->transport))))
+		transport_tick(n->transport);
 	if (mono_before(now, n->next_tick))
 		return;
 	n->next_tick = mono_add(now, TICK_US);
-	transport_tick(n->transport);
 	clients_tick(n->clients);
 	ping(n, now);
 }
 
 static int timeout_ms(const struct net *n, bool more)
 {
-	int64_t us = n->next_tick.us - driver_mono().us;
+	int64_t us = mono_min(n->next_tick, transport_due(n->transport)).us - driver_mono().us;
 
 	if (more || us <= 0)
 		return 0;

@@ -11,7 +11,7 @@
 
 #define SAY_DROPS_EVERY_US (60 * US_PER_S)
 /* A dialled connection takes the DEALER, its monitor and the monitor's other end; room for the roster to grow. */
-#define SOCKETS_PER_SITE (2 * LANE_COUNT * 3)
+#define SOCKETS_PER_SITE (2 * LANE_COUNT * DIAL_SLOTS * 3)
 
 struct peer {
 	uint16_t number;
@@ -72,12 +72,8 @@ static struct peer *peer_update(struct transport *t, struct peer *p, const struc
 {
 	if (!p)
 		return peer_new(t, s);
-	for (uint8_t i = 0; i < LANE_COUNT; i++) {
-		if (!dialled_differs(&p->lane[i], s))
-			continue;
-		dialled_release(&p->lane[i]);
-		dialled_init(&p->lane[i], &t->shared, s, i);
-	}
+	for (uint8_t i = 0; i < LANE_COUNT; i++)
+		dialled_change(&p->lane[i], s);
 	return p;
 }
 
@@ -146,6 +142,15 @@ static enum err open_context(struct transport *t, struct errmsg *m)
 	return ERR_OK;
 }
 
+static void host_changed(void *arg, const char *host)
+{
+	struct transport *t = arg;
+
+	for (size_t i = 0; i < t->n_peers; i++)
+		for (int j = 0; j < LANE_COUNT; j++)
+			dialled_address(&t->peers[i]->lane[j], host);
+}
+
 static enum err start(struct transport *t, struct errmsg *m)
 {
 	enum err e = open_context(t, m);
@@ -158,6 +163,8 @@ static enum err start(struct transport *t, struct errmsg *m)
 		t->zap.quiet = false;
 		t->zap.refused = 0;
 	}
+	if (!e)
+		e = resolver_open(t->c.poller, host_changed, t, &t->shared.resolver, m);
 	if (e)
 		return e;
 	t->zap_watch = (struct watch){wire_fd(t->zap.socket), zap_ready, t};
@@ -187,6 +194,7 @@ enum err transport_open(const struct transport_config *c, struct transport **out
 	t->shared.wire.keys = c->keys;
 	t->shared.poller = c->poller;
 	t->shared.inbox = c->inbox;
+	t->shared.random = (uint64_t)driver_mono().us * 2654435761u ^ c->self;
 	t->say_at = mono_add(driver_mono(), SAY_DROPS_EVERY_US);
 	e = start(t, m);
 	if (e)
@@ -200,8 +208,7 @@ static void set_linger(struct transport *t, int linger_ms)
 {
 	for (size_t i = 0; i < t->n_peers; i++)
 		for (int j = 0; j < LANE_COUNT; j++)
-			if (t->peers[i]->lane[j].socket)
-				zmq_setsockopt(t->peers[i]->lane[j].socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+			dialled_linger(&t->peers[i]->lane[j], linger_ms);
 	if (t->accepted.socket)
 		zmq_setsockopt(t->accepted.socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
 }
@@ -214,6 +221,7 @@ void transport_close(struct transport *t, int linger_ms)
 	for (size_t i = 0; i < t->n_peers; i++)
 		peer_free(t->peers[i]);
 	free(t->peers);
+	resolver_close(t->shared.resolver);
 	accepted_close(&t->accepted, t->c.poller);
 	if (t->zap_watched)
 		poller_remove(t->c.poller, &t->zap_watch);
@@ -248,12 +256,21 @@ void transport_send(struct transport *t, uint16_t peer, uint8_t lane, uint8_t si
 		accepted_send(&t->accepted, peer, lane, frame);
 }
 
-void transport_reset(struct transport *t, uint16_t peer, uint8_t lane)
+void transport_said(struct transport *t, const struct effect *f)
 {
-	struct peer *p = peer_find(t, peer);
+	struct peer *p = peer_find(t, f->peer);
 
-	if (p && lane < LANE_COUNT)
-		dialled_reset(&p->lane[lane]);
+	if (!p || f->lane >= LANE_COUNT)
+		return;
+	if (f->type == EFFECT_LINK_NEED)
+		dialled_need(&p->lane[f->lane], (enum dial_need)f->side);
+	else if (f->type == EFFECT_LINK_RESET && f->side == LINK_SILENT)
+		dialled_silent(&p->lane[f->lane]);
+	else if (f->type == EFFECT_LINK_RESET)
+		dialled_anew(&p->lane[f->lane]);
+	else
+		for (int i = 0; i < LANE_COUNT; i++)
+			dialled_retry(&p->lane[i]);
 }
 
 bool transport_settle(struct transport *t)
@@ -294,8 +311,15 @@ void transport_tick(struct transport *t)
 {
 	struct mono now = driver_mono();
 
+	t->shared.due = MONO_NEVER;
+	resolver_tick(t->shared.resolver, now);
 	for (size_t i = 0; i < t->n_peers; i++)
 		for (int j = 0; j < LANE_COUNT; j++)
 			dialled_tick(&t->peers[i]->lane[j], now);
 	say_drops(t, now);
+}
+
+struct mono transport_due(const struct transport *t)
+{
+	return t->shared.due;
 }

@@ -5,6 +5,7 @@
 #ifndef NODE_DAEMON_TRANSPORT_H
 #define NODE_DAEMON_TRANSPORT_H
 
+#include "node/core/effect.h"
 #include "node/daemon/config.h"
 #include "node/daemon/inbox.h"
 #include "node/daemon/poller.h"
@@ -28,10 +29,12 @@ void transport_close(struct transport *t, int linger_ms);
 /* A newer roster: admits its keys only, dials anew what changed, drops who is gone. */
 void transport_roster(struct transport *t, const struct roster *roster);
 void transport_send(struct transport *t, uint16_t peer, uint8_t lane, uint8_t side, struct view frame);
-void transport_reset(struct transport *t, uint16_t peer, uint8_t lane);
+/* LINK_RESET, LINK_NEED, LINK_RETRY. */
+void transport_said(struct transport *t, const struct effect *f);
 /* After a round of sendings and readings: what must be looked at once more. True when there may still be more. */
 bool transport_settle(struct transport *t);
-/* At least once a second. Also says once a minute what was dropped. */
+/* At least once a second, and when it is due. Also says once a minute what was dropped. */
 void transport_tick(struct transport *t);
+struct mono transport_due(const struct transport *t);
 
 #endif

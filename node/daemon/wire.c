@@ -40,7 +40,7 @@ static void set_int(struct options *o, int option, int64_t value)
 	set(o, option, &x, sizeof x);
 }
 
-static void set_common(struct options *o, const struct config *c, const struct site_keys *keys)
+static void set_common(struct options *o, const struct site_keys *keys)
 {
 	int64_t most = WIRE_MESSAGE_BYTES;
 
@@ -48,7 +48,6 @@ static void set_common(struct options *o, const struct config *c, const struct s
 	set_int(o, ZMQ_SNDHWM, HIGH_WATER);
 	set_int(o, ZMQ_RCVHWM, HIGH_WATER);
 	set(o, ZMQ_MAXMSGSIZE, &most, sizeof most);
-	set_int(o, ZMQ_HANDSHAKE_IVL, c->handshake_us / US_PER_MS);
 	set_int(o, ZMQ_TCP_KEEPALIVE, 1);
 	set(o, ZMQ_CURVE_PUBLICKEY, keys->link_public.z85, sizeof keys->link_public.z85);
 	set(o, ZMQ_CURVE_SECRETKEY, keys->link.z85, sizeof keys->link.z85);
@@ -86,11 +85,12 @@ void *wire_router(const struct wire *w, struct errmsg *m)
 
 	if (!o.socket)
 		return NULL;
-	set_common(&o, w->config, w->keys);
+	set_common(&o, w->keys);
 	set_buffer(&o, w->config->socket_buffer_bytes);
 	set_int(&o, ZMQ_IPV6, 1);
 	set_int(&o, ZMQ_ROUTER_MANDATORY, 1);
 	set_int(&o, ZMQ_ROUTER_HANDOVER, 0);
+	set_int(&o, ZMQ_HANDSHAKE_IVL, w->config->handshake_us / US_PER_MS);
 	set_int(&o, ZMQ_CURVE_SERVER, 1);
 	set(&o, ZMQ_ZAP_DOMAIN, DOMAIN, strlen(DOMAIN));
 	set_int(&o, ZMQ_ZAP_ENFORCE_DOMAIN, 1);
@@ -104,15 +104,15 @@ static int64_t heartbeat_ttl_ms(const struct config *c)
 	return ms < HEARTBEAT_TTL_MAX_MS ? ms : HEARTBEAT_TTL_MAX_MS;
 }
 
-void *wire_dealer(const struct wire *w, const struct link_public *server, const struct site_keys *as, int64_t buffer_bytes, bool ipv6,
-                  struct errmsg *m)
+void *wire_dealer(const struct wire *w, const struct link_public *server, const struct site_keys *as, int64_t buffer_bytes, int64_t patience_us,
+                  bool ipv6, struct errmsg *m)
 {
 	const struct config *c = w->config;
 	struct options o = {.socket = open_socket(w, ZMQ_DEALER, "dialling socket", m)};
 
 	if (!o.socket)
 		return NULL;
-	set_common(&o, c, as);
+	set_common(&o, as);
 	set_buffer(&o, buffer_bytes);
 	set_int(&o, ZMQ_IPV6, ipv6);
 	/* Only who dialled pings, and says how long its silence means that it is gone: half of the bytes of two that ping. */
@@ -120,10 +120,11 @@ void *wire_dealer(const struct wire *w, const struct link_public *server, const 
 	set_int(&o, ZMQ_HEARTBEAT_TIMEOUT, c->heartbeat_timeout_us / US_PER_MS);
 	set_int(&o, ZMQ_HEARTBEAT_TTL, heartbeat_ttl_ms(c));
 	set_int(&o, ZMQ_IMMEDIATE, 1);
-	set_int(&o, ZMQ_CONNECT_TIMEOUT, c->connect_timeout_us / US_PER_MS);
+	/* who dials gives up by itself; these are for what it forgot */
+	set_int(&o, ZMQ_CONNECT_TIMEOUT, (patience_us + US_PER_S) / US_PER_MS);
+	set_int(&o, ZMQ_HANDSHAKE_IVL, (patience_us + US_PER_S) / US_PER_MS);
 	set_int(&o, ZMQ_TCP_MAXRT, 60000);
-	set_int(&o, ZMQ_RECONNECT_IVL, c->reconnect_us / US_PER_MS);
-	set_int(&o, ZMQ_RECONNECT_IVL_MAX, c->reconnect_max_us / US_PER_MS);
+	set_int(&o, ZMQ_RECONNECT_IVL, -1);
 	set(&o, ZMQ_CURVE_SERVERKEY, server->z85, sizeof server->z85);
 	return finish(&o, "dialling socket", m);
 }
@@ -201,7 +202,7 @@ void *wire_monitor(const struct wire *w, void *socket, uint64_t serial, struct e
 	if (!monitor)
 		return NULL;
 	if (zmq_setsockopt(monitor, ZMQ_RCVHWM, &none, sizeof none) == 0 && zmq_setsockopt(monitor, ZMQ_LINGER, &none, sizeof none) == 0 &&
-	    zmq_socket_monitor(socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | WIRE_FAILED | ZMQ_EVENT_DISCONNECTED) == 0 &&
+	    zmq_socket_monitor(socket, name, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | WIRE_FAILED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED) == 0 &&
 	    zmq_connect(monitor, name) == 0)
 		return monitor;
 	err_set(m, ERR_INTERNAL, "monitor: %s", zmq_strerror(errno));
@@ -259,7 +260,7 @@ static enum err stranger_dials(const struct wire *w, void *router, void **strang
 		return err_set(m, ERR_IO, "self-test of the links: 127.0.0.1: %s", zmq_strerror(errno));
 	crypt_system_seed(seed);
 	link_keypair(seed, &someone.link_public, &someone.link);
-	*stranger = wire_dealer(w, &w->keys->link_public, &someone, 0, false, m);
+	*stranger = wire_dealer(w, &w->keys->link_public, &someone, 0, SELF_TEST_US, false, m);
 	site_keys_wipe(&someone);
 	if (!*stranger)
 		return ERR_INTERNAL;

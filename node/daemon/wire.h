@@ -18,10 +18,11 @@ struct wire {
 
 /* NULL with m filled. Each is closed with wire_close. */
 void *wire_router(const struct wire *w, struct errmsg *m);
-/* buffer_bytes: of the kernel's socket, 0 for its own choice. ipv6: the endpoint is one. */
-void *wire_dealer(const struct wire *w, const struct link_public *server, const struct site_keys *as, int64_t buffer_bytes, bool ipv6,
-                  struct errmsg *m);
-/* A PAIR that tells of the socket's handshakes and disconnections. serial: a number never used before in this context. */
+/* One try: it does not dial again by itself. buffer_bytes: of the kernel's socket, 0 for its own choice. patience_us: for TCP's handshake and
+ * for CURVE's. ipv6: the endpoint is one. */
+void *wire_dealer(const struct wire *w, const struct link_public *server, const struct site_keys *as, int64_t buffer_bytes, int64_t patience_us,
+                  bool ipv6, struct errmsg *m);
+/* A PAIR that tells of the socket's connections, handshakes and disconnections. serial: a number never used before in this context. */
 void *wire_monitor(const struct wire *w, void *socket, uint64_t serial, struct errmsg *m);
 /* The next event of a monitor, 0 when there is none now. Emptied in the loop always: a full one stops every socket. */
 int wire_monitor_next(void *monitor);

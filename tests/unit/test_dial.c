@@ -299,7 +299,7 @@ static void rarely_when_nothing_is_due(void **state)
 	unsigned tries = l.tries;
 
 	pass(&l, 3600 * SECOND);
-	assert_in_range(l.tries - tries, 60, 260);
+	assert_in_range(l.tries - tries, 60, 800); /* each ten seconds, and one that may only be slow */
 	l.way[0].mood = LIVES;
 	l.due = true;
 	assert_true(until_carries(&l, 0, 4 * SECOND) <= 4 * SECOND);

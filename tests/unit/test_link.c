@@ -103,7 +103,7 @@ static void *dial(int who)
 	char endpoint[100];
 	size_t size = sizeof endpoint;
 	struct errmsg m;
-	void *s = wire_dealer(&wire, &keys[0].link_public, &keys[who], 0, false, &m);
+	void *s = wire_dealer(&wire, &keys[0].link_public, &keys[who], 0, 5 * US_PER_S, false, &m);
 
 	assert_non_null(s);
 	assert_int_equal(zmq_getsockopt(accepted.socket, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
