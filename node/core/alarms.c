@@ -305,8 +305,8 @@ static void space_look(struct core *c)
 
 	if (percent >= 80)
 		alarm_raise(c, "space", NULL, "raise `quota` in node.conf or free space on the disk of the journal",
-			    "the journal has used more than %s of its room%s", percent >= 95 ? "95 %" : "80 %",
-			    s.used_bytes < s.quota_bytes / 2 ? "; its disk is nearly full" : "");
+			    "the journal has used more than %s of its room%s%s%s", percent >= 95 ? "95 %" : "80 %",
+			    s.used_bytes < s.quota_bytes / 2 ? "; its disk is nearly full" : "", room_refuses(c)[0] ? "; not taken from desks: " : "", room_refuses(c));
 	else
 		alarm_clear(c, "space", NULL);
 }

@@ -52,6 +52,7 @@ struct flow {
 	uint64_t floor;              /* the peer's, as it offered it; 0: it did not */
 	int64_t retry_us;            /* the peer does not take it now: tried again so late, 0 when nothing is known of that */
 	struct mono retry_at;
+	bool tried;                  /* something was sent since, and not answered yet */
 	struct flow *next, *prev;    /* in the list of streams to send of (peer, lane) */
 };
 

@@ -91,6 +91,16 @@ void room_took(struct core *c, uint8_t precedence, uint16_t originator, uint64_t
 			r->share[originator].bytes[p] += bytes;
 }
 
+const char *room_refuses(struct core *c)
+{
+	static const char *const text[PREC_COUNT] = {"everything", "immediate and below", "priority and below", "routine"};
+
+	for (uint8_t p = 0; p < PREC_COUNT; p++)
+		if (!space_admits(c, p))
+			return text[p];
+	return "";
+}
+
 struct wall room_until(struct core *c)
 {
 	if (c->room.full_since.us == MONO_NEVER.us)
@@ -119,8 +129,10 @@ void room_hold(struct core *c, struct flow *f, int64_t us)
 
 void room_tried(struct core *c, struct flow *f)
 {
-	if (f->retry_us)
-		room_hold(c, f, f->retry_us);
+	if (!f->retry_us)
+		return;
+	f->tried = true;
+	room_hold(c, f, f->retry_us);
 }
 
 struct mono room_look(struct core *c)
@@ -175,12 +187,15 @@ void room_heard(struct core *c, struct peer *p, const struct busy_frame *b)
 	int64_t us = (int64_t)b->wait_ms * US_PER_MS;
 
 	/* One that was overtaken says nothing: it took more since. */
-	if (!f || f->forked || b->held < f->acked || b->held > s->row.held || flow_is_held(c, f))
+	if (!f || f->forked || b->held < f->acked || b->held > s->row.held)
 		return;
-	us = us > 2 * f->retry_us ? us : 2 * f->retry_us;
 	not_in_the_air(p, f);
 	f->sent = f->acked;
-	room_hold(c, f, us < HOLD_MOST_US ? us : HOLD_MOST_US);
+	/* What was sent at one time is refused piece by piece, and counts once. */
+	us = us > 2 * f->retry_us ? us : 2 * f->retry_us;
+	if (!flow_is_held(c, f) || f->tried)
+		room_hold(c, f, us < HOLD_MOST_US ? us : HOLD_MOST_US);
+	f->tried = false;
 	ring_acked(c, p);
 }
 

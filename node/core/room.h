@@ -42,6 +42,8 @@ bool space_admits(struct core *c, uint8_t precedence);
 /* And of that originator? given: by a peer. */
 bool room_admits(struct core *c, uint8_t precedence, uint16_t originator, bool given);
 void room_took(struct core *c, uint8_t precedence, uint16_t originator, uint64_t bytes);
+/* What is not taken from desks now: "", or "routine", "priority and below", ... */
+const char *room_refuses(struct core *c);
 /* When a desk that is refused now had best try again. */
 struct wall room_until(struct core *c);
 

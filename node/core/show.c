@@ -174,6 +174,11 @@ static void show_status(struct rows *r)
 	row_number(r, "exercise_alarms", alarms_active(c, true));
 	row_number(r, "journal_bytes", space.used_bytes);
 	row_number(r, "journal_quota", space.quota_bytes);
+	row_number(r, "journal_percent", space_percent(c));
+	row_text(r, "journal_refuses", room_refuses(c));
+	row_number(r, "journal_held_back", (int64_t)c->room.held_back);
+	row_number(r, "bodies_removed", (int64_t)c->retain.bodies);
+	row_number(r, "entries_retired", (int64_t)c->retain.entries);
 	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
 	row_number(r, "exercise_handled_elsewhere", (int64_t)c->counters.elsewhere[1]);
 	status_moved(r);
@@ -610,6 +615,8 @@ static void show_check(struct rows *r)
 	store_space(c->store, &s);
 	int percent = space_percent(c);
 	snprintf(text, sizeof text, "journal uses %d %% of its room, %lld MiB free on its disk", percent, (long long)(s.disk_free_bytes / 1048576));
+	if (room_refuses(c)[0])
+		snprintf(text + strlen(text), sizeof text - strlen(text), "; %s is refused", room_refuses(c));
 	check_line(r, "disk", percent >= 95 ? 2 : percent >= 80 ? 1 : 0, text);
 	check_by_alarm(r, "clock", clock, 1, "within the limit of every peer");
 	check_by_alarm(r, "keys", keys, 2, "every message can be opened");

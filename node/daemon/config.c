@@ -54,6 +54,11 @@ static const struct setting settings[] = {
 	S("log_level", KIND_LEVEL, log_level, "info", 0, 0),
 	S("quota", KIND_SIZE, quota_bytes, "16GiB", 16 * MIB, 1024 * 1024 * GIB),
 	S("reserve", KIND_SIZE, reserve_bytes, "0", 0, 1024 * 1024 * GIB),
+	S("keep_bodies", KIND_DURATION, keep_bodies_us, "90d", SEC, 36500 * US_PER_DAY),
+	S("keep_headers", KIND_DURATION, keep_headers_us, "400d", SEC, 36500 * US_PER_DAY),
+	S("keep_exercise_bodies", KIND_DURATION, keep_exercise_bodies_us, "7d", SEC, 36500 * US_PER_DAY),
+	S("keep_exercise_headers", KIND_DURATION, keep_exercise_headers_us, "30d", SEC, 36500 * US_PER_DAY),
+	S("keep_unread", KIND_DURATION, keep_unread_us, "400d", SEC, 36500 * US_PER_DAY),
 	S("lease", KIND_DURATION, lease_us, "5min", SEC, LIMIT_LEASE_US),
 	S("probe", KIND_DURATION, probe_us, "5s", 100 * US_PER_MS, 600 * SEC),
 	S("unattended", KIND_DURATION, unattended_us, "30s", SEC, US_PER_DAY),
@@ -540,6 +545,8 @@ static enum err check_whole(const struct reading *r, const config_t *cfg)
 		if (!optional && !config_setting_get_member(root, d->name))
 			return err_set(r->m, ERR_FORMAT, "%s: %s: it is required and missing (add %s = \"...\";)", c->file, d->name, d->name);
 	}
+	if (c->keep_headers_us < c->keep_bodies_us || c->keep_exercise_headers_us < c->keep_exercise_bodies_us)
+		return err_set(r->m, ERR_RANGE, "%s: keep_headers: shorter than keep_bodies (a header stays at least as long as its body)", c->file);
 	if (c->reserve_bytes > c->quota_bytes)
 		return err_set(r->m, ERR_RANGE, "%s: reserve: larger than quota (lower it, or raise quota)", c->file);
 	if (c->heartbeat_timeout_us < c->heartbeat_us)
