@@ -194,6 +194,33 @@ static void only_what_the_site_is_not_known_to_hold_goes_in(void **state)
 	world_release(&w);
 }
 
+/* Luik has it all and said so; Leuven, which stands by for Luik, was never heard. */
+static void for_several_it_begins_where_the_last_of_them_stands(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct packed in;
+	struct unpacked u;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	islands(&w, 14);
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 3 * US_PER_S);
+	ask_send(&w, NAMEN, LUIK_DISPATCH, PREC_FLASH, "for both", &id);
+	world_run(&w, 3 * US_PER_S);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
+	pack_for(&w, NAMEN, "cic-luik", PREC_ROUTINE, 0, &b, &in);
+	assert_int_equal(in.messages, 0);
+	pack_for(&w, NAMEN, "all", PREC_ROUTINE, 0, &b, &in);
+	assert_int_equal(in.messages, 1);
+	assert_int_equal(carry_unpack(&w, LEUVEN, buf_view(&b), 0, &u), ERR_OK);
+	assert_int_equal(u.new_messages, 1);
+	assert_int_equal(u.refused, 0);
+	buf_release(&b);
+	world_release(&w);
+}
+
 static void the_most_urgent_goes_first_until_the_size_is_reached(void **state)
 {
 	struct world w;
@@ -539,6 +566,7 @@ int main(void)
 		cmocka_unit_test(unpacking_goes_on_after_a_crash),
 		cmocka_unit_test(packing_goes_on_after_a_failed_commit),
 		cmocka_unit_test(only_what_the_site_is_not_known_to_hold_goes_in),
+		cmocka_unit_test(for_several_it_begins_where_the_last_of_them_stands),
 		cmocka_unit_test(the_most_urgent_goes_first_until_the_size_is_reached),
 		cmocka_unit_test(orders_come_before_what_they_concern),
 		cmocka_unit_test(a_large_body_goes_along),
