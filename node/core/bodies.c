@@ -319,6 +319,13 @@ static struct mono fetch_look(struct core *c, struct fetch *f)
 {
 	struct peer *p = f->from ? peer_find(c, f->from) : NULL;
 
+	/* The entry is here, its body waits: minimize_look has it looked at again. */
+	if (minimize_holds(c, f->rank % PREC_COUNT)) {
+		if (f->from)
+			fetch_leave(c, f);
+		f->again = true;
+		return MONO_NEVER;
+	}
 	if (p && !f->again) {
 		struct mono due = fetch_due(f, p);
 

@@ -159,6 +159,38 @@ static void an_island_hears_later(void **state)
 	world_release(&w);
 }
 
+/* A body that is coming stops, and goes on from there. */
+static void a_large_body_stops(void **state)
+{
+	static uint8_t body[400 * 1024];
+	struct send_options o = {.subject = "large"};
+	struct msgid id;
+	struct world w;
+
+	(void)state;
+	uint32_t x = 1;
+
+	for (size_t i = 0; i < sizeof body; i++) {
+		x = x * 1664525u + 1013904223u;
+		body[i] = (uint8_t)(x >> 24);
+	}
+	begin(&w, 13);
+	w.rate_bps = 64000;
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/messages", PREC_ROUTINE, view_of(body, sizeof body), &o, &id, NULL), ERR_OK);
+	world_run(&w, 5 * US_PER_S);
+	minimize(&w, SPOC, PREC_ROUTINE, HOUR);
+	world_run(&w, 10 * US_PER_S);
+	uint64_t before = w.frame_bytes;
+
+	world_run(&w, 300 * US_PER_S);
+	assert_true(w.frame_bytes - before < sizeof body / 4);
+	assert_true(world_state(&w, NAMEN, &id) < STATE_DELIVERED);
+	lift(&w, SPOC);
+	world_run(&w, 120 * US_PER_S);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
+	world_release(&w);
+}
+
 /* ---- who may, and what is refused --------------------------------------------------------------------------------- */
 
 static void needs_who_may(void **state)
@@ -422,6 +454,7 @@ int main(void)
 		cmocka_unit_test(reports_go_on),
 		cmocka_unit_test(kept_over_a_restart),
 		cmocka_unit_test(an_island_hears_later),
+		cmocka_unit_test(a_large_body_stops),
 		cmocka_unit_test(needs_who_may),
 		cmocka_unit_test(refused_at_once),
 		cmocka_unit_test(no_such_order),
