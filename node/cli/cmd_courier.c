@@ -14,6 +14,9 @@
 #define STEP_MS 60000
 /* A bundle is gone over again while that brings something: what waited for a body, or for what comes behind it. */
 #define ROUNDS_MAX 64
+/* Where entries were retired the node waits some seconds for somebody who still has them, before it goes on behind them. */
+#define FLOOR_WAIT_S 4
+#define FLOOR_WAITS 3
 
 enum { FOR = 256, PRECEDENCE, MAX_SIZE };
 
@@ -181,8 +184,8 @@ struct unpack_job {
 	char site[LIMIT_NAME_BYTES + 1], note[256], precedence[16];
 	char *for_whom;
 	int64_t made_us;
-	int64_t pieces, entries, added, messages, new_messages, orders, new_orders, vectors, parts, new_parts, waiting;
-	int64_t round_added;
+	int64_t entries, added, messages, new_messages, orders, new_orders, vectors, parts, new_parts, waiting;
+	int64_t round_added, floors; /* floors: streams that begin anew here in some seconds */
 	bool first;     /* over the bundle: what it holds is counted */
 	bool nomem;
 };
@@ -253,13 +256,15 @@ static int piece_row(void *arg, const struct estafette_member *m, size_t n)
 	else if (strcmp(part, "order") == 0) {
 		j->orders += j->first;
 		j->new_orders += number(m, n, "new");
+	} else if (strcmp(part, "floor") == 0) {
+		j->round_added -= number(m, n, "new");
+		j->floors += number(m, n, "new");
 	} else if (strcmp(part, "part") == 0) {
 		j->parts += j->first;
 		j->new_parts += number(m, n, "new");
 	} else {
-		j->vectors += j->first;
+		j->vectors += j->first && strcmp(part, "vector") == 0;
 	}
-	j->pieces += j->first;
 	if (code[0] == '\0' || no_concern(code))
 		return 0;
 	j->waiting++;
@@ -304,15 +309,18 @@ static bool rounds(struct unpack_job *j, estafette *h, struct stick *s, enum err
 {
 	struct progress p;
 	bool good = true;
+	int waits = 0;
 	for (int i = 0; good && i < ROUNDS_MAX; i++) {
 		progress_begin(&p, "unpack");
 		j->first = i == 0;
-		j->round_added = j->waiting = 0;
+		j->round_added = j->waiting = j->floors = 0;
 		j->n_refusals = 0;
 		good = round_over(j, h, s, &p, e, m);
 		progress_end(&p);
-		if (!j->waiting || !j->round_added)
+		if (!j->waiting || !(j->round_added || (j->floors && ++waits <= FLOOR_WAITS)))
 			break;
+		if (good && !j->round_added)
+			sleep(FLOOR_WAIT_S);
 	}
 	return good;
 }

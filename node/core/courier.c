@@ -254,6 +254,20 @@ static void apply_segment(struct core *c, struct unpacking *u, struct segment *s
 		say_gap(c, s, &whole, o);
 }
 
+/* It is taken some seconds later, unless somebody gives what is before it. */
+static void apply_floor(struct core *c, const struct floor_frame *f, struct outcome *o)
+{
+	struct stream *s;
+
+	o->kind = "floor";
+	o->stream = f->stream;
+	o->has_stream = true;
+	o->entries = 1;
+	o->err = floor_heard(c, NULL, f);
+	s = stream_by_name(c, &f->stream);
+	o->added = !o->err && s && s->row.held < f->floor.number;
+}
+
 static void apply(struct core *c, struct unpacking *u, struct frame *f, struct view piece, struct outcome *o)
 {
 	switch (f->type) {
@@ -263,6 +277,9 @@ static void apply(struct core *c, struct unpacking *u, struct frame *f, struct v
 		break;
 	case FRAME_SEGMENT:
 		apply_segment(c, u, &f->u.segment, view_of(piece.ptr + 2, piece.len - 2), o);
+		break;
+	case FRAME_FLOOR:
+		apply_floor(c, &f->u.floor, o);
 		break;
 	case FRAME_PART:
 		o->kind = "part";

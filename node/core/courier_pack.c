@@ -18,6 +18,7 @@ struct packed_stream {
 	uint64_t next, next_committed; /* the entry that goes next */
 	uint64_t upto;                 /* what was held when the packing began */
 	bool closed, closed_committed; /* what is left of it did not fit, or could not be read */
+	bool floor, floor_committed;   /* what the site lacks begins below our floor, which is to be said first */
 	unsigned rank;
 	int64_t due; uint64_t due_of;  /* the handle-by time of that entry */
 };
@@ -103,6 +104,7 @@ void pack_committed(struct core *c)
 		for (size_t k = 0; k < p->n_streams; k++) {
 			p->streams[k].next_committed = p->streams[k].next;
 			p->streams[k].closed_committed = p->streams[k].closed;
+			p->streams[k].floor_committed = p->streams[k].floor;
 		}
 	}
 }
@@ -121,6 +123,7 @@ void pack_reload(struct core *c)
 		for (size_t k = 0; k < p->n_streams; k++) {
 			p->streams[k].next = p->streams[k].next_committed;
 			p->streams[k].closed = p->streams[k].closed_committed;
+			p->streams[k].floor = p->streams[k].floor_committed;
 		}
 	}
 }
@@ -201,12 +204,14 @@ static void stream_add(struct core *c, struct packing *p, struct stream *s)
 			least = upto < least ? upto : least;
 			missing_add(c, p, s, f);
 		}
-	if (least < s->row.floor)
+	bool floor = least < s->row.floor;
+
+	if (floor)
 		least = s->row.floor;
 	if (least >= s->row.held)
 		return;
 	p->streams[p->n_streams++] = (struct packed_stream){.local = s->row.local, .next = least + 1, .next_committed = least + 1, .upto = s->row.held,
-							    .rank = rank_of(s)};
+							    .rank = rank_of(s), .floor = floor, .floor_committed = floor};
 }
 
 static enum err choose(struct core *c, struct packing *p)
@@ -401,6 +406,22 @@ static void segment_packed(struct core *c, struct packing *p, const struct strea
 	}
 }
 
+/* Its floor goes before the first entry. False when it cannot. */
+static bool step_floor(struct core *c, struct packing *p, struct packed_stream *ps, struct stream *s, struct buf *out)
+{
+	struct floor_frame say;
+
+	ps->floor = false;
+	buf_clear(&c->courier.frame);
+	if (!floor_say(c, s, &say))
+		return false;
+	frame_floor(&c->courier.frame, &say);
+	if (c->courier.frame.len > room(p))
+		return false;
+	write_frame(c, p, out);
+	return true;
+}
+
 static bool step_segments(struct core *c, struct packing *p, struct buf *out)
 {
 	struct packed_stream *ps;
@@ -409,8 +430,17 @@ static bool step_segments(struct core *c, struct packing *p, struct buf *out)
 		struct stream *s = stream_by_local(c, ps->local);
 		uint64_t space = room(p), last = 0;
 
-		if (s && ps->next <= s->row.floor)
+		if (s && ps->next <= s->row.floor) {
 			ps->next = s->row.floor + 1; /* retired meanwhile */
+			ps->floor = true;
+			continue;
+		}
+		if (s && ps->floor) {
+			if (step_floor(c, p, ps, s, out))
+				return true;
+			ps->closed = true;
+			continue;
+		}
 		buf_clear(&c->courier.frame);
 		ps->closed = !s || !replicate_cut(c, s, ps->next - 1, space < LIMIT_SEGMENT_BYTES ? (size_t)space : LIMIT_SEGMENT_BYTES, &c->courier.frame, &last) ||
 			     c->courier.frame.len > space;

@@ -35,19 +35,27 @@ static uint64_t grant_behind(struct core *c, const struct stream *s)
 	return from;
 }
 
-void floor_give(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
+bool floor_say(struct core *c, struct stream *s, struct floor_frame *say)
 {
-	struct stream *s = f->stream;
-	struct floor_frame say = {.stream = s->row.name};
 	struct floor_note note;
 
-	room_hold(c, f, GIVE_AGAIN_US);
-	if (store_floor_get(c->t, s->row.local, &note) || floor_decode(note.proof, &say.floor) || say.floor.number != s->row.floor) {
+	*say = (struct floor_frame){.stream = s->row.name};
+	if (store_floor_get(c->t, s->row.local, &note) || floor_decode(note.proof, &say->floor) || say->floor.number != s->row.floor) {
 		floor_sign_own(c, s); /* a restored or remade journal may have lost it */
-		if (store_floor_get(c->t, s->row.local, &note) || floor_decode(note.proof, &say.floor))
-			return;
+		if (store_floor_get(c->t, s->row.local, &note) || floor_decode(note.proof, &say->floor))
+			return false;
 	}
-	say.grant = grant_behind(c, s);
+	say->grant = grant_behind(c, s);
+	return true;
+}
+
+void floor_give(struct core *c, struct peer *p, uint8_t lane, struct flow *f)
+{
+	struct floor_frame say;
+
+	room_hold(c, f, GIVE_AGAIN_US);
+	if (!floor_say(c, f->stream, &say))
+		return;
 	frame_floor(effect_begin(c->out), &say);
 	effect_end_frame(c->out, p->site, lane, SIDE_DIALLED);
 }

@@ -62,6 +62,8 @@ struct floor_offer {
 };
 /* The floor of a stream has risen: signed, and noted with that. */
 void floor_sign_own(struct core *c, struct stream *s);
+/* What is said of it to who has less. False: it cannot be read. */
+bool floor_say(struct core *c, struct stream *s, struct floor_frame *say);
 /* To a peer that has less than the floor. */
 void floor_give(struct core *c, struct peer *p, uint8_t lane, struct flow *f);
 /* p: NULL when it came in a bundle. ERR_AUTH, ERR_UNKNOWN_SITE, ERR_NOT_PERMITTED, ERR_TOO_LARGE. */

@@ -484,6 +484,46 @@ static void a_gap_is_named(void **state)
 	world_release(&w);
 }
 
+/* What was read long ago is retired at Namen and Luik: Leuven, that never had it, begins behind it. */
+static void what_is_retired_is_not_waited_for(void **state)
+{
+	static const struct retention keep = {{60 * US_PER_S, 60 * US_PER_S}, {120 * US_PER_S, 120 * US_PER_S}, 900 * US_PER_S};
+	struct world w;
+	struct msgid id;
+	struct packed in;
+	struct unpacked u;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	islands(&w, 15);
+	for (size_t i = 0; i < 3; i++) {
+		w.node[i].keep = keep;
+		world_crash(&w, i);
+		world_start(&w, i);
+	}
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 5 * US_PER_S);
+	ask_send(&w, NAMEN, LUIK_DISPATCH, PREC_PRIORITY, "long ago", &id);
+	ask_take_is(&w, LUIK, "dispatch", "long ago", &id);
+	ask_read(&w, LUIK, &id);
+	world_run(&w, 400 * US_PER_S);
+	ask_send(&w, NAMEN, LUIK_DISPATCH, PREC_PRIORITY, "today", &id);
+	world_run(&w, US_PER_S);
+	pack_for(&w, NAMEN, "cic-vlaams-brabant", PREC_ROUTINE, 0, &b, &in);
+	assert_int_equal(in.messages, 1);
+	assert_int_equal(carry_unpack(&w, LEUVEN, buf_view(&b), 0, &u), ERR_OK);
+	assert_int_equal(u.new_messages, 0);
+	assert_true(u.refused > 0);
+	world_run(&w, 8 * US_PER_S);
+	assert_int_equal(carry_unpack(&w, LEUVEN, buf_view(&b), 0, &u), ERR_OK);
+	assert_int_equal(u.new_messages, 1);
+	assert_int_equal(u.refused, 0);
+	for (size_t i = 0; i < 3; i++)
+		world_verify(&w, i);
+	buf_release(&b);
+	world_release(&w);
+}
+
 /* ---- anything at all ---------------------------------------------------------------------------------------------------------- */
 
 #define STICKS 24
@@ -574,6 +614,7 @@ int main(void)
 		cmocka_unit_test(a_bundle_of_somebody_else_is_refused),
 		cmocka_unit_test(what_a_revoked_site_packed_counts_as_far_as_others_signed_it),
 		cmocka_unit_test(a_gap_is_named),
+		cmocka_unit_test(what_is_retired_is_not_waited_for),
 		cmocka_unit_test(bundles_in_any_order_bring_everything_once),
 	};
 
