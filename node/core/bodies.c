@@ -136,19 +136,23 @@ void bodies_load(struct core *c)
 	(void)e; /* what cannot be read is found by verify; the bodies that can be are fetched */
 }
 
+void fetch_progress(const struct fetch *f, struct body_progress *out)
+{
+	*out = (struct body_progress){.chunks = f->have, .from = f->from};
+	if (!f->have_manifest)
+		return;
+	out->of = f->manifest.chunks;
+	out->of_bytes = f->manifest.sealed_len;
+	out->bytes = f->manifest.sealed_len / f->manifest.chunks * f->have + f->part.len;
+}
+
 bool bodies_progress(struct core *c, const struct hash *body, struct body_progress *out)
 {
 	const struct fetch *f = fetch_find(c, body);
 
-	if (!f)
-		return false;
-	*out = (struct body_progress){.chunks = f->have, .from = f->from};
-	if (f->have_manifest) {
-		out->of = f->manifest.chunks;
-		out->of_bytes = f->manifest.sealed_len;
-		out->bytes = f->manifest.sealed_len / f->manifest.chunks * f->have + f->part.len;
-	}
-	return true;
+	if (f)
+		fetch_progress(f, out);
+	return f != NULL;
 }
 
 /* ---- holders ------------------------------------------------------------------------------------------------------------ */

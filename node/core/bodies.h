@@ -96,8 +96,10 @@ void bodies_load(struct core *c);
 void bodies_drop(struct core *c);
 void bodies_linked(struct core *c, struct peer *p);   /* it may give now: a connection of its bulk lane begins */
 void bodies_unlinked(struct core *c, struct peer *p); /* or it cannot any more */
-/* How much of it is here: chunks of all chunks (0: not known yet) and sealed bytes. False: it is not being fetched. */
+/* How much of it is here: chunks of all chunks (0: not known yet) and sealed bytes; from whom it comes (0: nobody now). */
 struct body_progress { uint32_t chunks, of; uint64_t bytes, of_bytes; uint16_t from; };
+void fetch_progress(const struct fetch *f, struct body_progress *out);
+/* False: it is not being fetched. */
 bool bodies_progress(struct core *c, const struct hash *body, struct body_progress *out);
 
 /* ---- giving ------------------------------------------------------------------------------------------------------------ */
@@ -115,6 +117,8 @@ struct giving {
 	uint32_t position_safe, offset_safe; /* as of the last commit */
 };
 
+/* How many of its chunks have gone to the peer on the present connection's account. False: it wants none now. */
+bool bodies_given(struct peer *p, const struct hash *body, uint32_t *chunks);
 void bodies_want(struct core *c, struct peer *p, const struct part *want);
 void bodies_got(struct core *c, struct peer *p, uint8_t lane, uint64_t mark);
 /* Does a body's slice go before the segment of f (NULL: none is due)? */

@@ -233,6 +233,15 @@ bool bodies_give(struct core *c, struct peer *p)
 	return true;
 }
 
+bool bodies_given(struct peer *p, const struct hash *body, uint32_t *chunks)
+{
+	const struct giving *g = giving_find(p, body);
+
+	/* Before the next part there are the manifest and a page for every so many chunks. */
+	*chunks = g && g->position > 1 ? g->position - 1 - (g->position - 1 + PARTS_PER_PAGE - 1) / PARTS_PER_PAGE : 0;
+	return g != NULL;
+}
+
 void bodies_got(struct core *c, struct peer *p, uint8_t lane, uint64_t mark)
 {
 	if (lane == LANE_BULK && mark > p->part_got && mark <= p->part_mark)

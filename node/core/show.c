@@ -177,6 +177,7 @@ static void show_status(struct rows *r)
 	row_number(r, "journal_percent", space_percent(c));
 	row_text(r, "journal_refuses", room_refuses(c));
 	row_number(r, "journal_held_back", (int64_t)c->room.held_back);
+	status_bodies(r);
 	row_number(r, "bodies_removed", (int64_t)c->retain.bodies);
 	row_number(r, "entries_retired", (int64_t)c->retain.entries);
 	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
@@ -292,7 +293,28 @@ static void browse_line(struct rows *r, uint64_t arrival, const struct msgid *id
 	row_number(r, "size", (int64_t)env.body_bytes);
 	row_text(r, "by", by);
 	row_flag(r, "exercise", (h.flags & HEADER_EXERCISE) != 0);
+	row_number(r, "body_percent", body_percent(c, &entry));
 	row_end(r);
+}
+
+/* Messages to that queue that stand in none yet, since their bodies are still coming. */
+static void browse_coming(struct rows *r, const struct queue *q)
+{
+	struct core *c = r->c;
+
+	for (size_t i = 0; i < c->n_fetches; i++)
+		for (size_t k = 0; k < c->fetches[i].n_waiters && r->n < BROWSE_MAX; k++) {
+			const struct waiter *w = &c->fetches[i].waiter[k];
+			struct stream *s = stream_by_local(c, w->stream);
+			struct entry_row entry;
+			struct envelope env;
+			struct header h;
+
+			if (!s || s->row.name.addressee != q->row.site || store_entry_find(c->t, w->stream, w->number, &entry) ||
+			    open_envelope(c, s, &entry, &h, &env) || !view_equal(env.queue, view_str(q->row.name)))
+				continue;
+			browse_line(r, entry.arrival, &h.id, "coming", "");
+		}
 }
 
 struct browse { struct rows *r; uint32_t queue; };
@@ -317,6 +339,7 @@ static void show_browse(struct rows *r, struct view name)
 		show_quarantine(r);
 		return;
 	}
+	queues_make(c);
 	for (size_t i = 0; i < c->n_queues && !q; i++) {
 		snprintf(text, sizeof text, "%s/%s", site_name(c, c->queues[i].row.site, site), c->queues[i].row.name);
 		if (view_equal(name, view_str(text)) || (c->queues[i].row.site == c->self && view_equal(name, view_str(c->queues[i].row.name))))
@@ -337,6 +360,7 @@ static void show_browse(struct rows *r, struct view name)
 			from.arrival++;
 		}
 	}
+	browse_coming(r, q);
 }
 
 /* ---- links, streams, alarms --------------------------------------------------------------------------------------------------- */
@@ -375,6 +399,7 @@ static void show_links(struct rows *r)
 		row_number(r, "backlog", (int64_t)backlog);
 		row_number(r, "clock_ms", p->skew_us / 1000);
 		row_number(r, "refused_frames", (int64_t)(p->bad_frames + p->refused + p->dropped));
+		row_number(r, "refused_parts", (int64_t)p->bad_parts);
 		show_bearers(r, p);
 		row_end(r);
 	}
@@ -512,6 +537,16 @@ static void trace_waiting(struct rows *r, const struct msg_row *row, uint16_t ar
 	trace_line(r, &row->id, owner, "waiting", (struct wall){0}, 0, note);
 }
 
+/* Its body goes to others now. */
+static void trace_giving(struct rows *r, const struct msgid *id, const struct entry_row *entry)
+{
+	char note[100];
+
+	for (size_t i = 0; i < r->c->n_peers; i++)
+		if (giving_note(r->c, r->c->peers[i], entry, note, sizeof note))
+			trace_line(r, id, r->c->peers[i]->site, "not-whole", (struct wall){0}, r->c->self, note);
+}
+
 static void trace_row(struct rows *r, const struct msg_row *row)
 {
 	struct core *c = r->c;
@@ -547,7 +582,9 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 	if (s && (entry.e.flags & ENTRY_STUB))
 		trace_line(r, &row->id, c->self, "purged", (struct wall){0}, 0, "header and hashes are all that is left of it here");
 	else if (s && !entry.body_no && entry.e.body_len)
-		trace_line(r, &row->id, c->self, "not-whole", (struct wall){0}, 0, "its body is still being fetched");
+		trace_line(r, &row->id, c->self, "not-whole", (struct wall){0}, coming_note(c, &entry, note, sizeof note), note);
+	else if (s && entry.body_no && (h.flags & HEADER_CHUNKED))
+		trace_giving(r, &row->id, &entry);
 }
 
 static void show_trace(struct rows *r, const struct msgid *id)

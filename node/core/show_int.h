@@ -24,5 +24,12 @@ void show_orders(struct rows *r);
 void show_bearers(struct rows *r, const struct peer *p);
 void show_conflicts(struct rows *r);
 void show_quarantine(struct rows *r);
+/* ---- show_bodies.c: large bodies ---- */
+void status_bodies(struct rows *r); /* those that are still coming, and how much of them is here */
+int64_t body_percent(struct core *c, const struct entry_row *entry); /* of its body, as far as it is here; 100 of one that is whole */
+/* How far the body of an entry is that is not whole. The site from which it comes now; 0: from nobody. */
+uint16_t coming_note(struct core *c, const struct entry_row *entry, char *note, size_t size);
+/* How much of an entry's body went to a peer that wants it. False: it wants none now. */
+bool giving_note(struct core *c, struct peer *p, const struct entry_row *entry, char *note, size_t size);
 
 #endif

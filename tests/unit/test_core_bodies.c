@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -87,6 +88,30 @@ static void slices_outlive_cuts(void **state)
 	world_release(&w);
 }
 
+/* Does a row of that answer say so? */
+static bool shows(struct world *w, size_t i, const char *what, const char *queue, const struct msgid *id, const char *said)
+{
+	struct buf b = BUF_EMPTY;
+	struct request_writer rw;
+	struct request r;
+	bool found = false;
+
+	request_begin(&rw, &b, REQ_SHOW, 7777);
+	request_str(&rw, F_WHAT, what);
+	if (id)
+		request_id(&rw, id);
+	else
+		request_str(&rw, F_QUEUE, queue);
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+	world_run(w, 10000);
+	while (world_reply(w, i, &r))
+		for (struct request_item f; r.tag == 7777 && request_next(&r.fields, &f) == ERR_OK;)
+			found = found || (f.value.len && memmem(f.value.ptr, f.value.len, said, strlen(said)));
+	return found;
+}
+
 /* At 64 kbit/s a FLASH of 100 KB needs 13 s, whatever stands before it; what it overtook then goes on where it was. */
 static void flash_overtakes(void **state)
 {
@@ -100,6 +125,13 @@ static void flash_overtakes(void **state)
 
 	world_run(&w, 20 * US_PER_S);
 	uint32_t had = chunks_here(&w, LUIK);
+
+	assert_int_equal(world_status(&w, LUIK, "bodies_coming"), 1);
+	assert_in_range(world_status(&w, LUIK, "bodies_coming_here"), 60000, 200000);
+	assert_in_range(world_status(&w, LUIK, "bodies_coming_bytes"), 500000, 510000);
+	assert_true(shows(&w, LUIK, "trace", NULL, &routine, "from cic-namen: 2 of 8 chunks are here (2"));
+	assert_true(shows(&w, NAMEN, "trace", NULL, &routine, "its body goes there: 2 of 8 chunks are sent (25%)"));
+	assert_true(shows(&w, LUIK, "browse", QUEUE, NULL, "coming"));
 	struct msgid flash = send_body(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, 100000);
 	int64_t took = run_until(&w, NAMEN, &flash, 60 * US_PER_S, US_PER_S);
 
