@@ -13,7 +13,7 @@
 
 struct bearer {
 	char name[LIMIT_NAME_BYTES + 1];          /* "fibre", "mobile", "satellite" */
-	char endpoint[LIMIT_ENDPOINT_BYTES + 1];  /* tcp://ADDRESS:PORT, numeric address only */
+	char endpoint[LIMIT_ENDPOINT_BYTES + 1];  /* tcp://ADDRESS:PORT; an address in numbers, or a host's name */
 	int cost;                                 /* lower first; default 10 */
 	int64_t rate_bps;                         /* hint, 0 unknown */
 	bool bulk;                                /* may carry bulk; default true */

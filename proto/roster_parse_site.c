@@ -95,7 +95,7 @@ static bool is_port(const char *text)
 	return value <= 65535;
 }
 
-/* A name would be looked up, and a dead name server would stall every link; "any address" reaches nobody. */
+/* "Any address" reaches nobody. */
 static bool is_address(const char *text, size_t n)
 {
 	char copy[64];
@@ -112,6 +112,29 @@ static bool is_address(const char *text, size_t n)
 	return inet_pton(v6 ? AF_INET6 : AF_INET, copy, bytes) == 1 && memcmp(bytes, zeros, v6 ? 16 : 4) != 0;
 }
 
+/* A host name as DNS has them: labels of letters, digits and inner hyphens; the last one begins with a letter, so that no mistaken
+ * address is taken for a name. Names are for the daemon's resolver. */
+static bool is_host(const char *text, size_t n)
+{
+	size_t label = 0;
+	bool letter = false;
+	for (size_t i = 0; i <= n; i++) {
+		char c = i < n ? text[i] : '.';
+		if (c == '.') {
+			if (label == 0 || label > 63 || text[i - 1] == '-')
+				return false;
+			label = 0;
+			continue;
+		}
+		bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		if (!is_letter && !(c >= '0' && c <= '9') && !(c == '-' && label > 0))
+			return false;
+		if (label++ == 0)
+			letter = is_letter;
+	}
+	return letter;
+}
+
 static bool read_endpoint(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
 {
 	const char *text = setting_string(ctx, s, 1, LIMIT_ENDPOINT_BYTES);
@@ -119,10 +142,10 @@ static bool read_endpoint(struct settings *ctx, const config_setting_t *s, const
 		return false;
 	const char *address = strncmp(text, "tcp://", 6) == 0 ? text + 6 : NULL;
 	const char *colon = address ? strrchr(address, ':') : NULL;
-	if (colon == NULL || !is_port(colon + 1) || !is_address(address, (size_t)(colon - address)))
+	if (colon == NULL || !is_port(colon + 1) || !(is_address(address, (size_t)(colon - address)) || is_host(address, (size_t)(colon - address))))
 		return settings_fail(ctx, s, ERR_FORMAT,
-				     "%s: \"%s\" is not tcp://ADDRESS:PORT (write the address as numbers, as in tcp://10.1.2.3:7410 or "
-				     "tcp://[fd00::1]:7410)",
+				     "%s: \"%s\" is not tcp://ADDRESS:PORT (write the address as in tcp://10.1.2.3:7410 or tcp://[fd00::1]:7410, or "
+				     "a host's name)",
 				     spec->name, text);
 	memcpy(out, text, strlen(text) + 1);
 	return true;

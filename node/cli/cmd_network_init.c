@@ -18,6 +18,7 @@
 
 struct init {
 	const char *dir, *roster_path, *sites; /* as given; NULL when not */
+	size_t n_bearers;
 	uint16_t base_port;                    /* 0: any that are free */
 	struct aside folder;
 	struct roster *roster;
@@ -78,22 +79,25 @@ static enum err cut_sites(struct init *in)
 	return roster_cut(in->roster, keep, n);
 }
 
-/* One bearer each, of this machine; keys and bearers that a full roster brought are replaced. */
+/* Bearers of this machine, each dearer than the one before, so that they can be cut one by one; keys and bearers that a full roster brought are replaced. */
 static enum err set_bearers(struct init *in)
 {
-	uint16_t ports[LIMIT_SITES];
+	static const char *const names[LIMIT_BEARERS] = {"loopback", "loopback-2", "loopback-3", "loopback-4", "loopback-5", "loopback-6", "loopback-7", "loopback-8"};
+	uint16_t *ports = calloc(LIMIT_SITES * LIMIT_BEARERS, sizeof *ports);
 	struct roster *r = in->roster;
-	enum err e = loopback_ports(in->base_port, r->n_sites, ports, &in->m);
-	if (e != ERR_OK)
-		return e;
-	for (size_t i = 0; i < r->n_sites; i++) {
-		struct bearer *b = &r->sites[i].bearers[0];
-		*b = (struct bearer){.name = "loopback", .cost = 10, .bulk = true};
-		snprintf(b->endpoint, sizeof b->endpoint, "tcp://127.0.0.1:%u", ports[i]);
-		r->sites[i].n_bearers = 1;
+	enum err e = ports ? loopback_ports(in->base_port, r->n_sites * in->n_bearers, ports, &in->m) : fail_nomem(in);
+	for (size_t i = 0; e == ERR_OK && i < r->n_sites; i++) {
+		for (size_t k = 0; k < in->n_bearers; k++) {
+			struct bearer *b = &r->sites[i].bearers[k];
+			*b = (struct bearer){.cost = 10 * (int)(k + 1), .bulk = true};
+			strcpy(b->name, names[k]);
+			snprintf(b->endpoint, sizeof b->endpoint, "tcp://127.0.0.1:%u", ports[k * r->n_sites + i]);
+		}
+		r->sites[i].n_bearers = in->n_bearers;
 	}
 	r->has_keys = true;
-	return ERR_OK;
+	free(ports);
+	return e;
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------- */
@@ -339,22 +343,27 @@ static int read_port(const struct cli *cli, const char *text, uint16_t *out)
 
 int cmd_network_init(struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {{"roster", 1, NULL, 'r'}, {"sites", 1, NULL, 's'}, {"base-port", 1, NULL, 'b'}, {0}};
-	struct init in = {0};
-	const char *port = NULL;
+	static const struct option options[] = {{"roster", 1, NULL, 'r'}, {"sites", 1, NULL, 's'}, {"base-port", 1, NULL, 'b'}, {"bearers", 1, NULL, 'n'}, {0}};
+	struct init in = {.n_bearers = 1};
+	const char *port = NULL, *bearers = NULL;
 	cli_options_begin();
 	for (int c; (c = cli_option(cli, argc, argv, options)) != -1;) {
 		switch (c) {
 		case 'r': in.roster_path = optarg; break;
 		case 's': in.sites = optarg; break;
 		case 'b': port = optarg; break;
+		case 'n': bearers = optarg; break;
 		default: return EXIT_USAGE;
 		}
 	}
 	if (port && read_port(cli, port, &in.base_port) != EXIT_OK)
 		return EXIT_USAGE;
+	if (bearers && (strlen(bearers) != 1 || *bearers < '1' || *bearers > '0' + LIMIT_BEARERS))
+		return cli_fail(cli, ERR_USAGE, "--bearers %s: 1 to %d", bearers, LIMIT_BEARERS);
+	if (bearers)
+		in.n_bearers = (size_t)(*bearers - '0');
 	if (argc - optind != 1 || argv[optind][0] == '\0')
-		return cli_fail(cli, ERR_USAGE, "network init: it takes one folder (network init DIR [--roster FILE] [--sites A,B,..] [--base-port N])");
+		return cli_fail(cli, ERR_USAGE, "network init: it takes one folder (network init DIR [--roster FILE] [--sites A,B,..] [--base-port N] [--bearers N])");
 	in.dir = argv[optind];
 	return init(cli, &in);
 }

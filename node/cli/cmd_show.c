@@ -85,6 +85,20 @@ static int order_row(void *arg, const struct estafette_member *m, size_t n)
 	return output_row(o, some, k);
 }
 
+/* Both lanes have a list of bearers, which are the same for most peers: people get that of the urgent lane. */
+static int link_row(void *arg, const struct estafette_member *m, size_t n)
+{
+	struct estafette_member some[32];
+	struct output *o = arg;
+	size_t k = 0;
+	if (o->cli->json)
+		return output_row(o, m, n);
+	for (size_t i = 0; i < n && k < sizeof some / sizeof some[0]; i++)
+		if (strcmp(m[i].name, "bulk_bearers") != 0 && strcmp(m[i].name, "clock_ms") != 0 && strcmp(m[i].name, "refused_frames") != 0)
+			some[k++] = m[i];
+	return output_row(o, some, k);
+}
+
 static int show_once(struct cli *cli, estafette *h, const struct show *s)
 {
 	struct output o;
@@ -92,7 +106,7 @@ static int show_once(struct cli *cli, estafette *h, const struct show *s)
 		minimize_say(h, stdout);
 	output_begin(&o, cli);
 	o.upright = strcmp(s->what, "status") == 0;
-	int st = estafette_show(h, s->what, s->queue, s->id, strcmp(s->what, "orders") == 0 ? order_row : output_row, &o, ANSWER_MS);
+	int st = estafette_show(h, s->what, s->queue, s->id, strcmp(s->what, "orders") == 0 ? order_row : strcmp(s->what, "links") == 0 ? link_row : output_row, &o, ANSWER_MS);
 	int judged = st == ESTAFETTE_OK && o.rows == 0 ? judge_nothing(cli, h, s) : EXIT_OK;
 	int status = output_end(&o, st == ESTAFETTE_OK && judged == EXIT_OK ? nothing(s->what) : NULL);
 	if (judged != EXIT_OK)
@@ -282,4 +296,21 @@ int cmd_check(struct cli *cli, int argc, char **argv)
 		printf("estafette %s: %s\n", levels[level], c.text[0] ? c.text : "all is well");
 	/* A verdict that nobody could read is none. */
 	return output_end(&c.o, NULL) == EXIT_OK ? level : CHECK_UNKNOWN;
+}
+
+int cmd_links_retry(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{NULL, 0, NULL, 0}};
+	int status = EXIT_OK;
+	cli_options_begin();
+	while (cli_option(cli, argc, argv, options) != -1)
+		return EXIT_USAGE;
+	if (optind == argc)
+		return cli_fail(cli, ERR_USAGE, "links retry: no peer (estafette links retry PEER...)");
+	estafette *h = session_open(cli, &status);
+	for (int i = optind; h != NULL && status == EXIT_OK && i < argc; i++)
+		if (estafette_retry(h, argv[i], ANSWER_MS) != ESTAFETTE_OK)
+			status = session_fail(cli, h, argv[i]);
+	estafette_free(h);
+	return status;
 }

@@ -114,6 +114,20 @@ int estafette_release(estafette *h, const char *what, const char *reason, int ti
 	return st == ESTAFETTE_OK ? call_finish(h, c, NULL, timeout_ms) : st;
 }
 
+int estafette_retry(estafette *h, const char *peer, int timeout_ms)
+{
+	struct request_writer w;
+	if (h->fd < 0)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "the handle is not connected");
+	struct call *c = call_new(h, REQ_RETRY);
+	if (c == NULL)
+		return client_nomem(h);
+	request_begin(&w, &h->out, REQ_RETRY, c->r.tag);
+	request_str(&w, F_WHAT, peer);
+	int st = call_begin(h, c, &w);
+	return st == ESTAFETTE_OK ? call_finish(h, c, NULL, timeout_ms) : st;
+}
+
 /* ---- rows ---------------------------------------------------------------------------------------------------- */
 
 int estafette_show(estafette *h, const char *what, const char *queue, const char *id,

@@ -189,6 +189,8 @@ static inline int estafette_ack(estafette *h, const char *const *ids, size_t n, 
 }
 /* Frees a queue, a peer or an id from what it waits for, by hand. */
 ESTAFETTE_API int estafette_release(estafette *h, const char *what, const char *reason, int timeout_ms);
+/* All bearers of a peer are worth another try at once. */
+ESTAFETTE_API int estafette_retry(estafette *h, const char *peer, int timeout_ms);
 
 /* ---- looking ----------------------------------------------------------------------------------------------- */
 

@@ -1,9 +1,11 @@
 #include "node/daemon/accepted.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/daemon/log.h"
+#include "node/daemon/resolver.h"
 #include "proto/frame.h"
 
 #define DRAIN_MESSAGES 512
@@ -14,24 +16,45 @@
 
 struct endpoints {
 	size_t n;
-	const char *at[LIMIT_BEARERS];
+	char at[LIMIT_BEARERS][LIMIT_ENDPOINT_BYTES + 1];
 };
+
+/* A name leads where others find us, which need not be an address of this machine: we listen on its port on all of them, and then
+ * on no single one with that port. */
+static bool covered(const struct endpoints *e, const char *endpoint)
+{
+	char all[LIMIT_ENDPOINT_BYTES + 1];
+
+	snprintf(all, sizeof all, "tcp://*%s", strrchr(endpoint, ':'));
+	for (size_t i = 0; i < e->n; i++)
+		if (strcmp(e->at[i], endpoint) == 0 || strcmp(e->at[i], all) == 0)
+			return true;
+	return false;
+}
+
+static void add_endpoint(struct endpoints *e, const char *endpoint)
+{
+	if (!covered(e, endpoint))
+		snprintf(e->at[e->n++], sizeof e->at[0], "%s", endpoint);
+}
 
 static struct endpoints wanted(const struct config *c, const struct roster *roster, uint16_t self)
 {
 	const struct site *s = roster_site(roster, self);
+	char host[LIMIT_ENDPOINT_BYTES + 1], all[LIMIT_ENDPOINT_BYTES + 1];
 	struct endpoints e = {0};
 
 	for (size_t i = 0; i < c->n_bind; i++)
-		e.at[e.n++] = c->bind[i];
+		snprintf(e.at[e.n++], sizeof e.at[0], "%s", c->bind[i]);
 	for (size_t i = 0; !c->n_bind && s && i < s->n_bearers; i++) {
-		size_t j = 0;
-
-		while (j < e.n && strcmp(e.at[j], s->bearers[i].endpoint) != 0)
-			j++;
-		if (j == e.n)
-			e.at[e.n++] = s->bearers[i].endpoint;
+		if (!endpoint_name(s->bearers[i].endpoint, host))
+			continue;
+		snprintf(all, sizeof all, "tcp://*%s", strrchr(s->bearers[i].endpoint, ':'));
+		add_endpoint(&e, all);
 	}
+	for (size_t i = 0; !c->n_bind && s && i < s->n_bearers; i++)
+		if (!endpoint_name(s->bearers[i].endpoint, host))
+			add_endpoint(&e, s->bearers[i].endpoint);
 	return e;
 }
 

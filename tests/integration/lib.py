@@ -203,12 +203,12 @@ class Daemon:
 class Net:
     """A practice network. Its daemons are started one by one, as children of the test."""
 
-    def __init__(self, *sites, up=True, folder=None):
+    def __init__(self, *sites, up=True, folder=None, bearers=1):
         self.sites = list(sites)
         self.top = folder or temp_dir()
         self.dir = os.path.join(self.top, "net")
         self.daemons, self.failures = {}, []
-        estafette("network", "init", self.dir, "--sites", ",".join(sites), check=True)
+        estafette("network", "init", self.dir, "--sites", ",".join(sites), "--bearers", bearers, check=True)
         if up:
             self.up()
 

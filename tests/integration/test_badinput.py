@@ -182,7 +182,7 @@ def test_roster(tap, net):
     bad = os.path.join(net.top, "bad-roster.conf")
     for old, new, name in ((f'id = "{LUIK}"', f'id = "{LUIK}', "a quote that is not closed"), (f'id = "{LUIK}"', f'id = "{NAMEN}"', "a site named twice"),
                            (f'id = "{LUIK}"', 'id = "Cic Luik"', "a name in the wrong letters"), ("serial = ", "sereal = ", "an unknown setting"),
-                           ("tcp://127.0.0.1", "tcp://localhost", "a host name in an endpoint"), ("sites = (", '@include "x"\nsites = (', "an include")):
+                           ("tcp://127.0.0.1", "tcp://127.0.0", "an endpoint that is neither address nor name"), ("sites = (", '@include "x"\nsites = (', "an include")):
         change(roster, old, new, bad)
         refused(tap, estafette("roster", "sign", bad, "--key", net.authority_key()), f"roster sign: {name}", words=["bad-roster.conf:"])
         tap.ok(not os.path.exists(bad + ".minisig"), f"{name}: nothing is signed")

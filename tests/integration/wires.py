@@ -1,7 +1,8 @@
 """Lines between the daemons of a test that can be cut: each site is reached through a port of this process, which hands the bytes on.
 
 A connection is of the site that listens and of the process that dialled, as the kernel's table of sockets says. A site that is
-cut off lives and serves its desks; whatever it sends or dials ends here, until the line is mended."""
+cut off lives and serves its desks; whatever it sends or dials ends here, until the line is mended. A bearer that is mute takes
+connections and bytes, and passes nothing on: as a line that is dead while both ends believe in it."""
 
 import contextlib
 import os
@@ -30,8 +31,8 @@ def _port_of(pid, port):
 class Line:
     """One connection: two sockets, and what waits for each."""
 
-    def __init__(self, site, near, far):
-        self.site, self.dialler = site, None
+    def __init__(self, site, bearer, near, far):
+        self.site, self.bearer, self.dialler = site, bearer, None
         self.near, self.far = near, far
         self.waiting = {near: bytearray(), far: bytearray()}
 
@@ -45,23 +46,29 @@ class Wires:
     MOST = 1 << 20  # bytes that wait in one direction; then it is read no further
 
     def __init__(self, net):
-        self.net, self.cut_off = net, set()
+        self.net, self.cut_off, self.muted = net, set(), set()
         self.pick, self.lock, self.ended = selectors.DefaultSelector(), threading.Lock(), False
         self.lines, self.ports = set(), {}
         roster = lib.read(os.path.join(net.dir, "roster.conf")).decode()
         for site in net.sites:
-            listener = socket.create_server(("127.0.0.1", 0))
-            listener.setblocking(False)
             at = roster.index(f'id = "{site}"')
-            real = re.compile(r"tcp://127\.0\.0\.1:(\d+)").search(roster, at)
-            roster = roster[:real.start()] + f"tcp://127.0.0.1:{listener.getsockname()[1]}" + roster[real.end():]
+            end = roster.find('id = "', roster.index("queues", at))
+            real = re.findall(r"tcp://127\.0\.0\.1:(\d+)", roster[at:end])
+            for bearer, port in enumerate(real):
+                new = self._listen(site, bearer, int(port))
+                roster = roster[:at] + roster[at:].replace(f"tcp://127.0.0.1:{port}\"", f"tcp://127.0.0.1:{new}\"", 1)
             with open(net.conf(site), "a") as f:
-                f.write(f'bind = ( "{real.group(0)}" );\n')
-            self.ports[listener] = (site, int(real.group(1)))
-            self.pick.register(listener, selectors.EVENT_READ)
+                f.write("bind = ( " + ", ".join(f'"tcp://127.0.0.1:{port}"' for port in real) + " );\n")
         net.sign(roster.encode())
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
+
+    def _listen(self, site, bearer, real):
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        self.ports[listener] = (site, bearer, real)
+        self.pick.register(listener, selectors.EVENT_READ)
+        return listener.getsockname()[1]
 
     def _owner(self, port):
         for site, daemon in list(self.net.daemons.items()):
@@ -70,7 +77,7 @@ class Wires:
         return None
 
     def _accept(self, listener):
-        site, real = self.ports[listener]
+        site, bearer, real = self.ports[listener]
         near, address = listener.accept()
         dialler = self._owner(address[1])
         far = socket.socket()
@@ -82,12 +89,13 @@ class Wires:
             near.close()
             far.close()
             return
-        line = Line(site, near, far)
+        line = Line(site, bearer, near, far)
         line.dialler = dialler
         for s in (near, far):
             s.setblocking(False)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.pick.register(s, selectors.EVENT_READ, line)
+            if bearer not in self.muted:
+                self.pick.register(s, selectors.EVENT_READ, line)
         self.lines.add(line)
 
     def _end(self, line):
@@ -149,6 +157,33 @@ class Wires:
             self.cut_off.add(site)
             for line in [x for x in self.lines if site in (x.site, x.dialler)]:
                 self._end(line)
+
+    def mute(self, bearer):
+        """The bearer of all sites, by its number in the roster; what is on its way stays where it is."""
+        with self.lock:
+            self.muted.add(bearer)
+            for line in [x for x in self.lines if x.bearer == bearer]:
+                for s in (line.near, line.far):
+                    self.pick.unregister(s)
+
+    def speak(self, bearer):
+        with self.lock:
+            self.muted.discard(bearer)
+            for line in [x for x in self.lines if x.bearer == bearer]:
+                for s in (line.near, line.far):
+                    self.pick.register(s, selectors.EVENT_READ, line)
+                self._interest(line)
+
+    def move(self, site, bearer):
+        """Another port for it, which is returned; at the old one nobody listens any more, and what lay there ends."""
+        with self.lock:
+            listener, real = next((k, v[2]) for k, v in self.ports.items() if v[:2] == (site, bearer))
+            self.pick.unregister(listener)
+            listener.close()
+            del self.ports[listener]
+            for line in [x for x in self.lines if (x.site, x.bearer) == (site, bearer)]:
+                self._end(line)
+            return self._listen(site, bearer, real)
 
     def mend(self, site):
         with self.lock:
