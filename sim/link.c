@@ -8,6 +8,8 @@
 /* A frame is lost at most so often, each time for twice as long. */
 #define RETRANSMITS 6
 #define QUEUE_BYTES (4 * 1024 * 1024)
+/* What CURVE's handshake takes, both ways. */
+#define HANDSHAKE_BYTES 1024
 
 void link_init(struct link *l, const struct link_config *config, uint64_t seed, uint64_t index)
 {
@@ -177,6 +179,8 @@ int64_t link_handshake_us(struct link *l, size_t bearer)
 
 	for (int i = 0; i < 6; i++)
 		us += draw_jitter(&l->prng, s);
+	if (s->rate_bps)
+		us += HANDSHAKE_BYTES * 8 * US_PER_S / s->rate_bps;
 	return us;
 }
 

@@ -94,7 +94,7 @@ struct mono link_send(struct link *l, int dialler, uint8_t lane, int dir, struct
 int64_t link_lag_us(struct prng *p, const struct bearer_state *s, bool *stalled);
 /* How long retransmissions keep a frame on the bearer as it is now: all but one in a million are sooner. */
 int64_t link_stall_us(const struct link *l, size_t bearer);
-/* How long it takes from dialling to a connection in use: TCP's round trip and CURVE's two. */
+/* How long it takes from dialling to a connection in use: TCP's round trip, CURVE's two, and its bytes at the bearer's rate. */
 int64_t link_handshake_us(struct link *l, size_t bearer);
 /* Sets off_schedule of a bearer for now; when it changes next, MONO_NEVER without a schedule. */
 struct mono link_schedule(struct link *l, size_t bearer, struct mono now);

@@ -15,6 +15,7 @@
 #define ACK_TIMEOUT_MIN_US (3 * US_PER_S)
 #define ACK_TIMEOUTS_BEFORE_RESET 3
 #define ACK_TIMEOUTS_MOST 6
+#define HANDSHAKE_BYTES 1024
 /* Of the time until a lane is silent: then it is doubted. */
 #define DOUBT_PART 3
 /* An answer to a hello, on a lane of which no round trip is known. */
@@ -57,6 +58,16 @@ static int64_t hello_timeout(const struct lane_state *l)
 	return (t > ACK_TIMEOUT_MIN_US ? t : ACK_TIMEOUT_MIN_US) << (times < doublings ? times : doublings);
 }
 
+/* How long what is in the air needs. On a line of whose rate nothing else is known, the handshake was carried: it takes a kilobyte, in
+ * three round trips. */
+static int64_t pace_time(const struct peer *p, uint8_t lane)
+{
+	const struct lane_state *l = &p->lane[lane];
+	int64_t us = window_time_us(p, lane), by_handshake = l->flying * 2 * 3 * l->round_us / HANDSHAKE_BYTES;
+
+	return l->round_us && !p->pace[LANE_URGENT].rate_bps && !p->pace[lane].rate_bps && by_handshake < us ? by_handshake : us;
+}
+
 /* Since when the lane waits, and how long it may. While what was sent before is still being acknowledged, what follows is on its
  * way. False when it waits for nothing. */
 static bool lane_wait(const struct peer *p, uint8_t lane, struct mono *from, int64_t *us)
@@ -71,7 +82,7 @@ static bool lane_wait(const struct peer *p, uint8_t lane, struct mono *from, int
 	if (!l->up || !l->ring_n)
 		return false;
 	*from = mono_before(l->ring[l->ring_at].sent.at, l->moved) ? l->moved : l->ring[l->ring_at].sent.at;
-	*us = ack_timeout(p) * (l->timeouts < ACK_TIMEOUTS_BEFORE_RESET ? l->timeouts + 1 : ACK_TIMEOUTS_BEFORE_RESET) + window_time_us(p, lane);
+	*us = ack_timeout(p) * (l->timeouts < ACK_TIMEOUTS_BEFORE_RESET ? l->timeouts + 1 : ACK_TIMEOUTS_BEFORE_RESET) + pace_time(p, lane);
 	return true;
 }
 

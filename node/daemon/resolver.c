@@ -131,7 +131,7 @@ static void *look_up(void *arg)
 	return NULL;
 }
 
-static void begin(struct resolver *r, struct name *n)
+static void lookup_begin(struct resolver *r, struct name *n)
 {
 	struct lookup *l = calloc(1, sizeof *l);
 	pthread_attr_t attr;
@@ -170,7 +170,7 @@ static struct name *name_find(struct resolver *r, const char *host)
 	return n;
 }
 
-static void found(struct resolver *r, struct name *n, const struct lookup *l)
+static void lookup_done(struct resolver *r, struct name *n, const struct lookup *l)
 {
 	bool same = n->found.n && l->found.n && strcmp(n->found.address[n->at], l->found.address[0]) == 0;
 
@@ -214,7 +214,7 @@ static void done_ready(void *arg, uint32_t events)
 		next = l->next;
 		r->looking--;
 		if (n)
-			found(r, n, l);
+			lookup_done(r, n, l);
 		free(l);
 	}
 }
@@ -234,7 +234,7 @@ static struct name *name_get(struct resolver *r, const char *host)
 	n->next = r->names;
 	r->names = n;
 	if (r->looking < AT_ONCE)
-		begin(r, n);
+		lookup_begin(r, n);
 	return n;
 }
 
@@ -270,7 +270,7 @@ void resolver_tick(struct resolver *r, struct mono now)
 {
 	for (struct name *n = r->names; n && r->looking < AT_ONCE; n = n->next)
 		if (!n->looking && !mono_before(now, n->due))
-			begin(r, n);
+			lookup_begin(r, n);
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------------ */

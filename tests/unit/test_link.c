@@ -11,6 +11,8 @@
 #include "node/daemon/wire.c"
 #include "node/daemon/zap.c"
 #include "node/daemon/accepted.c"
+#undef DRAIN_MESSAGES
+#include "node/daemon/resolver.c"
 
 #include <sys/eventfd.h>
 
