@@ -6,7 +6,8 @@
 #include "sim/oracle_int.h"
 
 #define SETTLE_US (10 * US_PER_S)     /* connect, digests */
-#define WIRE_BYTES (320 * 1024)       /* the urgent lane's window (256 KiB, whatever the rate), a largest segment, heads, reports */
+#define WINDOW_US US_PER_S            /* what is queued below a node is worth less: node/core/window.h */
+#define WIRE_BYTES (128 * 1024)       /* or it is one frame of each lane, which an entry with a body of 64 KiB fills */
 #define COPIES 4
 
 static struct way *way_get(struct oracle *o, uint16_t a, uint16_t b)
@@ -98,7 +99,7 @@ static bool flash_late(struct oracle *o, struct flash *f)
 	if (!a->up || !b->up || a->troubled || b->troubled || !w->up)
 		return false;
 	int64_t since = later(later(m->entered_at, w->since), later(later(a->up_since, b->up_since), later(a->clear_since, b->clear_since)));
-	int64_t bound = SETTLE_US + 8 * w->delay_us + w->stall_us, bits = (int64_t)(COPIES * f->ahead + WIRE_BYTES) * 8;
+	int64_t bound = SETTLE_US + WINDOW_US + 8 * w->delay_us + w->stall_us, bits = (int64_t)(COPIES * f->ahead + WIRE_BYTES) * 8;
 
 	if (w->rate_bps)
 		bound += bits * US_PER_S / w->rate_bps;

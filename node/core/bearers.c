@@ -129,6 +129,8 @@ void lane_late(struct core *c, struct peer *p, uint8_t lane)
 		l->silences += leave;
 	}
 	if (leave)
+		window_given_up(c, p, lane);
+	if (leave)
 		effect_link_reset(c->out, p->site, lane, LINK_SILENT);
 }
 

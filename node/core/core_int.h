@@ -106,6 +106,7 @@ struct lane_state {
 	struct in_flight *ring;      /* LANE_RING of them, once something was sent */
 	struct flow *behind[PREC_COUNT]; /* streams with something to send */
 	struct mono hello_at;
+	int silent;                  /* connections in a row that were given up with something due and nothing acknowledged */
 	int timeouts;                /* in a row without an acknowledgement */
 	unsigned silences;           /* connections left in a row without one */
 	unsigned unanswered;         /* hellos in a row */
@@ -156,6 +157,7 @@ struct peer {
 	int64_t lent;                /* messages lent to it by policy, in this run */
 	struct wall last_ack_wall;
 	uint64_t bad_frames, dropped, refused, bad_parts;
+	uint64_t given_up;       /* connections that nothing was heard on when something was due */
 	uint64_t orders_refused; /* given by it in this run: orders and endorsements */
 	size_t refused_at;       /* of what state.c remembers of them the one that goes next */
 	struct giving *giving;       /* bodies that it wants, the most urgent first */

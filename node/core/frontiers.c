@@ -268,8 +268,10 @@ void ring_acked(struct core *c, struct peer *p)
 			p->last_ack = c->now;
 			p->last_ack_wall = c->wall;
 		}
-		if (moved)
+		if (moved) {
 			l->moved = c->now;
+			window_answers(c, p, lane);
+		}
 	}
 	int64_t span = c->now.us - p->rate_from.us;
 

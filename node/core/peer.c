@@ -416,6 +416,14 @@ static void probe(struct core *c, struct peer *p)
 	p->probe_token = (uint64_t)c->wall.us;
 }
 
+static bool lane_has_more(const struct lane_state *l)
+{
+	for (unsigned prec = 0; prec < PREC_COUNT; prec++)
+		if (l->behind[prec])
+			return true;
+	return false;
+}
+
 static void heard_probe_reply(struct core *c, struct peer *p, uint64_t token)
 {
 	if (p->probe_out && token == p->probe_token) {
@@ -430,6 +438,9 @@ static void heard_probe_reply(struct core *c, struct peer *p, uint64_t token)
 	probe_answered(c, p);
 	p->last_ack = c->now;
 	p->last_ack_wall = c->wall;
+	for (uint8_t i = 0; i < LANE_COUNT; i++)
+		if (!lane_has_more(&p->lane[i]))
+			window_answers(c, p, i);
 }
 
 /* The clock of who probes. False when it is none. */

@@ -398,6 +398,8 @@ static void show_links(struct rows *r)
 		row_number(r, "in_flight", p->lane[LANE_URGENT].flying + p->lane[LANE_BULK].flying);
 		row_number(r, "backlog", (int64_t)backlog);
 		row_number(r, "clock_ms", p->skew_us / 1000);
+		row_number(r, "window", window_bytes(p));
+		row_number(r, "given_up", (int64_t)p->given_up);
 		row_number(r, "refused_frames", (int64_t)(p->bad_frames + p->refused + p->dropped));
 		row_number(r, "refused_parts", (int64_t)p->bad_parts);
 		show_bearers(r, p);

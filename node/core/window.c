@@ -23,6 +23,8 @@
 #define SLOWEST_BPS 2400
 #define PACE_UNKNOWN_BPS 9600
 #define TIME_MAX_US (120 * US_PER_S)
+/* Connections in a row to a peer that acknowledged nothing on them. */
+#define SILENT_ALARM 3
 
 static bool shared(const struct peer *p)
 {
@@ -97,6 +99,11 @@ int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)
 bool window_idle(const struct peer *p, uint8_t lane)
 {
 	return lane == LANE_URGENT ? !p->lane[lane].flying : !flight_of(p, lane);
+}
+
+int64_t window_bytes(const struct peer *p)
+{
+	return p->pace[LANE_URGENT].window;
 }
 
 size_t window_piece(const struct peer *p, uint8_t lane)
@@ -288,6 +295,30 @@ void window_lost(struct core *c, struct peer *p, uint8_t lane)
 	w->best_bps[1] = 0;
 	w->span_from = c->now;
 	w->window = FRAME_LEAST;
+}
+
+/* ---- a peer that takes nothing ----------------------------------------------------------------------------------------------- */
+
+void window_given_up(struct core *c, struct peer *p, uint8_t lane)
+{
+	struct lane_state *l = &p->lane[lane];
+	char name[LIMIT_NAME_BYTES + 1];
+
+	p->given_up++;
+	l->silent++;
+	if (l->silent >= SILENT_ALARM)
+		alarm_raise(c, "silent", site_name(c, p->site, name), "ask that site whether its node still runs and what its disk does",
+			    "%s is connected and acknowledges nothing on the %s lane; what is due to it is kept", name, lane_name(lane));
+}
+
+void window_answers(struct core *c, struct peer *p, uint8_t lane)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+	bool was = p->lane[LANE_URGENT].silent >= SILENT_ALARM || p->lane[LANE_BULK].silent >= SILENT_ALARM;
+
+	p->lane[lane].silent = 0;
+	if (was && p->lane[LANE_URGENT].silent < SILENT_ALARM && p->lane[LANE_BULK].silent < SILENT_ALARM)
+		alarm_clear(c, "silent", site_name(c, p->site, name));
 }
 
 int64_t window_time_us(const struct peer *p, uint8_t lane)

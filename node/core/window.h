@@ -69,12 +69,17 @@ int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane);
 bool window_idle(const struct peer *p, uint8_t lane);
 /* How long a frame should be at most: a tenth of a second's worth, FRAME_LEAST .. LIMIT_SEGMENT_BYTES. */
 size_t window_piece(const struct peer *p, uint8_t lane);
+int64_t window_bytes(const struct peer *p); /* of the bearer of the urgent lane, to be shown */
 struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t bytes);
 void window_acked(struct core *c, struct peer *p, uint8_t lane, const struct in_air *s);
 /* Nothing of the lane is in the air any more. */
 void window_rewind(struct peer *p, uint8_t lane);
 /* What was in the air did not come back in time. */
 void window_lost(struct core *c, struct peer *p, uint8_t lane);
+/* ... so often that its connection is given up. A peer that goes on like that is alarmed: what is in the air to it is bounded, and
+ * nobody else waits for it. */
+void window_given_up(struct core *c, struct peer *p, uint8_t lane);
+void window_answers(struct core *c, struct peer *p, uint8_t lane); /* it acknowledged something, or nothing is due and it answers */
 /* The lane is dialled over that bearer: what the other lane or the last connection over it measured holds, else it begins anew. */
 void window_dialled(struct core *c, struct peer *p, uint8_t lane, const char *bearer);
 /* A round trip of something small (a hello, a probe) on the urgent lane. */

@@ -8,6 +8,8 @@
 
 #include "tests/lib/world.h"
 
+#include "proto/frame.h"
+
 #define EPOCH_US (1626271200LL * US_PER_S) /* 14 July 2021, 14:00 UTC */
 #define BATCH 64
 
@@ -109,6 +111,10 @@ static void send_frame(struct world *w, size_t from, const struct effect *f, str
 	w->frame_bytes += bytes.len;
 	if (to >= w->n || !linked(w, from, to) || (w->loss_percent && world_random(w, 100) < w->loss_percent)) {
 		w->lost++;
+		return;
+	}
+	if (w->node[to].deaf && bytes.len > 1 && bytes.ptr[1] == FRAME_SEGMENT) {
+		w->node[to].unread_bytes += bytes.len;
 		return;
 	}
 	int64_t jitter = w->jitter_us ? (int64_t)world_random(w, (uint64_t)w->jitter_us) : 0;

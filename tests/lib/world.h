@@ -29,6 +29,8 @@ struct world_node {
 	uint64_t commits;
 	enum err fail_with;
 	bool cut[WORLD_NODES];    /* links cut to that node */
+	bool deaf;                /* it never reads segments; all else it answers */
+	uint64_t unread_bytes;    /* of segments that it did not read */
 	size_t speaks[WORLD_SITES]; /* of several copies of a site the one that spoke here last */
 	uint8_t seed[32];         /* of its present run; with fixed_seed it is given */
 	bool fixed_seed;

@@ -1,0 +1,202 @@
+/* What may be in the air to a peer: the rules of window.h, and a peer that fills its window and never reads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "node/core/core_int.h"
+#include "tests/lib/world.h"
+
+static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant"};
+enum { LUIK, NAMEN, LEUVEN };
+
+/* Bytes that zstd cannot make smaller. */
+static struct view noise(struct world *w, size_t len)
+{
+	static uint8_t bytes[64 * 1024];
+
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)world_random(w, 256);
+	return view_of(bytes, len);
+}
+
+static const struct peer *peer_at(const struct world *w, size_t at, size_t of)
+{
+	return peer_find(w->node[at].core, w->number[of]);
+}
+
+/* Luik takes no segment any more, and says hello and answers probes as before. What Namen keeps in the air to it is bounded, Leuven gets
+ * its messages as always, it is counted and alarmed; and when Luik reads again everything arrives and the alarm ends. */
+static void a_peer_that_never_reads(void **state)
+{
+	struct world w;
+	struct taken t;
+	int64_t most = 0;
+
+	(void)state;
+	world_init(&w, SITES, 3, 51);
+	w.node[LUIK].deaf = true;
+	for (int i = 0; i < 200; i++)
+		assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", (enum precedence)(i % PREC_COUNT), noise(&w, 8000), NULL, NULL, NULL), ERR_OK);
+	for (int i = 0; i < 600; i++) {
+		const struct peer *p = peer_at(&w, NAMEN, LUIK);
+		int64_t flying = p->lane[LANE_URGENT].flying + p->lane[LANE_BULK].flying;
+
+		most = flying > most ? flying : most;
+		world_run(&w, US_PER_S);
+	}
+	assert_true(most < 64 * 1024);
+	/* In ten minutes no more went to it than one or two frames for each time that it was tried. */
+	assert_true(w.node[LUIK].unread_bytes < 2 * 1024 * 1024);
+	assert_true(world_alarm(&w, NAMEN, "silent"));
+	assert_true(peer_at(&w, NAMEN, LUIK)->given_up >= 3);
+	assert_false(world_alarm(&w, LUIK, "silent"));
+	assert_int_equal(world_send(&w, NAMEN, "cic-vlaams-brabant/dispatch", PREC_ROUTINE, view_str("m"), NULL, NULL, NULL), ERR_OK);
+	assert_true(world_take_one(&w, LEUVEN, "dispatch", US_PER_S, &t));
+	w.node[LUIK].deaf = false;
+	world_run(&w, 120 * US_PER_S);
+	assert_false(world_alarm(&w, NAMEN, "silent"));
+	for (int i = 0; i < 200; i++)
+		assert_true(world_take_one(&w, LUIK, "dispatch", US_PER_S, &t));
+	world_release(&w);
+}
+
+/* Bulk leaves room: while something urgent waits for room, none of it leaves. */
+static void urgent_goes_first(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 52);
+	world_run(&w, 5 * US_PER_S);
+	struct core *c = w.node[NAMEN].core;
+	struct peer *p = peer_find(c, w.number[LUIK]);
+	struct flow waits = {.peer = p};
+
+	assert_true(window_room(c, p, LANE_BULK) >= FRAME_LEAST);
+	p->lane[LANE_URGENT].behind[PREC_IMMEDIATE] = &waits;
+	assert_int_equal(window_room(c, p, LANE_BULK), 0);
+	assert_true(window_room(c, p, LANE_URGENT) >= FRAME_LEAST);
+	p->lane[LANE_URGENT].behind[PREC_IMMEDIATE] = NULL;
+	/* However much bulk is in the air an urgent frame may go; a second one may not. */
+	struct in_air a = window_sent(c, p, LANE_BULK, 5000000), b;
+
+	assert_true(window_room(c, p, LANE_BULK) <= 0);
+	assert_true(window_room(c, p, LANE_URGENT) >= FRAME_LEAST && window_idle(p, LANE_URGENT));
+	b = window_sent(c, p, LANE_URGENT, 2000);
+	assert_true(window_room(c, p, LANE_URGENT) <= 0 && !window_idle(p, LANE_URGENT));
+	/* What was given up is not acknowledged later. */
+	window_rewind(p, LANE_BULK);
+	window_acked(c, p, LANE_BULK, &a);
+	assert_int_equal(p->lane[LANE_BULK].flying, 0);
+	window_acked(c, p, LANE_URGENT, &b);
+	assert_int_equal(p->lane[LANE_URGENT].flying, 0);
+	world_release(&w);
+}
+
+/* One after the other, `n` frames as the window lets them go, over a line of that rate and round trip; what is waited for at most. */
+static void line(struct core *c, struct peer *p, int64_t rate_bps, int64_t round_us, int n, int64_t *queued_us)
+{
+	struct { struct in_air a; struct mono back; } air[4096];
+	struct mono free_at = c->now;
+	int first = 0, last = 0;
+
+	*queued_us = 0;
+	for (int sent = 0; sent < n;) {
+		size_t size = window_piece(p, LANE_BULK);
+
+		while (sent < n && last - first < 4096 && (window_room(c, p, LANE_BULK) >= (int64_t)size || window_idle(p, LANE_BULK))) {
+			struct mono from = mono_before(free_at, c->now) ? c->now : free_at;
+
+			*queued_us = from.us - c->now.us > *queued_us ? from.us - c->now.us : *queued_us;
+			free_at = mono_add(from, (int64_t)size * 8 * US_PER_S / rate_bps);
+			air[last++ % 4096].a = window_sent(c, p, LANE_BULK, size);
+			air[(last - 1) % 4096].back = mono_add(free_at, round_us);
+			sent++;
+		}
+		c->now = air[first % 4096].back;
+		window_acked(c, p, LANE_BULK, &air[first++ % 4096].a);
+		window_measure(c, p);
+	}
+	for (; first < last; first++) {
+		c->now = air[first % 4096].back;
+		window_acked(c, p, LANE_BULK, &air[first % 4096].a);
+		window_measure(c, p);
+	}
+}
+
+/* The window finds the rate, follows it down at once, and up again. */
+static void the_window_follows_the_rate(void **state)
+{
+	struct world w;
+	int64_t queued;
+
+	(void)state;
+	world_init(&w, SITES, 3, 53);
+	world_run(&w, 5 * US_PER_S);
+	struct core *c = w.node[NAMEN].core;
+	struct peer *p = peer_find(c, w.number[LUIK]);
+	struct pace *pace = &p->pace[LANE_URGENT];
+
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		window_dialled(c, p, lane, "line");
+	window_round_trip(c, p, LANE_URGENT, 101 * US_PER_MS);
+	assert_int_equal(pace->window, FRAME_LEAST);
+	line(c, p, 1000000, 100 * US_PER_MS, 400, &queued);
+	assert_in_range(pace->rate_bps, 900000, 1200000);
+	assert_true(queued < US_PER_S);
+	line(c, p, 64000, 100 * US_PER_MS, 100, &queued);
+	assert_in_range(pace->rate_bps, 55000, 80000);
+	assert_true(pace->window <= 64000 / 8);
+	line(c, p, 1000000, 100 * US_PER_MS, 400, &queued);
+	assert_in_range(pace->rate_bps, 700000, 1200000);
+	assert_true(queued < US_PER_S);
+	/* Nothing came back in time: one small frame at a time. */
+	window_lost(c, p, LANE_BULK);
+	assert_int_equal(pace->window, FRAME_LEAST);
+	world_release(&w);
+}
+
+/* The roster's hint is where a bearer begins; what was measured is remembered when it is dialled again, at half. */
+static void a_bearer_begins_as_the_roster_says(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 54);
+	world_run(&w, 5 * US_PER_S);
+	struct core *c = w.node[NAMEN].core;
+	struct peer *p = peer_find(c, w.number[LUIK]);
+	struct pace *pace = &p->pace[LANE_URGENT];
+	struct site *luik = (struct site *)roster_site(c->roster, w.number[LUIK]);
+
+	snprintf(luik->bearers[luik->n_bearers].name, sizeof luik->bearers[0].name, "satellite");
+	luik->bearers[luik->n_bearers++].rate_bps = 512000;
+	window_dialled(c, p, LANE_URGENT, "satellite");
+	assert_int_equal(pace->rate_bps, 512000);
+	assert_int_equal(pace->window, 512000 / 8 / 5);
+	assert_int_equal(p->pace[LANE_BULK].rate_bps, 0);
+	pace->rate_bps = 400000;
+	p->lane[LANE_BULK].dialled = false;
+	window_dialled(c, p, LANE_URGENT, "satellite");
+	assert_int_equal(pace->rate_bps, 200000);
+	window_dialled(c, p, LANE_URGENT, "unknown");
+	assert_int_equal(pace->rate_bps, 0);
+	assert_int_equal(pace->window, FRAME_LEAST);
+	world_release(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_peer_that_never_reads),
+		cmocka_unit_test(urgent_goes_first),
+		cmocka_unit_test(the_window_follows_the_rate),
+		cmocka_unit_test(a_bearer_begins_as_the_roster_says),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
