@@ -193,15 +193,24 @@ static void line_free(struct live_run *r, struct line **at)
 	*at = l->next;
 	if (l->client >= OWN_FROM && r->daemons[l->site].asking == l->client)
 		r->daemons[l->site].asking = 0;
+	epoll_ctl(r->epoll, EPOLL_CTL_DEL, l->fd, NULL); /* a child that is just being started still has it */
 	close(l->fd);
 	buf_release(&l->in);
 	buf_release(&l->out);
 	free(l);
 }
 
+static bool is_accepted(const struct line *l)
+{
+	return l->in.len >= REQUEST_HEAD_BYTES && l->in.ptr[5] == REPLY_ACCEPTED;
+}
+
 void lines_tell(struct live_run *r)
 {
-	/* New lines come in front. */
+	/* New lines come in front, and are told in the next round. Senders first: their desk may have the message already. */
+	for (struct line *l = r->lines; l; l = l->next)
+		if (is_accepted(l) && has_whole(l))
+			line_tell(r, l);
 	for (struct line *l = r->lines; l; l = l->next)
 		if (has_whole(l) || l->ended)
 			line_tell(r, l);

@@ -121,6 +121,17 @@ static int64_t margin(const struct drill *d, int64_t at_us)
 	return at_us - last;
 }
 
+/* Does anything befall the network between these two times of the drill? */
+static bool befalls(const struct drill *d, int64_t after_us, int64_t until_us)
+{
+	static const uint64_t harmless = 1ull << DO_NOTE | 1ull << DO_SEND | 1ull << DO_RATE;
+
+	for (size_t i = 0; i < d->n_events; i++)
+		if (!(harmless >> d->events[i].what & 1) && d->events[i].at_us > after_us && d->events[i].at_us <= until_us)
+			return true;
+	return false;
+}
+
 /* Why it cannot be judged live, after moving it to its time; NULL: it can. */
 static const char *expect_fit(struct drill_expect *e, const struct drill *d, int64_t speed)
 {
@@ -129,9 +140,13 @@ static const char *expect_fit(struct drill_expect *e, const struct drill *d, int
 
 	if (e->what == WHAT_ACCEPTED || e->what == WHAT_WAITING || (e->what == WHAT_READ && (e->at_most >= 0 || timed)))
 		return "it counts all the drill's traffic in its own time";
-	if (timed && e->what == WHAT_STATE) /* it only grows */
+	bool grows = timed && e->what == WHAT_STATE; /* it may be asked later, when nothing came in between */
+
+	if (grows)
 		at = (e->at_us - before) / speed + (before < REACTION_US ? before : REACTION_US);
-	else if (timed && e->what != WHAT_NO_ALARM && before / speed < before && before / speed < REACTION_US)
+	if (grows && speed > 1 && befalls(d, e->at_us, at * speed))
+		return "the timetable is too fast for it";
+	if (timed && !grows && e->what != WHAT_NO_ALARM && before / speed < before && before / speed < REACTION_US)
 		return "the timetable is too fast for it";
 	e->at_us = at;
 	return NULL;

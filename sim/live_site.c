@@ -116,6 +116,17 @@ static void bearers_make(struct live_run *r, size_t i)
 	}
 }
 
+/* What an administrator would set for such lines: the handshake takes six latencies, and what is slow is not dead. */
+static int64_t patience_s(const struct drill *d)
+{
+	int64_t worst = 0;
+
+	for (size_t i = 0; i < d->n_bearers; i++)
+		if (d->bearers[i].delay_us + d->bearers[i].jitter_us > worst)
+			worst = d->bearers[i].delay_us + d->bearers[i].jitter_us;
+	return 5 + 12 * worst / US_PER_S;
+}
+
 /* Leases go with the timetable: what a desk that crashed had must come back within it. */
 static enum err conf_make(const struct live_run *r, size_t i, struct errmsg *m)
 {
@@ -124,7 +135,8 @@ static enum err conf_make(const struct live_run *r, size_t i, struct errmsg *m)
 
 	snprintf(path, sizeof path, "%s/node.conf", d->folder);
 	snprintf(text, sizeof text, "# A live drill's: estafette-sim live.\nsite = \"%s\";\nroster = \"../roster.conf\";\nauthority = \"../authority.pub\";\n"
-		 "keys = \"keys\";\njournal = \"journal\";\nsocket = \"socket\";\n%s", id_of(r, i), r->plan.speed > 1 ? "lease = \"30s\";\n" : "");
+		 "keys = \"keys\";\njournal = \"journal\";\nsocket = \"socket\";\nbearer_patience = \"%llds\";\nhandshake = \"%llds\";\n%s", id_of(r, i),
+		 (long long)patience_s(r->plan.timed), 5 + (long long)patience_s(r->plan.timed), r->plan.speed > 1 ? "lease = \"30s\";\n" : "");
 	return live_write(path, 0600, view_str(text), m);
 }
 
@@ -222,6 +234,9 @@ static bool daemon_start(struct live_run *r, struct daemon *d)
 		d->start_at = live_clock_us() + RESTART_US;
 		return true;
 	}
+	/* What it begins with is read from the disk again, not from what this process had mapped. */
+	store_close(d->store);
+	d->store = NULL;
 	d->is = DAEMON_STARTING;
 	d->stopping = d->paused = d->hup = false;
 	d->try_at = live_clock_us() + TRY_US;

@@ -325,6 +325,7 @@ static int run_live(const struct options *o, const struct drill *d)
 		return EXIT_BROKEN;
 	}
 	repeat_command(o, o->seed, &command);
+	setvbuf(stdout, NULL, _IOLBF, 0); /* the story is followed while it happens, through a pipe too */
 	struct live l = {
 		.conduct = {.seed = o->seed, .repeat = buf_ok(&command) ? (const char *)command.ptr : "", .interrupted = &interrupted,
 			    .follow = o->json ? NULL : stdout, .progress = isatty(2) && (o->json || !isatty(1)) ? stderr : NULL, .outcome = show, .arg = &x},

@@ -222,6 +222,7 @@ bool order_moved(const struct oracle *o, const struct item *m);  /* orders about
 bool order_gives(const struct oracle *o, const struct item *m, const char *queue, uint16_t site);
 /* The order in force at site is old, and nothing was wrong anywhere since. */
 bool order_settled(const struct oracle *o, const struct item *m, uint16_t site);
+bool order_fresh(const struct oracle *o, const struct item *m, uint16_t site); /* another one came into force there just now */
 bool held_by_successor(const struct oracle *o, const struct item *m);
 size_t successors_of(const struct oracle *o, uint16_t site, bool exercise, uint16_t out[LIMIT_ASSIGNMENTS]);
 bool had_elsewhere(const struct oracle *o, uint32_t i, uint16_t site);

@@ -7,6 +7,8 @@
 /* The network was whole for so long: whoever wants to know something knows it. */
 #define WELL_US (10 * US_PER_S)
 #define WELL_LONG_US (600 * US_PER_S)
+/* Of real daemons a journal may be seen before what was answered under the order before. */
+#define FRESH_US (3 * US_PER_S)
 
 static struct oorder *oorder_find(const struct oracle *o, const struct hash *id)
 {
@@ -304,6 +306,13 @@ bool order_settled(const struct oracle *o, const struct item *m, uint16_t site)
 	int64_t since = well_since(o);
 
 	return since != INT64_MAX && o->now - later(since, v ? v->since : 0) > WELL_LONG_US;
+}
+
+bool order_fresh(const struct oracle *o, const struct item *m, uint16_t site)
+{
+	const struct oview *v = view_find(o, site, m->addressee, m->exercise != 0);
+
+	return v && o->now - v->since < FRESH_US;
 }
 
 static bool is_standby(const struct oracle *o, uint16_t site, uint16_t addressee)

@@ -230,7 +230,7 @@ void oracle_served_at(struct oracle *o, const struct serving *s)
 	struct item *m = &o->items[i];
 	bool first = !(m->flags & ITEM_SERVED), moved = s->site != s->addressee || order_moved(o, m);
 
-	if (moved)
+	if (moved && !(s->any_order && order_fresh(o, m, s->site)))
 		check_right(o, s, m);
 	m->flags &= ~(uint32_t)ITEM_JUDGED;
 	if (had_elsewhere(o, i, s->site)) {

@@ -40,6 +40,7 @@ enum conn_is { CONN_HELD, CONN_DIALLED, CONN_OPEN };
 struct passage {
 	struct passage *next, *prev;
 	struct handle handle[2];
+	int epoll;
 	enum conn_is is;
 	size_t link;
 	uint8_t bearer;
@@ -126,6 +127,8 @@ static void end_close(struct passage *c, int side, bool reset)
 		return;
 	if (reset)
 		setsockopt(c->fd[side], SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	/* A child that is just being started still has it, and with it the poller would. */
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, c->fd[side], NULL);
 	close(c->fd[side]);
 	c->fd[side] = -1;
 }
@@ -167,7 +170,7 @@ static struct passage *conn_new(struct proxy *p, const struct listener *l, int f
 
 	if (!c)
 		return NULL;
-	*c = (struct passage){.next = p->conns, .link = l->link, .bearer = l->bearer, .dialler = l->dialler, .fd = {fd, -1}, .polled = {UINT32_MAX, UINT32_MAX}};
+	*c = (struct passage){.next = p->conns, .epoll = p->epoll, .link = l->link, .bearer = l->bearer, .dialler = l->dialler, .fd = {fd, -1}, .polled = {UINT32_MAX, UINT32_MAX}};
 	for (int side = 0; side < 2; side++) {
 		c->handle[side] = (struct handle){.conn = c, .side = side};
 		c->half[side].last = &c->half[side].first;

@@ -417,6 +417,20 @@ static void served(struct witness *w, uint16_t site, const struct request *r, bo
 	oracle_served_at(w->oracle, &s);
 }
 
+/* What one desk gave back another may have before the first is told that it was taken back. */
+static void served_beside(struct witness *w, uint16_t site, const struct request *r)
+{
+	struct msgid id;
+
+	id_of(field(r->fields, F_ID), &id);
+	for (size_t i = 0; i < ASKED_SLOTS; i++)
+		for (const struct asked *a = w->asked[i]; a; a = a->next)
+			for (size_t k = 0; a->type == REQ_RETURN && a->site == site && k < a->n_ids; k++)
+				if (msgid_equal(&a->ids[k], &id))
+					oracle_done(w->oracle, site, &id, EVENT_RETURNED);
+	served(w, site, r, true);
+}
+
 static void answer(struct witness *w, uint16_t site, uint64_t client, const struct request *r)
 {
 	struct asked **at = asked_at(w, site, client, r->tag), *a = *at;
@@ -426,7 +440,7 @@ static void answer(struct witness *w, uint16_t site, uint64_t client, const stru
 	switch (r->type) {
 	case REPLY_TAKEN:
 		if (w->beside)
-			served(w, site, r, true);
+			served_beside(w, site, r);
 		if (read_taken(w, site, r->fields, &t))
 			oracle_handed_out(w->oracle, &t.h);
 		return;

@@ -107,8 +107,10 @@ void world_new_roster(struct world *w, void (*edit)(void *arg, struct roster *r)
 	roster_free(w->roster);
 	w->roster = r;
 	w->counts.rosters++;
-	if (w->config.body)
+	if (w->config.body) {
 		w->config.body->roster(w->config.body->arg, r);
+		return;
+	}
 	for (size_t i = 0; i < w->n; i++)
 		give_roster(w, &w->node[i]);
 }
