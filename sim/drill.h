@@ -105,7 +105,7 @@ struct drill_desk {
 	X(LOSE_DISK, "lose-disk", 0)     /* sites for: crash, and the journal is gone */                               \
 	X(BACKUP, "backup", 0)           /* sites: a copy of the journal as committed now */                           \
 	X(RESTORE, "restore", 0)         /* sites for: crash, the latest backup becomes the journal */                 \
-	X(DISK_FULL, "disk-full", 0)     /* sites for */                                                               \
+	X(DISK_FULL, "disk-full", 0)     /* sites for [used]: no commit finds room, or that share of the room is used now */ \
 	X(DISK_SLOW, "disk-slow", 0)     /* sites for delay: a commit takes so long */                                 \
 	X(COMMIT_FAIL, "commit-fail", 0) /* sites [count]: the count-th commit from now fails to sync, the node ends; it starts 5 s later */ \
 	X(FLIP_BIT, "flip-bit", 0)       /* sites: one bit of one stored record */                                     \
@@ -166,7 +166,7 @@ struct drill_event {
 	struct drill_sites from, to;         /* pairs; of roster: `to` holds the standbys in the order written; of an order: from issued it, the others of it endorse */
 	int bearer;                          /* index, -1: all of the link */
 	int64_t value_us;                    /* delay of disk-slow, by of clock-step, takes of courier */
-	int64_t value;                       /* ppm of clock-drift, count; factor of rate in thousandths; precedence */
+	int64_t value;                       /* ppm of clock-drift, count; factor of rate in thousandths; precedence; used of disk-full in millionths */
 	struct bearer_change degrade;        /* of degrade only; -1: as configured */
 	char queue[LIMIT_NAME_BYTES + 1];
 	char flow[LIMIT_NAME_BYTES + 1];     /* of rate; "": all */
@@ -234,6 +234,7 @@ struct drill {
 	bool real_crypto;                    /* suite = "real"; default the fast one, every 16th seed of a sweep the real one */
 	bool lmdb;                           /* store = "lmdb" */
 	int64_t largest_bytes;               /* tables of bodies are read up to this size */
+	int64_t keep_bodies_us, keep_headers_us, keep_unread_us; /* what nodes keep; 0: as in the field */
 	int64_t probe_us;                    /* how often a node probes an idle link; 0: as the command decides */
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */
 	int64_t utc_offset_us;               /* local time of the day curve and of the story */

@@ -231,6 +231,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"loss", read_ppm_value, offsetof(struct event_line, e.degrade.loss_ppm)}, 0, B(DEGRADE)},
 	{{"takes", read_span, offsetof(struct event_line, e.value_us), .max = 30 * US_PER_DAY}, B(COURIER), 0},
 	{{"ppm", read_whole, offsetof(struct event_line, e.value), .min = -10000, .max = 10000}, B(CLOCK_DRIFT), 0},
+	{{"used", read_ppm_value, offsetof(struct event_line, e.value)}, 0, B(DISK_FULL)},
 	{{"factor", read_factor, offsetof(struct event_line, e.value)}, B(RATE), 0},
 	{{"flow", read_flow_name, offsetof(struct event_line, e.flow)}, 0, B(RATE)},
 	{{"queue", read_name, offsetof(struct event_line, e.queue)}, B(ASSIST), B(DESKS_AWAY) | B(DESKS_BACK) | B(DESK_CRASH)},

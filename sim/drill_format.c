@@ -337,6 +337,10 @@ static void put_change(struct buf *out, const struct bearer_change *c)
 static void put_values(struct buf *out, const struct drill *d, const struct drill_event *e)
 {
 	switch (e->what) {
+	case DO_DISK_FULL:
+		if (e->value)
+			put(out, " used = \""), put_ppm(out, e->value), put(out, "\";");
+		break;
 	case DO_DISK_SLOW: put(out, " delay = \""), put_span(out, e->value_us), put(out, "\";"); break;
 	case DO_CLOCK_STEP: put(out, " by = \""), put_span(out, e->value_us), put(out, "\";"); break;
 	case DO_CLOCK_DRIFT: put(out, " ppm = %" PRId64 ";", e->value); break;
@@ -438,6 +442,15 @@ static void put_swarm(struct buf *out, const struct drill_swarm *w)
 	put(out, "%s };\n", any ? " );" : "");
 }
 
+static void put_keep(struct buf *out, const char *name, int64_t us)
+{
+	if (!us)
+		return;
+	put(out, "%s = \"", name);
+	put_span(out, us);
+	put(out, "\";\n");
+}
+
 static void put_head(struct buf *out, const struct drill *d)
 {
 	char start[WALL_TEXT_BYTES];
@@ -458,6 +471,9 @@ static void put_head(struct buf *out, const struct drill *d)
 	    d->lmdb ? "lmdb" : "memory");
 	put_ppm(out, d->sample_ppm);
 	put(out, "\";\n");
+	put_keep(out, "keep-bodies", d->keep_bodies_us);
+	put_keep(out, "keep-headers", d->keep_headers_us);
+	put_keep(out, "keep-unread", d->keep_unread_us);
 	if (d->probe_us) {
 		put(out, "probe = \"");
 		put_span(out, d->probe_us);

@@ -81,7 +81,8 @@ struct sub {
 
 struct holder {
 	uint16_t site;
-	uint64_t held;         /* from 1 on */
+	uint64_t held;         /* from 1, or its floor, on */
+	uint64_t floor;        /* what it has begins behind it */
 	uint64_t said;         /* the highest frontier it told, in this life of its journal */
 };
 struct handed_top { uint32_t queue; uint64_t number; int64_t handle_by_us, at; };

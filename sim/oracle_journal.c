@@ -125,6 +125,37 @@ void oracle_entry(struct oracle *o, const struct seen_entry *e)
 		item_arrived(o, s->item[e->number - 1]);
 }
 
+/* A message goes only when it has ended. */
+static void look_retired(struct oracle *o, const struct ostream *s, uint16_t site, uint64_t number)
+{
+	uint32_t i = s->item[number - 1];
+	char text[STREAM_TEXT], id[MSGID_TEXT_BYTES];
+
+	if (i == NONE || (o->items[i].flags & (ITEM_ENDED | ITEM_FORGIVEN | ITEM_ASIDE)) || (o->items[i].expires_us && o->items[i].expires_us <= o->now))
+		return;
+	oracle_broken(o, PROMISE_LOST, "%s retired number %llu of the stream %s: %s has not ended", osite_name(o, site), (unsigned long long)number,
+		      stream_text(o, &s->name, text, sizeof text), item_text(&o->items[i], id));
+}
+
+void oracle_floor(struct oracle *o, uint16_t site, const struct stream_name *name, uint64_t number, const struct hash *chain)
+{
+	struct ostream *s = ostream_get(o, name);
+	struct holder *h = holder_get(o, s, site);
+	char text[STREAM_TEXT];
+
+	if (number <= h->floor)
+		return;
+	o->v.checks[PROMISE_LOST]++;
+	if (number > s->top || (s->chain[number - 1] && s->chain[number - 1] != first_bytes(chain)))
+		oracle_broken(o, PROMISE_ALTERED, "%s: the stream %s begins at %llu, which its originator never wrote so", osite_name(o, site),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)number);
+	for (uint64_t n = h->floor + 1; n <= number && n <= s->top; n++)
+		look_retired(o, s, site, n);
+	h->floor = number;
+	if (h->held < number)
+		h->held = number;
+}
+
 void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *name, uint64_t number)
 {
 	struct ostream *s = ostream_find(o, name);
@@ -226,7 +257,7 @@ void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored)
 		struct ostream *s = &o->streams[at->kept[k]];
 		struct holder *h = holder_get(o, s, site);
 
-		h->held = h->said = 0;
+		h->held = h->said = h->floor = 0;
 	}
 	forgive(o, site);
 	orders_forget(o, site);

@@ -8,6 +8,14 @@ static const char *bearer_of(const struct play *p, const struct drill_event *e)
 
 /* ---- sites ------------------------------------------------------------------------------------------------------ */
 
+static void disk_full(struct play *p, size_t site, int64_t used_ppm)
+{
+	if (used_ppm)
+		world_disk_used(p->w, site, used_ppm);
+	else
+		world_disk_full(p->w, site, true);
+}
+
 static void site_begin(struct play *p, const struct drill_event *e, size_t s)
 {
 	struct world *w = p->w;
@@ -22,7 +30,7 @@ static void site_begin(struct play *p, const struct drill_event *e, size_t s)
 	case DO_LOSE_DISK: world_lose_disk(w, s); break;
 	case DO_BACKUP: world_backup(w, s); break;
 	case DO_RESTORE: world_restore(w, s); break;
-	case DO_DISK_FULL: world_disk_full(w, s, true); break;
+	case DO_DISK_FULL: disk_full(p, s, e->value); break;
 	case DO_DISK_SLOW: world_disk_slow(w, s, e->value_us); break;
 	case DO_COMMIT_FAIL: world_commit_fails(w, s, (int)e->value, ERR_SYNC); break;
 	case DO_FLIP_BIT: world_flip_bit(w, s); break;
@@ -40,7 +48,7 @@ static void site_end(struct play *p, const struct drill_event *e, size_t s)
 	case DO_CRASH: case DO_STOP: case DO_LOSE_DISK: case DO_RESTORE: world_start_site(w, s); break;
 	case DO_POWER_CUT: world_power(w, s, true); break;
 	case DO_PAUSE: world_pause(w, s, false); break;
-	case DO_DISK_FULL: world_disk_full(w, s, false); break;
+	case DO_DISK_FULL: world_disk_full(w, s, false), world_disk_quota(w, s, 0); break;
 	case DO_DISK_SLOW: world_disk_slow(w, s, 0); break;
 	default: break;
 	}

@@ -130,6 +130,10 @@ static void figures_text(const struct watch *w, const struct drill_event *e, cha
 	switch (e->what) {
 	case DO_RATE: more(out, size, " times %.6g", (double)e->value / 1000); break;
 	case DO_DEGRADE: change_text(&e->degrade, out, size); break;
+	case DO_DISK_FULL:
+		if (e->value)
+			more(out, size, ", %.6g %% of its room used", (double)e->value / 10000);
+		break;
 	case DO_DISK_SLOW: more_span(out, size, "each commit", e->value_us); break;
 	case DO_COMMIT_FAIL: more(out, size, ", commit %lld from now", (long long)e->value); break;
 	case DO_CLOCK_STEP: more(out, size, " by %+.6g s", (double)e->value_us / US_PER_S); break;

@@ -132,12 +132,28 @@ static void look_coming(struct witness *w, struct journal *j, struct txn *t)
 	j->n_coming = n;
 }
 
+struct floors { struct witness *w; struct journal *j; struct txn *t; };
+
+static enum err look_floor(void *arg, uint32_t stream, const struct floor_note *note)
+{
+	struct floors *f = arg;
+	const struct stream_name *name = stream_of(f->w, f->j, f->t, stream);
+
+	if (name)
+		oracle_floor(f->w->oracle, f->j->site, name, note->number, &note->chain);
+	return ERR_OK;
+}
+
 /* What came since the last look. A record that a flipped bit struck is not told; whoever reads it is told so by the store. */
 static void look(struct witness *w, struct journal *j, struct txn *t)
 {
 	uint64_t last = store_last_arrival(t);
 	struct entry_row row;
 
+	struct floors f = {w, j, t};
+	enum err damage = store_floor_each(t, look_floor, &f);
+
+	(void)damage; /* a note that a flipped bit struck says nothing */
 	if (last < j->seen) {
 		oracle_broken(w->oracle, PROMISE_LOST, "%s: its journal held %llu entries, and now %llu", witness_name(w, j->site), (unsigned long long)j->seen,
 			      (unsigned long long)last);

@@ -162,6 +162,7 @@ void world_start_site(struct world *w, size_t site);         /* when it has powe
 void world_power(struct world *w, size_t site, bool on);     /* off: dies in mid-commit or not, peers see silence; on: starts */
 void world_pause(struct world *w, size_t site, bool paused); /* the process stands still; connections stay until the heartbeat */
 void world_disk_full(struct world *w, size_t site, bool full);       /* every commit fails with ERR_FULL */
+void world_disk_used(struct world *w, size_t site, int64_t ppm);     /* so much of its room, in millionths, is what it has now */
 void world_disk_quota(struct world *w, size_t site, int64_t bytes);  /* room of the journal from now on; 0: as much as it likes */
 void world_disk_slow(struct world *w, size_t site, int64_t commit_us);/* 0: healthy again */
 /* The count-th commit from now fails: ERR_FULL, ERR_BUSY (nothing happened), ERR_IO, ERR_SYNC (the node ends, and is started

@@ -107,6 +107,16 @@ void world_disk_quota(struct world *w, size_t site, int64_t bytes)
 	disk_quota(&w->node[site].disk, bytes);
 }
 
+void world_disk_used(struct world *w, size_t site, int64_t ppm)
+{
+	struct disk *d = &w->node[site].disk;
+
+	if (!d->store || ppm <= 0)
+		return;
+	disk_quota(d, 1); /* counts what it has */
+	disk_quota(d, d->used / ppm * 1000000 + d->used % ppm * 1000000 / ppm);
+}
+
 void world_disk_slow(struct world *w, size_t site, int64_t commit_us)
 {
 	struct node *n = &w->node[site];

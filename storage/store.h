@@ -141,6 +141,7 @@ MUST_USE enum err store_stream_retire(struct txn *t, struct stream_row *row, uin
 #define FLOOR_PROOF_BYTES_MAX 512
 struct floor_note { uint64_t number; struct hash chain; uint64_t grant; struct view proof; };
 void store_floor_put(struct txn *t, const struct stream_row *row, uint64_t grant, struct view proof);
+MUST_USE enum err store_floor_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, const struct floor_note *note), void *arg);
 /* ERR_NOT_FOUND: nothing of it was retired. */
 MUST_USE enum err store_floor_get(struct txn *t, uint32_t stream, struct floor_note *out);
 

@@ -16,6 +16,15 @@ void store_floor_put(struct txn *t, const struct stream_row *row, uint64_t grant
 	record_put_wr(t, &k, &w, KV_PUT);
 }
 
+static enum err read_note(struct rd *r, struct floor_note *out)
+{
+	out->number = rd_u64(r);
+	rd_copy(r, out->chain.b, sizeof out->chain.b);
+	out->grant = rd_u64(r);
+	out->proof = rd_bytes(r, rd_left(r));
+	return r->err ? ERR_DAMAGED : ERR_OK;
+}
+
 enum err store_floor_get(struct txn *t, uint32_t stream, struct floor_note *out)
 {
 	struct key k = key_floor(stream);
@@ -23,11 +32,28 @@ enum err store_floor_get(struct txn *t, uint32_t stream, struct floor_note *out)
 	enum err e = record_get(t, &k, &r);
 	if (e)
 		return e;
-	out->number = rd_u64(&r);
-	rd_copy(&r, out->chain.b, sizeof out->chain.b);
-	out->grant = rd_u64(&r);
-	out->proof = rd_bytes(&r, rd_left(&r));
-	return r.err ? ERR_DAMAGED : ERR_OK;
+	return read_note(&r, out);
+}
+
+enum err store_floor_each(struct txn *t, enum err (*fn)(void *arg, uint32_t stream, const struct floor_note *note), void *arg)
+{
+	struct key all = key_table(TABLE_FLOOR);
+	struct walk w = walk_begin(t, &all);
+	enum err damage = ERR_OK;
+	while (walk_next_good(&w, &damage)) {
+		struct rd k = key_fields(w.key);
+		struct floor_note note;
+		uint32_t stream = rd_u32(&k);
+		enum err e = read_note(&w.row, &note);
+		if (e == ERR_DAMAGED) {
+			damage = e;
+			continue;
+		}
+		e = fn(arg, stream, &note);
+		if (e)
+			return e;
+	}
+	return w.err ? w.err : damage;
 }
 
 /* ---- what leads to an entry -------------------------------------------------------------------------------------- */
