@@ -147,6 +147,8 @@ fuzz: setup
 	$(Q)tests/fuzz/fuzz.sh
 sweep: setup
 	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_core_week
+	$(Q)WEEK_DAYS=7 WEEK_MESSAGES=2000 $(BUILD)/tests/unit/test_core_week
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
 	$(Q)tests/integration/test_takeover_sweep.py --bin $(BUILD)/bin --orders 10000
 
