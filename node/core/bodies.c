@@ -49,7 +49,8 @@ static void fetch_page_load(struct core *c, struct fetch *f)
 	f->page_no = page;
 }
 
-static uint32_t fetch_end(const struct fetch *f)
+/* How many parts it has, as far as is known. */
+static uint32_t parts_of(const struct fetch *f)
 {
 	return f->have_manifest ? position_of(PART_CHUNK, f->manifest.chunks - 1) + 1 : UINT32_MAX;
 }
@@ -244,7 +245,7 @@ static void want_end(struct core *c, struct peer *p, const struct hash *body)
 
 static void fetch_ask(struct core *c, struct fetch *f, struct peer *p, uint8_t flags)
 {
-	uint32_t end = f->position + FETCH_AHEAD < fetch_end(f) ? f->position + FETCH_AHEAD : fetch_end(f);
+	uint32_t end = f->position + FETCH_AHEAD < parts_of(f) ? f->position + FETCH_AHEAD : parts_of(f);
 
 	want(c, p, f, end, flags);
 	f->from = p->site;
@@ -342,14 +343,47 @@ static struct mono fetch_look(struct core *c, struct fetch *f)
 	return fetch_begin(c, f);
 }
 
+/* Does an entry still wait for it? It may have been purged or retired meanwhile. */
+static bool fetch_wanted(struct core *c, const struct fetch *f)
+{
+	for (size_t i = 0; i < f->n_waiters; i++) {
+		uint32_t stream = f->waiter[i].stream;
+		uint64_t number = f->waiter[i].number;
+		struct hash body;
+
+		if (store_missing_from(c->t, &stream, &number, &body) != ERR_NOT_FOUND && stream == f->waiter[i].stream && number == f->waiter[i].number)
+			return true;
+	}
+	return f->n_waiters == FETCH_WAITERS; /* others may */
+}
+
+static void fetch_end(struct core *c, struct fetch *f)
+{
+	size_t i = (size_t)(f - c->fetches);
+
+	fetch_release(f);
+	memmove(f, f + 1, (c->n_fetches - i - 1) * sizeof *f);
+	c->n_fetches--;
+	c->fetches_touched = true;
+}
+
 struct mono bodies_ask(struct core *c)
 {
 	struct mono next = MONO_NEVER;
 
 	for (size_t i = 0; c->n_fetches && i < c->n_peers; i++)
 		c->peers[i]->asking = 0;
-	for (size_t i = 0; i < c->n_fetches; i++)
-		next = mono_min(next, fetch_look(c, &c->fetches[i]));
+	for (size_t i = 0; i < c->n_fetches;) {
+		struct fetch *f = &c->fetches[i];
+
+		if ((!f->from || f->again) && !fetch_wanted(c, f)) {
+			fetch_leave(c, f);
+			fetch_end(c, f);
+			continue;
+		}
+		next = mono_min(next, fetch_look(c, f));
+		i++;
+	}
 	return next;
 }
 
@@ -447,12 +481,8 @@ static void fetch_done(struct core *c, struct fetch *f, struct body_row *row)
 	store_body_put_row(c->t, row);
 	struct body_row copy = *row;
 
-	if (f) {
-		fetch_release(f);
-		size_t i = (size_t)(f - c->fetches);
-		memmove(f, f + 1, (c->n_fetches - i - 1) * sizeof *f);
-		c->n_fetches--;
-	}
+	if (f)
+		fetch_end(c, f);
 	while (!e && rd_left(&r) >= 12) {
 		struct stream *s = stream_by_local(c, rd_u32(&r));
 		uint64_t number = rd_u64(&r);
@@ -631,7 +661,7 @@ static void fetch_part(struct core *c, struct fetch *f, struct peer *p, const st
 	if (done)
 		return;
 	fetch_moved(f);
-	if (f->from == p->site && f->asked - f->position < FETCH_AHEAD / 2 && f->asked < fetch_end(f))
+	if (f->from == p->site && f->asked - f->position < FETCH_AHEAD / 2 && f->asked < parts_of(f))
 		fetch_ask(c, f, p, 0);
 }
 

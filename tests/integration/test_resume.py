@@ -4,12 +4,14 @@
 Without arguments: 40 MiB, and a cut after each 4 MiB that crossed, so that it is the same on every machine. The long form is
 `--mib 500 --seconds 5` (`make bench`): a cut every five seconds."""
 
+import contextlib
 import os
+import subprocess
 import time
 
 import lib
 from lib import Net, Tap
-from test_large import MIB, Memory, digest_of, write_file
+from test_large import BOUND_KIB, MIB, Memory, digest_of, write_file
 from wires import Wires
 
 LUIK, NAMEN = "cic-luik", "cic-namen"
@@ -46,6 +48,21 @@ class CutWires(Wires):
         return True
 
 
+def on_terminal(*args):
+    """Runs the command with a terminal as its standard error: its status, the most memory it had, and what the terminal showed."""
+    ours, its = os.openpty()
+    process = subprocess.Popen([os.path.join(lib.BIN, "estafette"), *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=its)
+    os.close(its)
+    shown = b""
+    with contextlib.suppress(OSError):  # it ends so
+        while piece := os.read(ours, 65536):
+            shown += piece
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    os.close(ours)
+    return process.returncode, usage.ru_maxrss, shown.decode()
+
+
 def main():
     args = lib.start(__doc__, ("--mib", 40, "size of the body"), ("--seconds", 0.0, "a cut so often; 0: after each 4 MiB"))
     tap, net = Tap(), Net(LUIK, NAMEN, up=False)
@@ -59,16 +76,21 @@ def main():
     with tap.part("a body over a line that is cut"):
         wires.begin()
         began = time.monotonic()
-        sent = net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "--wait", "delivered", "--timeout", "1200s", "--json", big, timeout=1300)
+        status, peak, shown = on_terminal("-c", net.conf(NAMEN), "send", "--to", f"{LUIK}/dispatch", "--wait", "delivered", "--timeout", "1200s", big)
         took = time.monotonic() - began
         carried, cuts = wires.end()
-        tap.ok(sent.code == 0, f"{args.mib} MiB are delivered over it", sent)
+        tap.eq(status, 0, f"{args.mib} MiB are delivered over it")
+        tap.ok(f"{args.mib} of {args.mib} MiB (100%), " in shown and "iB/s" in shown, "send shows bytes, percent and rate on a terminal", shown)
+        tap.ok(peak < BOUND_KIB, "and has not all of it in memory", f"{peak} KiB")
         # What is around the parts (frames, keys, acknowledgements, hellos) is in it too.
         print(f"# {args.mib} MiB in {took:.1f} s, {cuts} cuts, {100 * (carried - size) / size:.2f} % more than the body crossed")
         tap.ok(cuts >= (took / args.seconds / 2 if args.seconds else args.mib // 5), "it was cut all the while", cuts)
         tap.ok(carried <= size * 1.05, "at most 5 % crossed twice", f"{carried} of {size}")
-        row = net.cli(LUIK, "take", "dispatch", "--out", out, "--ack", "read", "--timeout", "600s", "--json", timeout=700, check=True).row
-        tap.eq((row["size"], digest_of(os.path.join(out, row["id"]))), (size, digest), "it is the one that was sent")
+        status, peak, shown = on_terminal("-c", net.conf(LUIK), "take", "dispatch", "--out", out, "--ack", "read", "--timeout", "600s")
+        taken = os.path.join(out, os.listdir(out)[0])
+        tap.eq((status, os.path.getsize(taken), digest_of(taken)), (0, size, digest), "it is the one that was sent")
+        tap.ok(f"{args.mib} of {args.mib} MiB (100%), " in shown, "take shows how far it is", shown)
+        tap.ok(peak < BOUND_KIB, "and has not all of it in memory", f"{peak} KiB")
     memory.judge(tap)
     net.close(tap)
     wires.close()
