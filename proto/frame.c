@@ -203,6 +203,29 @@ void frame_state_tell(struct buf *out, const struct hash *state)
 	begin_state(out, STATE_TELL, state);
 }
 
+void frame_state_want(struct buf *out, const struct hash *state, const struct state_name *name, uint32_t offset, uint32_t bytes)
+{
+	assert(bytes && bytes <= LIMIT_STATE_PART_BYTES);
+	begin_state(out, STATE_WANT, state);
+	add_state_name(out, name);
+	buf_add_u32(out, offset);
+	buf_add_u32(out, bytes);
+}
+
+void frame_state_part(struct buf *out, const struct hash *state, const struct state_frame *f)
+{
+	assert(f->bytes <= LIMIT_STATE_PART_BYTES);
+	begin_state(out, STATE_PART, state);
+	add_state_name(out, &f->name);
+	buf_add_u32(out, f->total);
+	buf_add_u32(out, f->offset);
+	buf_add_u32(out, f->bytes);
+	buf_add_u8(out, f->method);
+	buf_add_u8(out, f->dictionary);
+	buf_add_u32(out, (uint32_t)f->blob.len);
+	buf_add(out, f->blob);
+}
+
 void frame_state_show(struct buf *out, const struct hash *state, uint32_t serial, const struct hash *roster)
 {
 	begin_state(out, STATE_SHOW, state);
@@ -439,6 +462,31 @@ static void rd_given(struct rd *r, struct state_frame *f)
 	check(r, f->kind != 0 && f->blob.len > 0, ERR_FORMAT);
 }
 
+static void rd_state_want(struct rd *r, struct state_frame *f)
+{
+	rd_state_name(r, &f->name);
+	f->offset = rd_u32(r);
+	f->bytes = rd_u32(r);
+	check(r, f->name.kind != 0, ERR_FORMAT);
+	check(r, f->bytes > 0 && f->bytes <= LIMIT_STATE_PART_BYTES, ERR_RANGE);
+}
+
+static void rd_state_part(struct rd *r, struct state_frame *f)
+{
+	rd_state_name(r, &f->name);
+	f->total = rd_u32(r);
+	f->offset = rd_u32(r);
+	f->bytes = rd_u32(r);
+	f->method = rd_u8(r);
+	f->dictionary = rd_u8(r);
+	f->blob = rd_vec32(r, LIMIT_STATE_PART_BYTES);
+	check(r, f->name.kind != 0, ERR_FORMAT);
+	if (f->total == 0)
+		check(r, !f->offset && !f->bytes && !f->blob.len && !f->method && !f->dictionary, ERR_FORMAT);
+	else
+		check(r, f->bytes > 0 && f->bytes <= LIMIT_STATE_PART_BYTES && f->offset < f->total && f->bytes <= f->total - f->offset, ERR_RANGE);
+}
+
 static void rd_state(struct rd *r, struct state_frame *f)
 {
 	f->what = rd_u8(r);
@@ -451,6 +499,8 @@ static void rd_state(struct rd *r, struct state_frame *f)
 		f->serial = rd_u32(r);
 		rd_copy(r, f->roster.b, HASH_BYTES);
 		break;
+	case STATE_WANT: rd_state_want(r, f); break;
+	case STATE_PART: rd_state_part(r, f); break;
 	default: check(r, false, ERR_FORMAT);
 	}
 }

@@ -135,6 +135,8 @@ struct state_item { struct state_name name; bool declined; }; /* declined: not h
 enum state_what {
 	STATE_OFFER = 1, STATE_GIVE = 2, STATE_TELL = 3,
 	STATE_SHOW = 4,                  /* all that the sender has, by two hashes; protocol 2, as what follows */
+	STATE_WANT = 5,                  /* a part of an object that is larger than a frame: a roster, a dictionary */
+	STATE_PART = 6,
 };
 struct state_frame {
 	uint8_t what;                    /* enum state_what */
@@ -147,7 +149,16 @@ struct state_frame {
 	struct view blob;                /* give: 1 to LIMIT_STATE_BYTES bytes */
 	uint32_t serial;                 /* show: of the roster in force there, and the hash of its text */
 	struct hash roster;
+	struct state_name name;          /* want, part */
+	uint32_t offset;                 /* want, part */
+	uint32_t bytes;                  /* want: so many at most, 1 to LIMIT_STATE_PART_BYTES; part: so many, when they are unpacked */
+	uint32_t total;                  /* part: of the whole object; 0: the sender does not have it */
+	uint8_t method, dictionary;      /* part: as pack made blob */
 };
+#define LIMIT_STATE_PART_BYTES (32 * 1024)
+void frame_state_want(struct buf *out, const struct hash *state, const struct state_name *name, uint32_t offset, uint32_t bytes);
+/* f: name, offset, bytes, total, method, dictionary, blob. */
+void frame_state_part(struct buf *out, const struct hash *state, const struct state_frame *f);
 void frame_state_offer(struct buf *out, const struct hash *state, bool answer, const struct state_name *after,
                        const struct state_name *until, const struct state_item *items, size_t n);
 void frame_state_give(struct buf *out, const struct hash *state, uint8_t kind, struct view blob);

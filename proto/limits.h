@@ -20,6 +20,10 @@
 #define LIMIT_BEARERS 8
 /* Identity keys that a site had before. A roster over it is refused; a site is not enrolled anew so often. */
 #define LIMIT_FORMER_KEYS 8
+/* Dictionaries that a roster names: those that bodies in any journal may still need. A roster over it is refused. */
+#define LIMIT_DICTIONARIES 32
+/* One of them. 16 KiB help as much as they can; it is sent to every site. */
+#define LIMIT_DICTIONARY_BYTES (32 * 1024)
 /* The whole roster as text. */
 #define LIMIT_ROSTER_BYTES (1024 * 1024)
 

@@ -17,7 +17,9 @@
 #include "proto/vector.h"
 
 /* Kinds of state (FRAME_STATE, the table of state). */
-enum state_kind { STATE_KIND_ORDER = 1, STATE_KIND_ENDORSEMENT = 2, STATE_KIND_ROSTER = 3 };
+/* Orders and endorsements are given whole, and the state hash is over them. Rosters (roster_blob_open) and dictionaries (pack.h) are
+ * fetched in parts, by name: travel.h of the core. */
+enum state_kind { STATE_KIND_ORDER = 1, STATE_KIND_ENDORSEMENT = 2, STATE_KIND_ROSTER = 3, STATE_KIND_DICTIONARY = 4 };
 
 enum order_kind {
 	ORDER_RELOCATE = 1,

@@ -15,6 +15,7 @@ void roster_free(struct roster *r)
 	free(r->areas);
 	free(r->groups);
 	free(r->relocators);
+	free(r->blob.ptr);
 	free(r);
 }
 

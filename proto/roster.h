@@ -6,6 +6,7 @@
 #ifndef PROTO_ROSTER_H
 #define PROTO_ROSTER_H
 
+#include "proto/buf.h"
 #include "proto/crypt.h"
 #include "proto/err.h"
 #include "proto/id.h"
@@ -57,6 +58,10 @@ struct roster {
 	struct group *groups;
 	uint16_t *relocators;
 	unsigned quorum;
+	size_t n_dictionaries;
+	struct hash dictionaries[LIMIT_DICTIONARIES]; /* of their bytes; pack.h */
+	int dictionary;                           /* which of them is in use for new messages; -1: the built-in one */
+	struct { uint8_t *ptr; size_t len; } blob; /* as it travels and is kept (roster_blob_open); empty when it was not opened with its signature */
 	bool has_keys;                            /* false for a template (conf/belgium.conf): no site has keys or bearers */
 };
 
@@ -70,6 +75,16 @@ MUST_USE enum err roster_parse(const char *file, struct view text, const struct 
 /* Verifies the signature first, then parses. ERR_AUTH, ERR_KEY and those of roster_parse. */
 MUST_USE enum err roster_open(const char *file, struct view text, struct view minisig, const struct minisign_public *authority,
                               struct roster **out, struct errmsg *m);
+/* A signed roster as one object, as it travels between sites and is kept in journals: u8 version 1, vec16 minisig, then the text.
+ * LIMIT_ROSTER_BLOB_BYTES at most. The blob of what roster_open gives is this. */
+#define LIMIT_MINISIG_BYTES 2048
+#define LIMIT_ROSTER_BLOB_BYTES (3 + LIMIT_MINISIG_BYTES + LIMIT_ROSTER_BYTES)
+void roster_blob_add(struct buf *out, struct view text, struct view minisig);
+MUST_USE enum err roster_blob_read(struct view blob, struct view *text, struct view *minisig); /* ERR_FORMAT, ERR_TOO_LARGE, ERR_TRUNCATED, ERR_VERSION */
+MUST_USE enum err roster_blob_open(struct view blob, const struct minisign_public *authority, struct roster **out, struct errmsg *m);
+/* The name of its state: u32 serial, then the first 28 bytes of the hash of its text. So names say which is newer. */
+struct hash roster_state_id(uint32_t serial, const struct hash *text);
+uint32_t roster_state_serial(const struct hash *id);
 void roster_free(struct roster *r);
 /* What binds streams, vectors and journals to a network: its name and its authority's key (NULL: a template's). */
 struct hash roster_network_hash(const char *name, const struct minisign_public *authority);
@@ -106,7 +121,6 @@ struct address {
 MUST_USE enum err roster_resolve(const struct roster *r, struct view text, struct address *out, struct errmsg *m);
 
 /* What differs from a to b, as lines for people ("+ site cic-namen", "~ cic-luik: link key changed", ...), appended to out. */
-struct buf;
 void roster_diff(const struct roster *a, const struct roster *b, struct buf *out);
 
 /* The text of a roster from its parts, canonical order; roster_parse(roster_format(r)) is r. Used by `network init`. */

@@ -189,10 +189,29 @@ static void put_groups(struct buf *out, const struct roster *r)
 	put(out, ");\n");
 }
 
+static void put_dictionaries(struct buf *out, const struct roster *r)
+{
+	char hex[2 * HASH_BYTES + 1];
+	if (r->n_dictionaries == 0)
+		return;
+	put(out, "dictionaries = (");
+	for (size_t i = 0; i < r->n_dictionaries; i++) {
+		hex_format(r->dictionaries[i].b, HASH_BYTES, hex);
+		put(out, "%s \"%s\"", i ? "," : "", hex);
+	}
+	put(out, " );\n");
+	if (r->dictionary < 0)
+		return;
+	hex_format(r->dictionaries[r->dictionary].b, HASH_BYTES, hex);
+	put(out, "dictionary = \"%s\";\n", hex);
+}
+
 enum err roster_format(const struct roster *r, struct buf *out)
 {
 	put(out, "# Roster %u of the network %s. Its signature, in the .minisig file beside it, covers every byte.\n\n", r->serial, r->network);
-	put(out, "network = \"%s\";\nserial = %u;\nquorum = %u;\nrelocators = ", r->network, r->serial, r->quorum);
+	put(out, "network = \"%s\";\nserial = %u;\nquorum = %u;\n", r->network, r->serial, r->quorum);
+	put_dictionaries(out, r);
+	put(out, "relocators = ");
 	put_site_list(out, r, r->relocators, r->n_relocators);
 	put_deadlines(out, r->deadline_us, NULL);
 	put(out, "\n\nsites = (\n");
@@ -396,6 +415,41 @@ static void diff_groups(struct diff *d)
 	}
 }
 
+static bool names_dictionary(const struct roster *r, const struct hash *h)
+{
+	for (size_t i = 0; i < r->n_dictionaries; i++)
+		if (hash_equal(&r->dictionaries[i], h))
+			return true;
+	return false;
+}
+
+/* In use: the first digits, as people say it. */
+static const char *dictionary_text(const struct roster *r, char out[17])
+{
+	if (r->dictionary < 0 || (size_t)r->dictionary >= r->n_dictionaries)
+		return "the built-in one";
+	hex_format(r->dictionaries[r->dictionary].b, 8, out);
+	return out;
+}
+
+static void diff_dictionaries(struct diff *d)
+{
+	char hex[17], before[17], after[17];
+	for (size_t i = 0; i < d->a->n_dictionaries; i++) {
+		hex_format(d->a->dictionaries[i].b, 8, hex);
+		if (!names_dictionary(d->b, &d->a->dictionaries[i]))
+			put(d->out, "- dictionary %s\n", hex);
+	}
+	for (size_t i = 0; i < d->b->n_dictionaries; i++) {
+		hex_format(d->b->dictionaries[i].b, 8, hex);
+		if (!names_dictionary(d->a, &d->b->dictionaries[i]))
+			put(d->out, "+ dictionary %s\n", hex);
+	}
+	const char *was = dictionary_text(d->a, before), *is = dictionary_text(d->b, after);
+	if (strcmp(was, is) != 0)
+		put(d->out, "~ dictionary in use: %s -> %s\n", was, is);
+}
+
 void roster_diff(const struct roster *a, const struct roster *b, struct buf *out)
 {
 	struct diff d = {a, b, out};
@@ -409,6 +463,7 @@ void roster_diff(const struct roster *a, const struct roster *b, struct buf *out
 		put(out, "~ keys: %s -> %s\n", a->has_keys ? "present" : "none, a template", b->has_keys ? "present" : "none, a template");
 	diff_names(&d, "", "relocators", a->relocators, a->n_relocators, b->relocators, b->n_relocators);
 	diff_deadlines(&d, "", a->deadline_us, b->deadline_us);
+	diff_dictionaries(&d);
 	diff_sites(&d);
 	diff_areas(&d);
 	diff_groups(&d);

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "proto/id.h"
+#include "proto/pack.h"
 #include "proto/roster_reader.h"
 
 /* Handling times after ACP 121, by precedence. */
@@ -148,6 +150,43 @@ static bool read_quorum(struct settings *ctx, const config_setting_t *s, const s
 	return true;
 }
 
+static bool read_dictionaries(struct settings *ctx, const config_setting_t *list, const struct setting_spec *spec, void *out)
+{
+	struct roster *r = out;
+	int n = setting_list(ctx, list, spec->min, spec->max);
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *elem = config_setting_get_elem(list, (unsigned)i);
+		const char *text = setting_string(ctx, elem, 2 * HASH_BYTES, 2 * HASH_BYTES);
+		struct hash *h = &r->dictionaries[i];
+		if (text == NULL)
+			return false;
+		if (hex_parse(view_str(text), h->b, HASH_BYTES) != ERR_OK)
+			return settings_fail(ctx, elem, ERR_FORMAT, "dictionaries: \"%s\" is no hash of 64 hexadecimal digits (`estafette dictionary train` says it)", text);
+		for (int k = 0; k < i; k++)
+			if (pack_dictionary_id(&r->dictionaries[k]) == pack_dictionary_id(h))
+				return settings_fail(ctx, elem, ERR_FORMAT, "dictionaries: %.8s is there twice (name each once)", text);
+		r->n_dictionaries++;
+	}
+	return n >= 0;
+}
+
+static bool read_dictionary(struct settings *ctx, const config_setting_t *s, const struct setting_spec *spec, void *out)
+{
+	struct roster *r = out;
+	const char *text = setting_string(ctx, s, spec->min, spec->max);
+	char hex[2 * HASH_BYTES + 1];
+	if (text == NULL)
+		return false;
+	for (size_t i = 0; i < r->n_dictionaries; i++) {
+		hex_format(r->dictionaries[i].b, HASH_BYTES, hex);
+		if (strncmp(hex, text, strlen(text)) == 0 && r->dictionary >= 0)
+			return settings_fail(ctx, s, ERR_FORMAT, "dictionary: two begin with \"%s\" (write more of it)", text);
+		if (strncmp(hex, text, strlen(text)) == 0)
+			r->dictionary = (int)i;
+	}
+	return r->dictionary >= 0 || settings_fail(ctx, s, ERR_NOT_FOUND, "dictionary: \"%s\" is not in the list dictionaries (add its whole hash there)", text);
+}
+
 /* In the order of need: queues take the network's deadlines, everything below sites names them. */
 static const struct setting_spec roster_settings[] = {
 	{"network", read_name, offsetof(struct roster, network), .required = true},
@@ -158,6 +197,8 @@ static const struct setting_spec roster_settings[] = {
 	{"relocators", read_relocators, 0, .required = true, .min = 0, .max = LIMIT_SITES},
 	{"areas", read_areas, 0, .min = 0, .max = LIMIT_AREAS},
 	{"groups", read_groups, 0, .min = 0, .max = LIMIT_GROUPS},
+	{"dictionaries", read_dictionaries, 0, .min = 0, .max = LIMIT_DICTIONARIES},
+	{"dictionary", read_dictionary, 0, .min = 8, .max = 2 * HASH_BYTES},
 };
 
 struct hash roster_network_hash(const char *name, const struct minisign_public *authority)
@@ -180,6 +221,7 @@ enum err roster_parse(const char *file, struct view text, const struct minisign_
 		e = err_set(m, ERR_NOMEM, "roster %s: out of memory (free some and try again)", file);
 		goto out;
 	}
+	r->dictionary = -1;
 	memcpy(r->deadline_us, default_deadline_us, sizeof r->deadline_us);
 	e = settings_parse(&ctx, text, LIMIT_ROSTER_BYTES, &cfg);
 	if (e != ERR_OK)
@@ -210,5 +252,18 @@ enum err roster_open(const char *file, struct view text, struct view minisig, co
 		return err_set(m, e, "roster %.160s: its signature is not a minisign signature (get roster and .minisig again)", file);
 	if (e != ERR_OK)
 		return err_set(m, e, "roster %.160s: the signature does not fit the text (get roster and .minisig again)", file);
-	return roster_parse(file, text, authority, false, out, m);
+	e = minisig.len > LIMIT_MINISIG_BYTES ? err_set(m, ERR_TOO_LARGE, "roster %.160s: its signature is too long (get roster and .minisig again)", file)
+					      : roster_parse(file, text, authority, false, out, m);
+	if (e != ERR_OK)
+		return e;
+	struct buf blob = BUF_EMPTY;
+	roster_blob_add(&blob, text, minisig);
+	if (!buf_ok(&blob)) {
+		roster_free(*out);
+		*out = NULL;
+		return err_set(m, ERR_NOMEM, "roster %.160s: out of memory (free some and try again)", file);
+	}
+	(*out)->blob.ptr = blob.ptr; /* transferred */
+	(*out)->blob.len = blob.len;
+	return ERR_OK;
 }

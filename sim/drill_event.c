@@ -219,6 +219,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"to", read_assignments, offsetof(struct event_line, e)}, B(RELOCATE), 0},
 	{{"to", read_send_to, offsetof(struct event_line, send.address), .max = LIMIT_ADDRESS_BYTES}, B(SEND), 0},
 	{{"standbys", read_standbys, offsetof(struct event_line, e.to)}, 0, B(ROSTER)},
+	{{"only", read_givers, offsetof(struct event_line, e.from)}, 0, B(ROSTER)},
 	{{"by", read_givers, offsetof(struct event_line, e.from)}, B(MINIMIZE), 0},
 	{{"by", read_givers, offsetof(struct event_line, e.from)}, 0, B(RELOCATE) | B(HANDBACK) | B(REVOKE)},
 	{{"by", read_signed_span, offsetof(struct event_line, e.value_us), .max = 366 * US_PER_DAY}, B(CLOCK_STEP), 0},
@@ -371,6 +372,8 @@ static bool check_event(struct settings *ctx, const config_setting_t *s, const s
 		return settings_fail(ctx, s, ERR_FORMAT, "degrade: nothing gets worse (add delay, jitter, rate, queue or loss)");
 	if (e->what == DO_ROSTER && (e->sites.n != 0) != (e->to.n != 0))
 		return settings_fail(ctx, s, ERR_FORMAT, "roster: site and standbys go together (name both, or neither)");
+	if (e->what == DO_ROSTER && e->from.n > 1)
+		return settings_fail(ctx, s, ERR_RANGE, "only: one site gets it, the others have it from each other (name one)");
 	if (e->what == DO_ROSTER && e->sites.n && sites_has(&e->to, e->sites.v[0]))
 		return settings_fail(ctx, s, ERR_FORMAT, "standbys: a site cannot be its own standby");
 	return drill_has_queue(ctx, s, e->what == DO_ASSIST ? &e->from : &e->sites, e->queue);

@@ -354,7 +354,12 @@ static void put_values(struct buf *out, const struct drill *d, const struct dril
 		break;
 	case DO_NOTE: put_quoted(out, "text", e->text); break;
 	case DO_CANCEL: put_quoted(out, "message", e->text); break;
-	case DO_ROSTER: if (e->sites.n) put_list(out, d, "standbys", &e->to); break;
+	case DO_ROSTER:
+		if (e->sites.n)
+			put_list(out, d, "standbys", &e->to);
+		if (e->from.n)
+			put_list(out, d, "only", &e->from);
+		break;
 	case DO_RELOCATE: put_assignments(out, e->text), put_quoted(out, "exercise", e->flow); break;
 	case DO_HANDBACK: put_quoted(out, "exercise", e->flow); break;
 	case DO_COURIER: put(out, " takes = \""), put_span(out, e->value_us), put(out, "\";"); /* fall through */

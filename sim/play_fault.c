@@ -128,7 +128,12 @@ void fault_begin(struct play *p, const struct drill_event *e)
 	switch (e->what) {
 	case DO_HEAL: heal_links(p); break;
 	case DO_REPAIR: world_heal(p->w), desks_return(p); break;
-	case DO_ROSTER: world_new_roster(p->w, edit_roster, &n); break;
+	case DO_ROSTER:
+		if (e->from.n)
+			world_new_roster_at(p->w, e->from.v[0], edit_roster, &n);
+		else
+			world_new_roster(p->w, edit_roster, &n);
+		break;
 	case DO_CANCEL: send_cancel(p, e->text); break;
 	case DO_DESKS_AWAY: desks_away(p, e, true); break;
 	case DO_DESKS_BACK: desks_away(p, e, false); break;

@@ -261,6 +261,7 @@ void world_free(struct world *w)
 	effects_release(&w->out);
 	hasher_free(w->trace);
 	roster_free(w->roster);
+	roster_free(w->installed);
 	free(w);
 }
 

@@ -180,6 +180,9 @@ void world_clock_drift(struct world *w, size_t site, int32_t ppm);
 /* Gives every site that is up (and the others when they start) a newer roster: the same template with keys, serial plus one.
  * edit may be NULL. */
 void world_new_roster(struct world *w, void (*edit)(void *arg, struct roster *r), void *arg);
+/* The same at one site only: the others have it from each other, or not. */
+void world_new_roster_at(struct world *w, size_t site, void (*edit)(void *arg, struct roster *r), void *arg);
+uint32_t world_roster_serial(const struct world *w, size_t site); /* in force there; 0 while it is down */
 /* One site only learns of the newest roster later: it keeps its own until world_roster_catch_up. */
 void world_roster_hold(struct world *w, size_t site, bool held);
 

@@ -100,6 +100,7 @@ struct node {
 	struct image *image;
 	struct mono image_at;
 	uint32_t serial;           /* of the roster it has */
+	uint32_t file_serial;      /* of the one that its operator installed; 0: what every site was given */
 	bool roster_held;
 	size_t n_links;
 	uint16_t *links;           /* indexes */
@@ -123,6 +124,8 @@ struct world {
 	struct heap heap;
 	struct roster *roster;
 	struct minisign_public authority;
+	struct sign_secret authority_secret;
+	struct roster *installed;  /* the newest that was given to every site; NULL: roster was */
 	size_t n;
 	struct node *node;
 	uint16_t *by_number;       /* 65536: index + 1 */
@@ -216,5 +219,7 @@ void body_heals(struct world *w, struct node *n);
 /* ---- world_roster.c ---- */
 enum err world_make_roster(struct world *w, const struct roster *from, struct errmsg *m);
 struct roster *roster_clone(const struct roster *r);
+struct roster *roster_at_start(struct world *w, struct node *n);
+void roster_now(struct world *w, struct node *n); /* another one is in force there */
 
 #endif

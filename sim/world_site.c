@@ -262,6 +262,7 @@ static void perform(struct world *w, struct node *n, const struct effects *out)
 		case EFFECT_LINK_RETRY: net_said(w, n->index, f); break;
 		case EFFECT_REPLY: client_replies(w, n->index, f->client, bytes, n->busy_until); break;
 		case EFFECT_CLIENT_CLOSE: client_closed_by_node(w, f->client, n->busy_until); break;
+		case EFFECT_ROSTER: roster_now(w, n); break;
 		case EFFECT_LOG: news_view(w, NEWS_LOG, n->index, WORLD_NO_SITE, f->level, bytes); break;
 		}
 	}
@@ -384,7 +385,10 @@ static enum err make_core(struct world *w, struct node *n, struct errmsg *m)
 	k.suite = w->config.suite;
 	k.keys = n->keys;
 	prng_bytes(&n->prng, k.seed, sizeof k.seed);
-	return core_new(&k, roster_clone(w->roster), n->store, &n->core, m);
+	k.has_authority = true;
+	k.authority = w->authority.key;
+	memcpy(k.authority_id, w->authority.key_id, sizeof k.authority_id);
+	return core_new(&k, roster_at_start(w, n), n->store, &n->core, m);
 }
 
 void node_start(struct world *w, struct node *n)
@@ -408,7 +412,7 @@ void node_start(struct world *w, struct node *n)
 	n->run_from = w->now;
 	clock_settle(w, &n->clock);
 	n->run_gained = n->clock.gained_us;
-	n->serial = w->roster->serial;
+	n->serial = core_roster(n->core)->serial;
 	n->busy_until = w->now;
 	n->crash_next = CRASH_NOW;
 	news(w, NEWS_SITE_UP, n->index, WORLD_NO_SITE, n->run, "");

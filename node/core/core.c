@@ -150,7 +150,7 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	config_defaults(&c->config);
 	c->roster = roster;
 	c->store = store;
-	c->deadline = c->peers_at = c->probes_at = c->look_at = MONO_NEVER;
+	c->deadline = c->peers_at = c->probes_at = c->look_at = c->travel.at = MONO_NEVER;
 	c->store_full_since = c->room.full_since = c->room.holds_at = c->floors_at = MONO_NEVER;
 	c->minimize.from = PREC_COUNT;
 	c->held_until.us = INT64_MIN;
@@ -176,6 +176,36 @@ out:
 	return e;
 }
 
+struct kept { const struct minisign_public *authority; struct roster *best; };
+
+static enum err kept_roster(void *arg, const struct hash *id, struct view blob)
+{
+	struct kept *k = arg;
+	struct roster *r;
+	struct errmsg m;
+
+	if ((k->best && roster_state_serial(id) <= k->best->serial) || roster_blob_open(blob, k->authority, &r, &m))
+		return ERR_OK; /* a damaged one: another is as good, or comes from a peer */
+	roster_free(k->best);
+	k->best = r;
+	return ERR_OK;
+}
+
+enum err core_kept_roster(struct store *store, const struct minisign_public *authority, struct roster **out)
+{
+	struct kept k = {authority, NULL};
+	struct txn *t;
+	enum err e = txn_begin(store, false, &t);
+
+	*out = NULL;
+	if (e)
+		return e;
+	e = store_state_each(t, STATE_KIND_ROSTER, kept_roster, &k);
+	txn_abort(t);
+	*out = k.best; /* transferred */
+	return e == ERR_DAMAGED ? ERR_OK : e;
+}
+
 void core_free(struct core *c)
 {
 	if (!c)
@@ -184,6 +214,7 @@ void core_free(struct core *c)
 	exchange_free(c);
 	courier_free(c);
 	room_free(c);
+	travel_free(c);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		free(c->peers[i]->digest);
 		for (int lane = 0; lane < LANE_COUNT; lane++)
@@ -255,6 +286,11 @@ static void start(struct core *c)
 		alarm_clear(c, "clock", "behind");
 	}
 	alarm_clear(c, "clock", "jumped");
+	if (c->config.rival_roster)
+		alarm_raise(c, "roster-conflict", "file", "compare with `estafette roster diff`; sign another with a higher serial",
+			    "the roster's file holds another roster with the serial %u, which is in force", c->roster->serial);
+	else
+		alarm_clear(c, "roster-conflict", "file");
 	if (c->recovering)
 		alarm_raise(c, "recovering", NULL, "wait until the standbys are reached, or waive one that is gone with `estafette release`",
 			    "this node's journal was lost: it hands out nothing until its standbys have shown what was read");
@@ -289,10 +325,10 @@ static void roster_retire(struct core *c, struct roster *r)
 		txn_fail(c->t, ERR_NOMEM);
 }
 
-static void roster_taken(struct core *c, struct roster *r)
+bool roster_take(struct core *c, struct roster *r)
 {
 	if (r == c->roster)
-		return; /* applied again after a failed commit */
+		return true; /* applied again after a failed commit */
 	const struct site *me = roster_site_by_id(r, view_str(c->config.keys.site));
 
 	if (me && me->removed)
@@ -301,9 +337,11 @@ static void roster_taken(struct core *c, struct roster *r)
 	if (!me || me->removed || me->number != c->self || !hash_equal(&r->network_hash, &c->roster->network_hash) || r->serial <= c->roster->serial) {
 		effect_log(c->out, 3, "roster: serial %u is not newer than %u, or of another network or without us: not taken", r->serial, c->roster->serial);
 		roster_retire(c, r);
-		return;
+		return false;
 	}
 	const struct roster *old = c->roster;
+
+	travel_removed(c, r);
 
 	roster_retire(c, c->roster);
 	c->roster = r;
@@ -324,7 +362,10 @@ static void roster_taken(struct core *c, struct roster *r)
 		if (!c->peers[i]->gone && c->peers[i]->lane[LANE_URGENT].up)
 			replicate_offer(c, c->peers[i]);
 	grants_again(c);
+	alarm_clear(c, "roster-old", NULL);
 	effect_log(c->out, 5, "roster: serial %u is in force", r->serial);
+	travel_roster(c);
+	return true;
 }
 
 static void client_open(struct core *c, uint64_t id, const struct client_rights *rights)
@@ -494,6 +535,16 @@ static void look(struct core *c)
 		c->look_at = mono_add(c->now, LOOK_AT_LEAST_US);
 }
 
+static void state_file(struct core *c, uint8_t kind, struct view bytes)
+{
+	struct errmsg m = {0};
+	struct hash id;
+	bool is_new;
+
+	if (travel_take(c, kind, bytes, 0, &id, &is_new, &m))
+		effect_log(c->out, 4, "%s", m.text);
+}
+
 void core_step(struct core *c, const struct event *ev, struct txn *t, struct effects *out)
 {
 	c->t = t;
@@ -508,7 +559,7 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 	switch (ev->type) {
 	case EVENT_START: start(c); break;
 	case EVENT_TICK: break;
-	case EVENT_ROSTER: roster_taken(c, ev->u.roster.roster); break;
+	case EVENT_ROSTER: (void)roster_take(c, ev->u.roster.roster); break;
 	case EVENT_LINK_UP: peer_link_up(c, ev->u.link.peer, ev->u.link.lane, ev->u.link.bearer, ev->u.link.round_us); break;
 	case EVENT_LINK_DOWN: peer_link_down(c, ev->u.link.peer, ev->u.link.lane); break;
 	case EVENT_FRAME: peer_frame(c, ev->u.frame.peer, ev->u.frame.lane, ev->u.frame.side, ev->u.frame.bytes); break;
@@ -517,6 +568,7 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 	case EVENT_REQUEST: request(c, ev->u.request.client, ev->u.request.bytes); break;
 	case EVENT_BEARER: bearer_news(c, &ev->u.bearer); break;
 	case EVENT_STOP: stop(c); break;
+	case EVENT_STATE: state_file(c, ev->u.state.kind, ev->u.state.bytes); break;
 	case EVENT_ASSIST: assist_policy(c, ev->u.assist.waiting, ev->u.assist.oldest_us, ev->u.assist.stop); break;
 	}
 	c->out = NULL;
@@ -578,7 +630,7 @@ static void deadlines_collect(struct core *c)
 
 	c->deadline = mono_before(own, c->held_until) ? c->held_until : own;
 	if (c->started)
-		c->deadline = mono_min(c->deadline, mono_min(c->peers_at, c->probes_at));
+		c->deadline = mono_min(c->deadline, mono_min(c->travel.at, mono_min(c->peers_at, c->probes_at)));
 	if (!core_held(c, c->now))
 		c->serve_more = false;
 }
@@ -619,10 +671,12 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 	c->wall = wall;
 	if (c->started) {
 		peers_look(c);
+		travel_look(c);
 		own_look(c);
 		reports_finish(c);
 		takeover_finish(c);
 		own_finish(c);
+		travel_finish(c);
 		replicate_pump(c);
 		streams_cool(c);
 		peers_settle(c);
@@ -641,6 +695,7 @@ void core_committed(struct core *c)
 
 	c->fresh_from = 0;
 	undo_forget(c);
+	travel_committed(c);
 	for (size_t i = 0; i < c->n_takes; i++)
 		if (!c->takes[i].done) {
 			c->takes[n] = c->takes[i];

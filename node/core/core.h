@@ -44,6 +44,8 @@ struct core_config {
 	int max_clients;              /* 0: 256 */
 	bool has_authority;           /* authority is the public key that signs rosters */
 	struct sign_public authority;
+	uint8_t authority_id[MINISIGN_KEY_ID_BYTES]; /* of that key in signatures of rosters */
+	bool rival_roster;            /* the roster's file holds another one with the serial of that in force: an alarm */
 	int assist_waiting;           /* policy: lend when more wait than this; 0: no */
 	int64_t assist_oldest_us;     /* or when the oldest waits longer; 0: no */
 	int assist_stop;              /* until no more than this wait */
@@ -63,6 +65,8 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 /* After a failed commit: what the batch changed of what the core remembers of the journal is read anew, so that refusing on
  * a full disk costs what was refused and not the journal; peers and clients stay. */
 MUST_USE enum err core_reload(struct core *c);
+/* The newest roster that the journal keeps, verified with the authority's key; *out NULL when it keeps none. Before core_new. */
+MUST_USE enum err core_kept_roster(struct store *store, const struct minisign_public *authority, struct roster **out);
 /* When the next EVENT_TICK is due; MONO_NEVER when nothing waits. Does not change by itself between steps. */
 struct mono core_deadline(const struct core *c);
 

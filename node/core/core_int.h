@@ -15,6 +15,7 @@
 #include "node/core/courier.h"
 #include "node/core/room.h"
 #include "node/core/takeover.h"
+#include "node/core/travel.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
 #include "proto/pack.h"
@@ -344,6 +345,7 @@ struct core {
 	struct retain retain;
 	struct mono floors_at;                          /* offers of floors are looked at; MONO_NEVER: there are none */
 	struct exchange exchange;
+	struct travel travel;
 	struct minimize minimize;                       /* as the orders say; looked at in each batch */
 	struct courier courier;
 };
@@ -456,6 +458,7 @@ bool peer_reachable(const struct peer *p);
 /* The peer has less of a stream of another than we, and nobody helps it yet. */
 bool flow_stalls(const struct stream *s, const struct flow *f);
 void peer_bad(struct core *c, struct peer *p, const char *what);
+void peer_roster(struct core *c, struct peer *p, uint32_t serial, const struct hash *roster); /* in force there, as it said */
 void peer_busy(struct core *c, struct peer *p); /* a frame that is no probe came or goes: it is probed often for a while */
 /* Control to a peer, on whichever urgent connection there is; drops the frame when there is none. */
 void effect_end_control(struct core *c, struct peer *p);
@@ -622,6 +625,8 @@ void reply_end(struct core *c, struct request_writer *w, uint64_t client);
 /* A refusal of an event that did not fit into the journal (apply.c). */
 void core_refuse(struct core *c, const struct event *ev, enum err why, struct effects *out);
 void core_committed(struct core *c);
+/* A verified roster is put in force; owned by the core from here on. False when it is not newer, or not for this site. */
+bool roster_take(struct core *c, struct roster *r);
 void core_retire(struct core *c); /* no event is applied again: rosters that are no longer in force go */
 /* On a full disk what the core does by itself (leases, expiry, handing out, alarms) is tried once a second. */
 void core_hold(struct core *c, struct mono now);

@@ -220,6 +220,10 @@ enum err open_body(struct core *c, const struct entry_row *row, const struct env
 	if (!e)
 		e = body_open(c->packer, &env->content_key, row->e.header, buf_view(&sealed), out);
 	buf_release(&sealed);
+	if (e == ERR_NOT_FOUND && packer_missing(c->packer)) {
+		travel_missing(c, packer_missing(c->packer));
+		return ERR_BUSY;
+	}
 	return e == ERR_AUTH ? ERR_DAMAGED : e;
 }
 
@@ -337,6 +341,10 @@ static enum handed hand_out(struct core *c, struct take *t, const struct queue *
 	}
 	if (!e && !(h.flags & HEADER_CHUNKED) && entry.e.body_len)
 		e = open_body(c, &entry, &env, &body);
+	if (e == ERR_BUSY) {
+		result = SKIPPED; /* until its dictionary is here */
+		goto out;
+	}
 	if (e) {
 		set_aside(c, p, id, err_text(e));
 		goto out;

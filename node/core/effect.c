@@ -102,6 +102,12 @@ void effect_client_close(struct effects *e, uint64_t client)
 		f->client = client;
 }
 
+void effect_roster(struct effects *e, struct view blob)
+{
+	buf_add(effect_begin(e), blob);
+	(void)effect_end(e, EFFECT_ROSTER);
+}
+
 void effect_log(struct effects *e, uint8_t level, const char *fmt, ...)
 {
 	char line[512];

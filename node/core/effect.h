@@ -10,6 +10,7 @@ enum effect_type {
 	EFFECT_LINK_RESET,   /* drop the dialled connection (peer, lane) and dial anew; side: enum link_reset */
 	EFFECT_REPLY,        /* bytes to a client */
 	EFFECT_CLIENT_CLOSE, /* after what was said to it has gone out */
+	EFFECT_ROSTER,       /* bytes: another roster is in force (roster_blob_open): who is dialled, and who may connect */
 	EFFECT_LOG,          /* a line for the log; level as syslog: 3 error .. 7 debug */
 	EFFECT_LINK_NEED,    /* what there is for the lane changed; side: enum dial_need */
 	EFFECT_LINK_RETRY,   /* all bearers of the peer are worth another try at once, on both lanes */
@@ -41,6 +42,7 @@ void effect_link_reset(struct effects *e, uint16_t peer, uint8_t lane, enum link
 void effect_link_need(struct effects *e, uint16_t peer, uint8_t lane, enum dial_need need);
 void effect_link_retry(struct effects *e, uint16_t peer);
 void effect_client_close(struct effects *e, uint64_t client);
+void effect_roster(struct effects *e, struct view blob);
 void effect_log(struct effects *e, uint8_t level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static inline struct view effect_bytes(const struct effects *e, const struct effect *f)
 {

@@ -27,6 +27,7 @@ enum event_type {
 	EVENT_STOP,          /* the node is about to stop in good order: clients are told, nothing new is taken */
 	EVENT_ASSIST,        /* another policy of lending was configured */
 	EVENT_BEARER,        /* what is known of one of the bearers of a lane that we dial; all of them after EVENT_START and a new roster */
+	EVENT_STATE,         /* a dictionary was read from a file; checked by the core */
 };
 
 /* What the peer credentials of a client's socket allow it, by the daemon's configuration. */
@@ -59,6 +60,7 @@ struct event {
 		struct { uint16_t peer; uint8_t lane; uint8_t side; struct view bytes; } frame;
 		struct { uint64_t client; struct client_rights rights; } client; /* OPEN, CLOSED (rights unused) */
 		struct { uint64_t client; struct view bytes; } request;
+		struct { uint8_t kind; struct view bytes; } state; /* enum state_kind */
 		struct { int waiting, stop; int64_t oldest_us; } assist; /* as in struct core_config */
 	} u;
 };

@@ -476,6 +476,8 @@ enum err mirror_load(struct core *c)
 	meta_load(c, t);
 	e = orders_load(c);
 	if (!e)
+		e = travel_load(c);
+	if (!e)
 		e = but_damage(c, store_stream_each(t, load_stream, c));
 	if (!e)
 		e = but_damage(c, store_queue_each(t, load_queue, c));

@@ -501,6 +501,10 @@ enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uin
 
 	*is_new = false;
 	*id = (struct hash){{0}};
+	if (kind == STATE_KIND_ROSTER || kind == STATE_KIND_DICTIONARY) {
+		free(o);
+		return travel_take(c, kind, blob, from, id, is_new, m);
+	}
 	if (!o)
 		return err_set(m, e, "order: out of memory");
 	switch (kind) {

@@ -225,6 +225,7 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 		bodies_give_forget(p);
 		bodies_unlinked(c, p);
 	}
+	c->travel.due = true; /* what was asked there is asked elsewhere */
 	if (was && lane == LANE_URGENT)
 		takeover_peer(c, site);
 	if (was)
@@ -287,22 +288,24 @@ static void delay_heard(struct peer *p, int64_t rtt_us)
 	p->delay_most_us = rtt_us > fading ? rtt_us : fading;
 }
 
-static void heard_roster(struct core *c, struct peer *p, const struct hello *h)
+void peer_roster(struct core *c, struct peer *p, uint32_t serial, const struct hash *roster)
 {
 	char name[LIMIT_NAME_BYTES + 1];
 
-	p->roster_serial = h->roster_serial;
-	p->roster = h->roster;
+	p->roster_serial = serial;
+	p->roster = *roster;
+	c->travel.due = true;
 	site_name(c, p->site, name);
-	if (h->roster_serial == c->roster->serial && !hash_equal(&h->roster, &c->roster->hash))
-		alarm_raise(c, "roster-conflict", name, "compare with `estafette roster diff`; do not reload either before it is settled",
-			    "%s has another roster with the same serial %u", name, h->roster_serial);
+	if (serial == c->roster->serial && !hash_equal(roster, &c->roster->hash))
+		alarm_raise(c, "roster-conflict", name, "compare with `estafette roster diff`; sign another with a higher serial",
+			    "%s has another roster with the same serial %u", name, serial);
 	else
 		alarm_clear(c, "roster-conflict", name);
-	if (h->roster_serial > c->roster->serial)
+	/* Else it is fetched. */
+	if (serial > c->roster->serial && (p->protocol < PROTOCOL_SHORT || !c->config.has_authority))
 		alarm_raise(c, "roster-old", NULL, "install the newer roster and reload (systemctl reload)", "%s has roster serial %u, we have %u", name,
-			    h->roster_serial, c->roster->serial);
-	else if (h->roster_serial == c->roster->serial)
+			    serial, c->roster->serial);
+	else if (serial == c->roster->serial)
 		alarm_clear(c, "roster-old", NULL);
 }
 
@@ -332,7 +335,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	}
 	p->incarnation = h->incarnation;
 	p->met = true;
-	heard_roster(c, p, h);
+	peer_roster(c, p, h->roster_serial, &h->roster);
 	if (!welcome) {
 		l->accepted = true;
 		say_hello(c, p, lane, FRAME_WELCOME, "");
@@ -505,12 +508,25 @@ static bool is_probe(enum frame_type t)
 	return t == FRAME_PROBE || t == FRAME_PROBE_REPLY || t == FRAME_NUDGE || t == FRAME_NUDGE_REPLY;
 }
 
+/* A site that the roster removed may still ask for that roster. */
+static void frame_of_gone(struct core *c, struct peer *p, uint8_t side, struct view bytes)
+{
+	const struct site *s = roster_site(c->roster, p->site);
+	struct frame *f = s && s->removed && !site_revoked(c, p->site) && side == SIDE_ACCEPTED ? malloc(sizeof *f) : NULL;
+
+	if (f && frame_decode(bytes, f) == ERR_OK && f->type == FRAME_STATE && f->u.state.what == STATE_WANT && f->u.state.name.kind == STATE_KIND_ROSTER)
+		travel_want(c, p, &f->u.state);
+	free(f);
+}
+
 void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struct view bytes)
 {
 	struct peer *p = peer_find(c, site);
 	struct frame *f = NULL;
 	enum err e = ERR_NOMEM;
 
+	if (p && p->gone && lane == LANE_URGENT)
+		frame_of_gone(c, p, side, bytes);
 	if (!p || p->gone || lane >= LANE_COUNT || side >= SIDE_COUNT)
 		return;
 	p->last_heard = c->now;

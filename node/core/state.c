@@ -44,7 +44,7 @@ static struct state_item *items_make(const struct core *c, const struct peer *p,
 	for (size_t i = 0; items && p && i < x->n_refused; i++) {
 		struct state_item declined = {x->refused[i].name, true};
 
-		if (x->refused[i].from == p->site && !bsearch(&declined, items, held, sizeof *items, by_name))
+		if (x->refused[i].from == p->site && x->refused[i].name.kind != STATE_KIND_ROSTER && x->refused[i].name.kind != STATE_KIND_DICTIONARY && !bsearch(&declined, items, held, sizeof *items, by_name))
 			items[(*n)++] = declined;
 	}
 	if (items && *n > held)
@@ -181,6 +181,22 @@ static void refused_add(struct core *c, struct peer *p, const struct state_name 
 		p->refused_at++;
 	if (r)
 		*r = (struct state_refused){p->site, *name};
+}
+
+bool state_refused(const struct core *c, uint16_t site, const struct state_name *name)
+{
+	const struct exchange *x = &c->exchange;
+
+	for (size_t i = 0; x->refused_under == c->roster->serial && i < x->n_refused; i++)
+		if (x->refused[i].from == site && state_name_compare(&x->refused[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+void state_refuse(struct core *c, struct peer *p, const struct state_name *name)
+{
+	refused_look(c);
+	refused_add(c, p, name);
 }
 
 /* ---- offers ------------------------------------------------------------------------------------------------------------- */
@@ -421,8 +437,7 @@ void state_show(struct core *c, struct peer *p)
 
 static void heard_show(struct core *c, struct peer *p, const struct state_frame *f)
 {
-	p->roster_serial = f->serial;
-	p->roster = f->roster;
+	peer_roster(c, p, f->serial, &f->roster);
 	state_heard(c, p, &f->state);
 }
 
@@ -434,6 +449,8 @@ void state_frame(struct core *c, struct peer *p, const struct state_frame *f)
 	case STATE_GIVE: heard_object(c, p, f); break;
 	case STATE_TELL: (void)state_met(c, p, &f->state); break;
 	case STATE_SHOW: heard_show(c, p, f); break;
+	case STATE_WANT: travel_want(c, p, f); break;
+	case STATE_PART: travel_part(c, p, f); break;
 	}
 }
 

@@ -342,6 +342,16 @@ static void accept(struct core *c, struct client *cl, uint32_t tag, const struct
 	reply_accepted(c, cl->id, tag, &h->id, false);
 }
 
+static uint32_t dictionary_for(const struct core *c, const struct submission *s)
+{
+	uint16_t sites[LIMIT_REQUEST_ADDRESSES];
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_to && n < LIMIT_REQUEST_ADDRESSES; i++)
+		sites[n++] = s->to[i].site;
+	return s->n_to > n && s->precedence <= PREC_IMMEDIATE ? 0 : travel_dictionary(c, s->precedence, sites, n);
+}
+
 /* A body of one chunk: packed, sealed, and kept in the entry's own record, or once for a group. */
 static void accept_whole(struct core *c, struct client *cl, uint32_t tag, const struct submission *s, struct view body)
 {
@@ -358,7 +368,9 @@ static void accept_whole(struct core *c, struct client *cl, uint32_t tag, const 
 	buf_clear(&c->scratch2);
 	rng_bytes(&c->rng, b.content.b, sizeof b.content.b);
 	rng_bytes(&c->rng, nonce, sizeof nonce);
+	(void)!packer_use(c->packer, dictionary_for(c, s));
 	e = body_pack(c->packer, body, &c->scratch, &h.bucket);
+	(void)!packer_use(c->packer, 0);
 	header_encode(&h, header);
 	if (!e)
 		e = body_seal(&b.content, nonce, view_of(header, sizeof header), buf_view(&c->scratch), &c->scratch2);

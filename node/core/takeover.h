@@ -30,6 +30,7 @@ struct stream;
 struct request;
 struct client;
 struct state_frame;
+struct state_name;
 struct keys_frame;
 struct state_item;
 struct state_name;
@@ -148,6 +149,9 @@ void state_heard(struct core *c, struct peer *p, const struct hash *state); /* a
 /* Is all of the peer's state here, but for what was refused? */
 bool state_complete(const struct core *c, const struct peer *p);
 void state_frame(struct core *c, struct peer *p, const struct state_frame *f);
+/* What a peer gave and was refused is not asked for from it again, under this roster. */
+bool state_refused(const struct core *c, uint16_t site, const struct state_name *name);
+void state_refuse(struct core *c, struct peer *p, const struct state_name *name);
 void state_show(struct core *c, struct peer *p); /* our hashes, so that it offers where they differ from its own */
 void state_give_all(struct core *c, enum state_kind kind, const struct hash *id, uint16_t but); /* to every reachable peer but one */
 /* Has that site shown that it has this order (its state equals ours, or it offered or gave it)? */

@@ -702,6 +702,15 @@ enum err config_load_authority(const struct config *c, struct minisign_public *o
 	return e;
 }
 
+void config_dictionary_path(const struct config *c, const struct hash *h, char *out, size_t size)
+{
+	const char *slash = strrchr(c->roster, '/');
+	char hex[9];
+
+	hex_format(h->b, 4, hex);
+	snprintf(out, size, "%.*sdictionary-%s.zdict", slash ? (int)(slash + 1 - c->roster) : 0, c->roster, hex);
+}
+
 enum err config_load_roster(const struct config *c, struct roster **out, struct errmsg *m)
 {
 	struct buf text = BUF_EMPTY, signature = BUF_EMPTY;

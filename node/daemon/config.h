@@ -60,6 +60,8 @@ MUST_USE enum err config_load(const char *path, struct config *out, struct errms
 MUST_USE enum err config_load_authority(const struct config *c, struct minisign_public *out, struct errmsg *m);
 
 /* The roster it names, its signature by the authority verified first. *out is freed with roster_free. m filled. */
+/* Where a dictionary that the roster names may lie: beside the roster, named by the first 8 digits of its hash. */
+void config_dictionary_path(const struct config *c, const struct hash *h, char *out, size_t size);
 MUST_USE enum err config_load_roster(const struct config *c, struct roster **out, struct errmsg *m);
 
 /* The secret keys. ERR_NOT_PERMITTED when others than their owner can read or write the file, or the owner is neither we

@@ -68,6 +68,8 @@ static struct view *event_bytes(struct event *ev)
 		return &ev->u.frame.bytes;
 	if (ev->type == EVENT_REQUEST)
 		return &ev->u.request.bytes;
+	if (ev->type == EVENT_STATE)
+		return &ev->u.state.bytes;
 	return NULL;
 }
 

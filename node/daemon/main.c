@@ -24,6 +24,8 @@ struct start {
 	struct config config;
 	struct site_keys keys;
 	struct roster *roster;
+	struct minisign_public authority;
+	bool rival; /* the roster's file holds another one with the same serial */
 };
 
 static int usage(const char *why)
@@ -57,6 +59,8 @@ static enum err load(const char *path, struct start *s, struct errmsg *m)
 	enum err e = config_load(path, &s->config, m);
 
 	if (!e)
+		e = config_load_authority(&s->config, &s->authority, m);
+	if (!e)
 		e = config_load_roster(&s->config, &s->roster, m);
 	if (!e)
 		e = config_load_keys(&s->config, &s->keys, m);
@@ -64,16 +68,33 @@ static enum err load(const char *path, struct start *s, struct errmsg *m)
 }
 
 /* The core and the network thread have a roster each. */
-static enum err load_second_roster(const struct start *s, struct roster **out, struct errmsg *m)
+static enum err second_roster(const struct start *s, struct roster **out, struct errmsg *m)
 {
-	enum err e = config_load_roster(&s->config, out, m);
+	return roster_blob_open(view_of(s->roster->blob.ptr, s->roster->blob.len), &s->authority, out, m);
+}
 
-	if (!e && !hash_equal(&(*out)->hash, &s->roster->hash)) {
-		roster_free(*out);
-		*out = NULL;
-		e = err_set(m, ERR_BUSY, "%s: it changed while it was read (start again)", s->config.roster);
+/* A roster that came from a peer is in the journal and may be newer than the file. A serial never goes down. */
+static enum err newer_of_journal(struct start *s, struct store *store, struct errmsg *m)
+{
+	struct roster *kept;
+	enum err e = core_kept_roster(store, &s->authority, &kept);
+
+	if (e)
+		return err_set(m, e, "%s: the rosters in the journal cannot be read: %s", s->config.journal, err_text(e));
+	if (!kept || kept->serial < s->roster->serial || hash_equal(&kept->hash, &s->roster->hash)) {
+		roster_free(kept);
+		return ERR_OK;
 	}
-	return e;
+	s->rival = kept->serial == s->roster->serial;
+	if (s->rival)
+		log_line(LEVEL_CRITICAL, "%s: it holds another roster with the serial %u, which was in force: that stays so (sign one with a higher serial)",
+		         s->config.roster, kept->serial);
+	else
+		log_line(LEVEL_NOTICE, "%s: it has serial %u; serial %u came from a peer before and is in force", s->config.roster, s->roster->serial,
+		         kept->serial);
+	roster_free(s->roster);
+	s->roster = kept; /* transferred */
+	return site_keys_check(&s->keys, s->roster, m);
 }
 
 /* ---- the journal ---------------------------------------------------------------------------------------- */
@@ -129,15 +150,14 @@ static enum err open_core(const struct start *s, struct store *store, struct cor
 		.assist_oldest_us = c->assist_oldest_us,
 		.assist_stop = (int)c->assist_stop,
 	};
-	struct minisign_public authority;
 	struct roster *roster;
-	enum err e = config_load_authority(c, &authority, m);
+	enum err e = second_roster(s, &roster, m);
 
-	if (!e)
-		e = load_second_roster(s, &roster, m);
 	if (!e) {
 		k.has_authority = true;
-		k.authority = authority.key;
+		k.authority = s->authority.key;
+		memcpy(k.authority_id, s->authority.key_id, sizeof k.authority_id);
+		k.rival_roster = s->rival;
 		crypt_system_seed(k.seed);
 		e = core_new(&k, roster, store, out, m);
 	}
@@ -158,11 +178,13 @@ static int run(struct start *s)
 	log_set_level(s->config.log_level);
 	e = open_journal(s, &store, &m);
 	if (!e)
+		e = newer_of_journal(s, store, &m);
+	if (!e)
 		e = open_core(s, store, &core, &m);
 	if (e) {
 		log_line(LEVEL_ERROR, "%s", m.text);
 	} else {
-		struct net_config n = {&s->config, &s->keys, s->roster, core, store};
+		struct net_config n = {&s->config, &s->keys, s->roster, &s->authority, core, store};
 
 		s->roster = NULL; /* transferred */
 		status = net_run(&n) == 0 ? EXIT_SUCCESS : EXIT_REFUSED;

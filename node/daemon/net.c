@@ -15,6 +15,7 @@
 #include "node/daemon/log.h"
 #include "node/daemon/poller.h"
 #include "node/daemon/transport.h"
+#include "proto/order.h"
 
 /* From a signal to the end: what clients and peers are still told has to go out in this time. */
 #define DRAIN_US (2 * US_PER_S)
@@ -25,6 +26,7 @@ struct net {
 	struct config config;
 	const struct site_keys *keys;
 	struct roster *roster;
+	struct minisign_public authority;
 	uint16_t self;
 	struct poller poller;
 	struct watch wake_watch, signal_watch;
@@ -57,6 +59,8 @@ void net_block_signals(void)
 
 /* ---- effects ------------------------------------------------------------------------------------------------ */
 
+static void roster_in_force(struct net *n, struct view blob);
+
 static void perform(struct net *n, const struct effects *e, const struct effect *f)
 {
 	struct view bytes = effect_bytes(e, f);
@@ -75,6 +79,9 @@ static void perform(struct net *n, const struct effects *e, const struct effect 
 		break;
 	case EFFECT_CLIENT_CLOSE:
 		clients_end(n->clients, f->client);
+		break;
+	case EFFECT_ROSTER:
+		roster_in_force(n, bytes);
 		break;
 	case EFFECT_LOG:
 		log_line(f->level, "%.*s", (int)bytes.len, (const char *)bytes.ptr);
@@ -120,7 +127,7 @@ static void say_fixed(const struct config *old, const struct config *new)
 		log_line(LEVEL_NOTICE, "reload: journal, socket, keys, sizes and times change at the next start only");
 }
 
-/* ERR_EXISTS: the same roster as now. */
+/* ERR_EXISTS: the roster in force stays. One that came from a peer may be newer than the file. */
 static enum err check_newer(const struct net *n, const struct config *c, const struct roster *r, struct errmsg *m)
 {
 	if (!hash_equal(&r->network_hash, &n->roster->network_hash))
@@ -129,40 +136,70 @@ static enum err check_newer(const struct net *n, const struct config *c, const s
 		return ERR_EXISTS;
 	if (r->serial == n->roster->serial)
 		return err_set(m, ERR_CONFLICT, "%s: serial %u is in use with other content (sign it with a higher serial)", c->roster, r->serial);
-	if (r->serial < n->roster->serial)
-		return err_set(m, ERR_CONFLICT, "%s: serial %u is below %u, which is in use (sign it with a higher serial)", c->roster, r->serial,
-		               n->roster->serial);
-	return site_keys_check(n->keys, r, m);
+	if (r->serial < n->roster->serial) {
+		log_line(LEVEL_WARNING, "reload: %s: serial %u is below %u, which is in force and stays so (sign it with a higher serial)", c->roster,
+		         r->serial, n->roster->serial);
+		return ERR_EXISTS;
+	}
+	return ERR_OK;
 }
 
-/* Reads the roster twice: one copy is the network thread's, one the core's. */
-static enum err load_rosters(const struct net *n, const struct config *c, struct roster **ours, struct roster **cores, struct errmsg *m)
+static enum err load_roster(const struct net *n, const struct config *c, struct roster **out, struct errmsg *m)
 {
-	enum err e = config_load_roster(c, ours, m);
+	enum err e = config_load_roster(c, out, m);
 
-	if (!e)
-		e = check_newer(n, c, *ours, m);
-	if (!e)
-		e = config_load_roster(c, cores, m);
-	if (!e && !hash_equal(&(*ours)->hash, &(*cores)->hash))
-		e = err_set(m, ERR_BUSY, "%s: it changed while it was read (reload again)", c->roster);
-	return e;
+	return e ? e : check_newer(n, c, *out, m);
 }
 
-static enum err take_roster(struct net *n, struct roster **ours, struct roster **cores, struct errmsg *m)
+/* Dictionaries that the roster names may lie beside it; those that do not come from peers. The core checks them. */
+static void offer_dictionaries(struct net *n, const struct roster *r)
+{
+	for (size_t i = 0; i < r->n_dictionaries; i++) {
+		char path[CONFIG_PATH_BYTES + 32];
+		struct buf bytes = BUF_EMPTY;
+		struct event ev = {.type = EVENT_STATE, .u.state.kind = STATE_KIND_DICTIONARY};
+		struct errmsg m;
+
+		config_dictionary_path(&n->config, &r->dictionaries[i], path, sizeof path);
+		if (access(path, F_OK) == 0) {
+			if (config_read_whole(path, LIMIT_DICTIONARY_BYTES, &bytes, &m))
+				log_line(LEVEL_WARNING, "%s", m.text);
+			ev.u.state.bytes = buf_view(&bytes);
+			if (bytes.len && !inbox_add(n->inbox, &ev))
+				log_line(LEVEL_WARNING, "%s: out of memory", path);
+		}
+		buf_release(&bytes);
+	}
+}
+
+/* The core takes it over, and says so when it is in the journal (EFFECT_ROSTER). */
+static enum err take_roster(struct net *n, struct roster **r, struct errmsg *m)
 {
 	struct event ev = {.type = EVENT_ROSTER};
 
-	ev.u.roster.roster = *cores;
+	ev.u.roster.roster = *r;
 	if (!inbox_add(n->inbox, &ev))
 		return err_set(m, ERR_NOMEM, "out of memory");
-	*cores = NULL; /* transferred */
-	transport_roster(n->transport, *ours);
-	roster_free(n->roster);
-	n->roster = *ours;
-	*ours = NULL; /* transferred */
-	log_line(LEVEL_NOTICE, "reload: roster serial %u is in force, %zu sites", n->roster->serial, n->roster->n_sites);
+	offer_dictionaries(n, *r);
+	*r = NULL; /* transferred */
 	return ERR_OK;
+}
+
+/* Another roster is in force: from a file, or from a peer. */
+static void roster_in_force(struct net *n, struct view blob)
+{
+	struct roster *r = NULL;
+	struct errmsg m;
+
+	if (roster_blob_open(blob, &n->authority, &r, &m)) {
+		log_line(LEVEL_ERROR, "%s", m.text);
+		return;
+	}
+	transport_roster(n->transport, r);
+	roster_free(n->roster);
+	n->roster = r; /* transferred */
+	log_line(LEVEL_NOTICE, "roster: serial %u is in force, %zu sites", r->serial, r->n_sites);
+	offer_dictionaries(n, r);
 }
 
 static enum err take_assist(struct net *n, const struct config *old, struct errmsg *m)
@@ -184,7 +221,7 @@ static enum err take_assist(struct net *n, const struct config *old, struct errm
 
 static void reload(struct net *n)
 {
-	struct roster *ours = NULL, *cores = NULL;
+	struct roster *roster = NULL;
 	struct config *c = malloc(sizeof *c);
 	struct errmsg m;
 	enum err e;
@@ -197,7 +234,7 @@ static void reload(struct net *n)
 	if (!e && strcmp(c->site, n->config.site) != 0)
 		e = err_set(&m, ERR_CONFLICT, "%s: site: this node is %s (another site is another node)", c->file, n->config.site);
 	if (!e)
-		e = load_rosters(n, c, &ours, &cores, &m);
+		e = load_roster(n, c, &roster, &m);
 	if (!e || e == ERR_EXISTS) {
 		struct config old = n->config;
 		enum err same = e;
@@ -207,15 +244,14 @@ static void reload(struct net *n)
 		log_set_level(n->config.log_level);
 		e = take_assist(n, &old, &m);
 		if (!e && !same)
-			e = take_roster(n, &ours, &cores, &m);
+			e = take_roster(n, &roster, &m);
 	}
 	if (e)
 		log_line(LEVEL_ERROR, "reload: %s; nothing was changed", m.text);
 	else
 		log_line(LEVEL_NOTICE, "reload: done");
 	sd_notify(0, "READY=1\nSTATUS=running");
-	roster_free(ours);
-	roster_free(cores);
+	roster_free(roster);
 	free(c);
 }
 
@@ -401,10 +437,12 @@ int net_run(const struct net_config *c)
 	n->config = *c->config;
 	n->keys = c->keys;
 	n->roster = c->roster;
+	n->authority = *c->authority;
 	n->poller.fd = n->wake_watch.fd = n->signal_watch.fd = -1;
 	self = roster_site_by_id(n->roster, view_str(n->config.site));
 	n->self = self ? self->number : 0; /* main checked that it is there */
 	if (open_all(n, c, &m) == ERR_OK) {
+		offer_dictionaries(n, n->roster);
 		say_ready(n);
 		loop(n);
 		status = 0;

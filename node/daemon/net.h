@@ -14,6 +14,7 @@ struct net_config {
 	const struct config *config;  /* copied */
 	const struct site_keys *keys; /* borrowed */
 	struct roster *roster;        /* taken over, also when this fails; not the core's own copy */
+	const struct minisign_public *authority; /* copied */
 	struct core *core;            /* borrowed; the journal thread's alone from here on */
 	struct store *store;
 };

@@ -271,7 +271,15 @@ static struct roster *open_roster(struct world *w)
 {
 	struct roster *r = NULL;
 	struct errmsg m;
-	enum err e = roster_parse("roster", buf_view(&w->roster_text), &w->authority_public, false, &r, &m);
+	char minisig[LIMIT_MINISIG_BYTES];
+	enum err e;
+
+	if (w->travels) {
+		assert_int_equal(minisign_sign(&w->authority, buf_view(&w->roster_text), "test", minisig, sizeof minisig), ERR_OK);
+		e = roster_open("roster", buf_view(&w->roster_text), view_str(minisig), &w->authority_public, &r, &m);
+	} else {
+		e = roster_parse("roster", buf_view(&w->roster_text), &w->authority_public, false, &r, &m);
+	}
 
 	if (e)
 		fail_msg("roster: %s", m.text);
@@ -290,7 +298,8 @@ void world_open_store(struct world *w, size_t i, enum store_birth_how how)
 
 void world_start(struct world *w, size_t i)
 {
-	struct core_config k = {.suite = w->suite, .keys = w->keys[i], .keep = w->node[i].keep};
+	struct core_config k = {.suite = w->suite, .keys = w->keys[i], .keep = w->node[i].keep, .has_authority = w->travels,
+				 .authority = w->authority_public.key};
 	struct event ev[2] = {{.type = EVENT_START}, {.type = EVENT_CLIENT_OPEN}};
 	struct errmsg m;
 
@@ -359,6 +368,13 @@ void world_reload(struct world *w, size_t i)
 
 	ev.u.roster.roster = open_roster(w);
 	apply(w, i, &ev, 1);
+}
+
+void world_roster_at(struct world *w, size_t i, const struct roster *r)
+{
+	buf_clear(&w->roster_text);
+	assert_int_equal(roster_format(r, &w->roster_text), ERR_OK);
+	world_reload(w, i);
 }
 
 void world_roster(struct world *w, const struct roster *r)

@@ -54,6 +54,7 @@ struct world {
 	uint64_t prng, order;
 	struct world_msg *queue;
 	size_t n_queue, cap_queue;
+	bool travels;             /* rosters go from site to site: its nodes know the authority's key */
 	unsigned loss_percent;    /* of frames, each on its own */
 	int64_t delay_us, jitter_us, rate_bps; /* rate: of each connection and direction; 0: any */
 	uint64_t frames, lost, frame_bytes, resets;
@@ -67,6 +68,7 @@ struct roster *world_roster_copy(struct world *w);
 /* Every node that is up takes it over now, and those that start later begin with it. */
 void world_roster(struct world *w, const struct roster *r);
 /* That node alone. */
+void world_roster_at(struct world *w, size_t i, const struct roster *r); /* at one site only; who starts from now on reads it too */
 void world_reload(struct world *w, size_t i);
 /* Site i has new keys, from its next start on; r gets them, with the identity of before among its former ones. */
 void world_enrol(struct world *w, size_t i, struct roster *r);
