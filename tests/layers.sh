@@ -35,7 +35,7 @@ only() {
 }
 
 check "proto includes only proto, the C library and its own libraries" \
-	"$(includes proto "\"proto/|$c_std|<(sodium|zstd|zstd_errors|libconfig|arpa/inet)\.h>")"
+	"$(includes proto "\"proto/|$c_std|<(sodium|zstd|zstd_errors|zdict|libconfig|arpa/inet)\.h>")"
 check "storage includes only storage, proto, the C library, its trees and POSIX files" \
 	"$(includes storage "\"(proto|storage)/|$c_std|<(lmdb|fcntl|unistd|dirent|sys/(stat|types|statvfs|file|uio|mman|resource))\.h>|<bsd/sys/tree\.h>")"
 check "storage/store.h shows no LMDB type" "$(grep -nE 'MDB_|mdb_|lmdb' storage/store.h)"

@@ -480,8 +480,8 @@ static void heard_hint(struct core *c, struct peer *p, const uint8_t hint[NUDGE_
 	hint_of(&c->takeover.state, &c->roster->hash, ours);
 	hint_of(&p->state, &p->roster, theirs);
 	if (memcmp(hint, ours, sizeof ours) == 0) {
-		p->roster_serial = c->roster->serial;
-		p->roster = c->roster->hash;
+		if (p->roster_serial != c->roster->serial || !hash_equal(&p->roster, &c->roster->hash))
+			peer_roster(c, p, c->roster->serial, &c->roster->hash);
 		state_heard(c, p, &c->takeover.state);
 	} else if (p->state_met && memcmp(hint, theirs, sizeof theirs) == 0) {
 		state_heard(c, p, &p->state);

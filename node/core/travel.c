@@ -19,7 +19,7 @@ struct fetched {
 	uint16_t last;               /* asked last */
 	bool mixed;                  /* parts of several sites */
 	bool wanted;                 /* still */
-	size_t asked;                /* peers asked in vain since the last progress */
+	uint8_t tried[65536 / 8];    /* sites asked in vain since the last progress */
 	struct buf got;
 	uint32_t total;              /* 0: not known yet */
 	uint32_t piece;
@@ -199,21 +199,25 @@ static bool claims(const struct core *c, const struct peer *p, const struct stat
 	return hash_equal(&id, &name->id);
 }
 
-/* The next peer to ask, after the one that was asked last. */
+/* Who is likely to have it, and reached on what we dialled, comes first; of those alike the first after the one asked last. */
+static int likely(const struct core *c, const struct peer *p, const struct state_name *name)
+{
+	return 2 * p->lane[LANE_URGENT].up + (name->kind == STATE_KIND_ROSTER || p->roster_serial >= c->roster->serial);
+}
+
 static struct peer *next_peer(struct core *c, const struct fetched *f)
 {
-	struct peer *first = NULL;
+	struct peer *best = NULL;
 
-	for (size_t i = 0; i < c->n_peers; i++) {
-		struct peer *p = c->peers[i];
+	for (size_t i = 0; i < 2 * c->n_peers; i++) {
+		struct peer *p = c->peers[i % c->n_peers];
 
-		if (!claims(c, p, &f->name))
+		if ((i < c->n_peers) != (p->site > f->last) || (f->tried[p->site / 8] >> p->site % 8 & 1) || !claims(c, p, &f->name))
 			continue;
-		if (p->site > f->last)
-			return p;
-		first = first ? first : p;
+		if (!best || likely(c, p, &f->name) > likely(c, best, &f->name))
+			best = p;
 	}
-	return first;
+	return best;
 }
 
 static size_t claimants(const struct core *c, const struct state_name *name)
@@ -237,18 +241,19 @@ static void ask(struct core *c, struct fetched *f, struct peer *p)
 
 static void ask_next(struct core *c, struct fetched *f)
 {
-	size_t n = claimants(c, &f->name);
-	struct peer *p = f->asked < n ? next_peer(c, f) : NULL;
+	struct peer *p;
 
+	if (f->from)
+		f->tried[f->from / 8] |= (uint8_t)(1u << f->from % 8);
 	f->from = 0;
+	p = next_peer(c, f);
 	if (p) {
-		f->asked++;
 		ask(c, f, p);
 		return;
 	}
-	f->asked = 0;
+	memset(f->tried, 0, sizeof f->tried);
 	f->again_at = mono_add(c->now, AGAIN_US);
-	if (n)
+	if (claimants(c, &f->name))
 		look_at(c, f->again_at);
 }
 
@@ -259,7 +264,7 @@ static void fetch_step(struct core *c, struct fetched *f)
 
 	if (silent || (!f->from && !mono_before(c->now, f->again_at)))
 		ask_next(c, f);
-	else
+	else if (f->from || claimants(c, &f->name))
 		look_at(c, f->from ? mono_add(f->asked_at, ANSWER_US + 4 * p->rtt_us) : f->again_at);
 }
 
@@ -542,7 +547,7 @@ void travel_part(struct core *c, struct peer *p, const struct state_frame *part)
 		return;
 	}
 	f->total = part->total;
-	f->asked = 0;
+	memset(f->tried, 0, sizeof f->tried);
 	piece_adapt(c, f);
 	if (f->got.len == f->total)
 		fetch_whole(c, f, p);
