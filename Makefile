@@ -5,7 +5,8 @@
 #   make demo       the main job: fifteen sites on this machine, one killed, nothing lost
 #   make test       all tests, also under the address and undefined-behaviour sanitizers
 #   make bench      figures as ratios to this machine's own limits
-#   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds, and 10 000 orders
+#   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds, 10 000 orders, and
+#                   a million flaps and 72 hours of outage on one line
 #
 # V=1 shows the commands; SAN=1 builds with sanitizers into build/san.
 
@@ -151,6 +152,8 @@ sweep: setup
 	$(Q)WEEK_DAYS=7 WEEK_MESSAGES=2000 $(BUILD)/tests/unit/test_core_week
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
 	$(Q)tests/integration/test_takeover_sweep.py --bin $(BUILD)/bin --orders 10000
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_sim_window
+	$(Q)FLAPS=1000000 OUTAGE_HOURS=72 WINDOW_PRINT=1 $(BUILD)/tests/unit/test_sim_window
 
 # Planted bugs, each of which tests or simulator must catch.
 mutants: setup

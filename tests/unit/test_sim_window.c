@@ -138,12 +138,13 @@ static void run_for(struct line *l, int64_t us)
 	world_run(l->w, mono_add(world_now(l->w), us));
 }
 
-static void line_open(struct line *l, uint64_t seed, const struct bearer_config *bearer)
+static void line_open_on(struct line *l, uint64_t seed, const struct bearer_config *bearer, const char *dir)
 {
 	struct client_rights rights = {.name = "desk", .may_send = true, .may_take = true, .may_operate = true, .precedence = PREC_FLASH};
 	struct link_config link = {.a = 0, .b = 1, .n_bearers = 1, .bearers = {*bearer}};
 	struct roster *r = template_roster();
-	struct world_config c = {.seed = seed, .start = {1626220800LL * US_PER_S}, .roster = r, .links = &link, .n_links = 1};
+	struct world_config c = {.seed = seed, .start = {1626220800LL * US_PER_S}, .roster = r, .links = &link, .n_links = 1,
+				 .store = dir ? WORLD_LMDB : WORLD_MEMORY, .dir = dir};
 	struct errmsg m;
 
 	*l = (struct line){0};
@@ -160,6 +161,11 @@ static void line_open(struct line *l, uint64_t seed, const struct bearer_config 
 		ask(l, i, REQ_TAKE, "messages", 0, 0, NULL);
 	}
 	run_for(l, US_PER_S);
+}
+
+static void line_open(struct line *l, uint64_t seed, const struct bearer_config *bearer)
+{
+	line_open_on(l, seed, bearer, NULL);
 }
 
 static void send_bulk(struct line *l, size_t from, size_t count, size_t bytes)
@@ -213,7 +219,7 @@ static void measure_queue(int64_t rate_bps, int64_t delay_us, size_t bytes)
 
 	line_open(&l, 1, &bearer);
 	world_queued(l.w, NAMEN, LUIK);
-	size_t fit = (size_t)(rate_bps / 8 * 60 / (int64_t)bytes), count = fit < 3000 ? fit + 8 : 3000;
+	size_t fit = (size_t)(rate_bps / 8 * 60 / (int64_t)bytes), count = fit < 1200 ? fit + 8 : 1200;
 
 	send_bulk(&l, NAMEN, count, bytes);
 	struct mono from = world_now(l.w);
@@ -408,6 +414,69 @@ static void flaps(void **state)
 	world_free(l.w);
 }
 
+/* ---- a long outage ------------------------------------------------------------------------------------------------------------- */
+
+/* Memory of this process that is no file's, in KiB: both nodes, their clients, and the simulator. */
+static long own_memory_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char text[256];
+	long kib = 0;
+
+	while (f && fgets(text, sizeof text, f))
+		if (sscanf(text, "RssAnon: %ld", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* OUTAGE_HOURS of outage (72 in make sweep) with ten messages a second at each of two sites, journals on disk; then the line is back. */
+static void a_long_outage(void **state)
+{
+	struct bearer_config bearer = {.name = "line", .cost = 10, .delay_us = 2 * US_PER_MS, .rate_bps = 1000000000};
+	char dir[] = "/tmp/test-sim-window-XXXXXX", command[64];
+	double hours = getenv("OUTAGE_HOURS") ? atof(getenv("OUTAGE_HOURS")) : 0.25;
+	int64_t seconds = (int64_t)(hours * 3600);
+	struct line l;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	line_open_on(&l, 6, &bearer, dir);
+	world_cut(l.w, NAMEN, LUIK, NULL, WAY_BOTH);
+	for (int64_t s = 0; s < seconds; s++) {
+		send_bulk(&l, NAMEN, 10, 500);
+		send_bulk(&l, LUIK, 10, 500);
+		run_for(&l, US_PER_S);
+	}
+	run_for(&l, US_PER_S);
+	long kib = own_memory_kib();
+
+	assert_int_equal(l.accepted, (uint64_t)seconds * 20);
+	assert_int_equal(l.taken, 0);
+	world_mend(l.w, NAMEN, LUIK, NULL, WAY_BOTH);
+	struct mono from = world_now(l.w);
+
+	while (!l.taken && world_now(l.w).us - from.us < 120 * US_PER_S)
+		run_for(&l, 10 * US_PER_MS);
+	int64_t back = world_now(l.w).us - from.us;
+
+	while (l.taken < l.accepted && world_now(l.w).us - from.us < seconds * US_PER_S)
+		run_for(&l, 100 * US_PER_MS);
+	double s = (double)(world_now(l.w).us - from.us - back) / US_PER_S, rate = (double)l.accepted / 2 / (s > 0 ? s : 0.1);
+	long after = own_memory_kib();
+
+	if (printing())
+		printf("# %.2f h of outage, %llu messages a site: %ld MiB for both nodes, %ld MiB after; flows after %.2f s, then %.0f messages/s each way\n", hours,
+		       (unsigned long long)l.accepted / 2, kib / 1024, after / 1024, (double)back / US_PER_S, rate);
+	assert_int_equal(l.taken, l.accepted);
+	assert_true(kib < 256 * 1024 && after < 256 * 1024);
+	assert_true(rate >= 5000 || seconds < 1800);
+	world_free(l.w);
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +486,7 @@ int main(void)
 		cmocka_unit_test(traffic_flows_again_within_two_seconds),
 		cmocka_unit_test(loss_and_delay),
 		cmocka_unit_test(flaps),
+		cmocka_unit_test(a_long_outage),
 	};
 
 	cmocka_set_test_filter(getenv("WINDOW_ONLY"));
