@@ -2,9 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
@@ -99,34 +96,4 @@ int netns_socket(int home, int place)
 bool netns_enter(int place)
 {
 	return setns(place, CLONE_NEWNET) == 0;
-}
-
-/* ---- the kernel's shaper ------------------------------------------------------------------------------------------- */
-
-struct new_qdisc {
-	struct nlmsghdr head;
-	struct tcmsg tc;
-	struct rtattr kind;
-	char kind_name[8];   /* "netem" and what aligns it */
-	struct rtattr options;
-	struct tc_netem_qopt netem;
-};
-
-/* It is put on this place's lo, where nothing passes, and stays there. */
-bool netns_has_netem(void)
-{
-	struct new_qdisc q = {
-		.head = {.nlmsg_len = sizeof q, .nlmsg_type = RTM_NEWQDISC, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, .nlmsg_seq = 1},
-		.tc = {.tcm_family = AF_UNSPEC, .tcm_ifindex = (int)if_nametoindex("lo"), .tcm_parent = TC_H_ROOT},
-		.kind = {.rta_len = RTA_LENGTH(6), .rta_type = TCA_KIND}, .kind_name = "netem",
-		.options = {.rta_len = RTA_LENGTH(sizeof q.netem), .rta_type = TCA_OPTIONS}, .netem = {.limit = 1000},
-	};
-	struct { struct nlmsghdr head; struct nlmsgerr error; char room[512]; } answer;
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	bool has = fd >= 0 && send(fd, &q, sizeof q, 0) == (ssize_t)sizeof q && recv(fd, &answer, sizeof answer, 0) >= (ssize_t)(sizeof answer.head + sizeof answer.error) &&
-		   answer.head.nlmsg_type == NLMSG_ERROR && answer.error.error == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return has;
 }

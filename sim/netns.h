@@ -18,7 +18,5 @@ MUST_USE enum err netns_new(int home, int *out, struct errmsg *m);
 int netns_socket(int home, int place);
 /* For a child before its exec. False: errno. */
 bool netns_enter(int place);
-/* Whether the kernel has a shaper of its own (sch_netem), asked in the present place. */
-bool netns_has_netem(void);
 
 #endif
