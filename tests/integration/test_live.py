@@ -193,7 +193,7 @@ def planted(tap, live):
         f.write(FORGETFUL % lib.BIN)
     os.chmod(daemon, stat.S_IRWXU)
     live.bin = folder
-    status, r, err = live.json(live.file("loses.conf", LOSES), "--speed", "1")
+    status, r, err = live.json(live.file("loses.conf", LOSES), "--speed", "1", "--set", "settle=5s")
     live.bin = lib.BIN
     tap.ok(status == 1 and r.get("ok") is False and r.get("promises", {}).get("lost", 0) > 0 and r.get("broken", "").startswith("lost: cic-luik"),
            "a daemon that silently loses its journal is caught", err + mentions(r))
