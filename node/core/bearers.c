@@ -94,13 +94,22 @@ struct mono lane_due(const struct peer *p, uint8_t lane)
 	return lane_wait(p, lane, &from, &us) ? mono_add(from, us) : MONO_NEVER;
 }
 
+static bool something_due(const struct peer *p, const struct lane_state *l)
+{
+	bool due = l->ring_n > 0 || l->flying > 0;
+
+	for (unsigned prec = 0; !due && prec < PREC_COUNT; prec++)
+		due = l->behind[prec] != NULL;
+	return due && !p->gone;
+}
+
 struct mono lane_doubt(const struct peer *p, uint8_t lane)
 {
 	const struct lane_state *l = &p->lane[lane];
 	struct mono from;
 	int64_t us;
 
-	if (ways(l) < 2 || l->need_said == NEED_DOUBT || !lane_wait(p, lane, &from, &us))
+	if (ways(l) < 2 || l->need_said == NEED_DOUBT || !something_due(p, l) || !lane_wait(p, lane, &from, &us))
 		return MONO_NEVER;
 	return mono_add(from, us / DOUBT_PART);
 }
@@ -141,11 +150,8 @@ static enum dial_need need_now(const struct core *c, const struct peer *p, uint8
 	const struct lane_state *l = &p->lane[lane];
 	struct mono from;
 	int64_t us;
-	bool due = l->ring_n > 0 || l->flying > 0;
 
-	for (unsigned prec = 0; !due && prec < PREC_COUNT; prec++)
-		due = l->behind[prec] != NULL;
-	if (!due || p->gone)
+	if (!something_due(p, l))
 		return NEED_NOTHING;
 	if (ways(l) > 1 && lane_wait(p, lane, &from, &us) && !mono_before(c->now, mono_add(from, us / DOUBT_PART)))
 		return NEED_DOUBT;

@@ -151,7 +151,7 @@ static void main_next(struct dial *d, struct mono now)
 	}
 	d->rounds++;
 	main_pause(d, now);
-	d->pause_us = least(2 * d->pause_us, PAUSE_MOST_US);
+	d->pause_us = least(2 * d->pause_us, d->most_us);
 }
 
 static void main_is_open(struct dial *d, struct mono now)
@@ -250,7 +250,7 @@ static void main_ended(struct dial *d, struct dial_bearer *b, int64_t lived, str
 	left(b, lived);
 	if (lived < LIVED_US)
 		return;
-	d->pause_us = PAUSE_FIRST_US;
+	d->pause_us = d->first_us;
 	d->tried = 0;
 	d->rounds = 0;
 	b->next_at = now;
@@ -335,7 +335,7 @@ void dial_retry(struct dial *d, struct mono now)
 		d->bearer[i].pause_us = PROBE_FIRST_US;
 		d->bearer[i].slow_us = SLOW_FIRST_US;
 	}
-	d->pause_us = PAUSE_FIRST_US;
+	d->pause_us = d->first_us;
 	d->tried = 0;
 	d->rounds = 0;
 	if (d->slot[DIAL_SPARE].state == DIAL_OPENING)
@@ -455,13 +455,19 @@ void dial_tick(struct dial *d, struct mono now)
 
 /* ---- life --------------------------------------------------------------------------------------------------------------- */
 
+void dial_pauses(struct dial *d, int64_t first_us, int64_t most_us)
+{
+	d->first_us = d->pause_us = first_us;
+	d->most_us = most_us;
+}
+
 void dial_init(struct dial *d, const int *costs, size_t n, int64_t patience_us, uint64_t seed, struct mono now)
 {
 	assert(n <= LIMIT_BEARERS);
 	memset(d, 0, sizeof *d);
 	d->n = n;
 	d->random = seed;
-	d->pause_us = PAUSE_FIRST_US;
+	dial_pauses(d, PAUSE_FIRST_US, PAUSE_MOST_US);
 	d->patience_us = patience_us ? patience_us : PATIENCE_UNKNOWN_US;
 	for (size_t i = 0; i < n; i++)
 		d->bearer[i] = unknown(costs[i], now);
@@ -475,6 +481,7 @@ void dial_change(struct dial *d, const int *costs, const int *was, size_t n, str
 	bool lives[DIAL_SLOTS] = {false};
 
 	dial_init(d, costs, n, old.patience_us, old.random, now);
+	dial_pauses(d, old.first_us, old.most_us);
 	d->serial = old.serial;
 	d->need = old.need;
 	for (size_t i = 0; i < n; i++) {

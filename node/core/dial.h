@@ -71,6 +71,7 @@ struct dial {
 	unsigned rounds;             /* in vain, in a row */
 	size_t slow_next;            /* what the spare slot tries next beside rounds in vain */
 	int64_t pause_us;            /* after the next round in vain */
+	int64_t first_us, most_us;   /* between which it doubles */
 	int64_t patience_us;         /* of a bearer of which nothing is known */
 	uint64_t random;
 };
@@ -78,6 +79,8 @@ struct dial {
 /* n bearers by cost, as the roster lists them. The first try is due at `now`. seed: of the pauses. patience_us: for a bearer
  * of which nothing is known yet; 0: 3 s. */
 void dial_init(struct dial *d, const int *costs, size_t n, int64_t patience_us, uint64_t seed, struct mono now);
+/* The pauses after rounds in vain, when nothing is due; without this 250 ms doubling to 10 s. */
+void dial_pauses(struct dial *d, int64_t first_us, int64_t most_us);
 /* Other bearers: was[i] is the old index of the new i-th, or -1 for a new one or one whose address changed. What is known of the others
  * stays, and so do connections over them. */
 void dial_change(struct dial *d, const int *costs, const int *was, size_t n, struct mono now);

@@ -48,7 +48,7 @@ struct config {
 	int64_t window_urgent_bytes, window_bulk_bytes;
 	int64_t max_clients, commit_batch, queue_bytes;
 	int64_t heartbeat_us, heartbeat_timeout_us, handshake_us, connect_timeout_us, reconnect_us, reconnect_max_us;
-	int64_t bearer_patience_us;        /* a bearer that is down for so long gives way to the next */
+	int64_t bearer_patience_us;        /* a bearer of which nothing is known gives way to the next when it does not answer within it */
 	int64_t socket_buffer_bytes;       /* of the kernel, a connection and direction; 0: the kernel's own choice */
 	bool link_self_test;
 };

@@ -350,6 +350,7 @@ void dialled_init(struct dialled *d, struct dial_shared *shared, const struct si
 	n = take_bearers(peer, lane, d->bearers, costs);
 	shared->random = shared->random * 6364136223846793005u + 1442695040888963407u;
 	dial_init(&d->dial, costs, n, shared->wire.config->bearer_patience_us, shared->random, driver_mono());
+	dial_pauses(&d->dial, shared->wire.config->reconnect_us, shared->wire.config->reconnect_max_us);
 }
 
 static void unqueue(struct dialled *d)

@@ -85,6 +85,19 @@ static void post_link(struct world *w, size_t a, size_t b, bool up)
 	}
 }
 
+void world_bearers(struct world *w, size_t a, size_t b, uint8_t count)
+{
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		for (uint8_t i = 0; i < count; i++) {
+			struct world_msg *m = post(w, a, 0, view_of(NULL, 0));
+
+			m->ev.type = EVENT_BEARER;
+			m->ev.u.bearer = (struct bearer_news){.peer = w->number[b], .lane = lane, .index = i, .count = count, .cost = 10 * (i + 1),
+			                                      .why = i ? WHY_UNTRIED : WHY_UP};
+			snprintf(m->ev.u.bearer.name, sizeof m->ev.u.bearer.name, i ? "test-%d" : "test", i);
+		}
+}
+
 static bool linked(const struct world *w, size_t a, size_t b)
 {
 	return w->node[a].up && w->node[b].up && !w->node[a].cut[b];
@@ -152,6 +165,11 @@ static void perform(struct world *w, size_t i, struct effects *out)
 				post_link(w, i, index_of(w, f->peer), true);
 			}
 			break;
+		case EFFECT_LINK_NEED:
+			if (index_of(w, f->peer) < w->n)
+				w->node[i].need[index_of(w, f->peer)][f->lane] = f->side;
+			break;
+		case EFFECT_LINK_RETRY: w->node[i].retries++; break;
 		case EFFECT_LOG:
 			if (getenv("WORLD_LOG"))
 				fprintf(stderr, "%10.3f %s: %.*s\n", (double)w->now.us / US_PER_S, w->keys[i].site, (int)bytes.len, (const char *)bytes.ptr);

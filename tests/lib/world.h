@@ -38,6 +38,8 @@ struct world_node {
 	struct buf replies;       /* replies to the client, whole messages one after another */
 	size_t read;              /* how far a test has looked at them */
 	int64_t clock_offset_us;
+	uint8_t need[WORLD_NODES][LANE_COUNT]; /* enum dial_need, as it said last of its links to that site */
+	unsigned retries;         /* of links, that it asked for */
 	struct mono last_at[WORLD_NODES][LANE_COUNT][SIDE_COUNT]; /* of the latest frame on its way there */
 };
 
@@ -84,6 +86,8 @@ void world_crash(struct world *w, size_t i);
 void world_start(struct world *w, size_t i);
 void world_lose_journal(struct world *w, size_t i); /* while it is down */
 void world_link(struct world *w, size_t a, size_t b, bool up);
+/* Site a hears that its lanes to b may lie on so many bearers: "test", which they do, and dearer ones. */
+void world_bearers(struct world *w, size_t a, size_t b, uint8_t count);
 /* ---- journals copied, and second copies of a site ---- */
 
 void world_open_store(struct world *w, size_t i, enum store_birth_how how);

@@ -176,7 +176,7 @@ static const struct {
 	{"lease = ;", ERR_FORMAT, ":7: syntax error"},
 	{"reserve = \"32GiB\";", ERR_RANGE, ": reserve: larger than quota"},
 	{"heartbeat = \"90s\";", ERR_RANGE, ": heartbeat_timeout: shorter"},
-	{"reconnect = \"3s\";", ERR_RANGE, ": reconnect_max: shorter"},
+	{"reconnect = \"30s\";", ERR_RANGE, ": reconnect_max: shorter"},
 };
 
 static void mistakes_are_said_with_file_and_line(void **state)

@@ -100,6 +100,9 @@ static void slot_happens(struct lane *l, enum dial_slot s)
 	struct dial_try *t = &l->d.slot[s];
 	enum mood mood = l->way[t->bearer].mood;
 
+	/* TCP repeats what got no answer after one second, three, seven, ... */
+	if (t->state == DIAL_OPENING && !mono_before(l->now, l->shaken_at[s]) && (mood == DEAD || mood == MUTE))
+		l->shaken_at[s] = mono_add(l->shaken_at[s], l->shaken_at[s].us - t->since.us - l->way[t->bearer].shake_us + SECOND);
 	if (t->state == DIAL_OPENING && mood == REFUSES) {
 		dial_failed(&l->d, s, WHY_REFUSED, l->now);
 	} else if (t->state == DIAL_OPENING && !mono_before(l->now, l->shaken_at[s]) && (mood == LIVES || mood == RESETS)) {
