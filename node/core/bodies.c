@@ -61,8 +61,8 @@ static void fetch_resume(struct core *c, struct fetch *f)
 	struct buf b = BUF_EMPTY;
 	struct body_row row;
 
-	if (store_body_find(c->t, f->class, &f->body, &row))
-		return;
+	if (store_body_find(c->t, f->class, &f->body, &row) || !row.refs)
+		return; /* or it is on its way out */
 	if (store_body_get_part(c->t, f->class, row.body_no, PART_MANIFEST, 0, &b) == ERR_OK && manifest_decode(buf_view(&b), &f->manifest) == ERR_OK &&
 	    row.have < f->manifest.chunks) {
 		f->body_no = row.body_no;
@@ -84,6 +84,15 @@ static void fetch_sort(struct core *c, struct fetch *f)
 	*f = it;
 }
 
+static void waiter_add(struct fetch *f, uint32_t stream, uint64_t number)
+{
+	for (size_t i = 0; i < f->n_waiters; i++)
+		if (f->waiter[i].stream == stream && f->waiter[i].number == number)
+			return;
+	if (f->n_waiters < FETCH_WAITERS)
+		f->waiter[f->n_waiters++] = (struct waiter){stream, number};
+}
+
 static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const struct hash *body)
 {
 	struct stream *s = stream_by_local(c, stream);
@@ -102,8 +111,7 @@ static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const st
 		f->asked_at = f->lost_at = f->bad_at = (struct mono){INT64_MIN / 2};
 		fetch_resume(c, f);
 	}
-	if (f->n_waiters < FETCH_WAITERS)
-		f->waiter[f->n_waiters++] = (struct waiter){stream, number};
+	waiter_add(f, stream, number);
 	f->again = f->again || rank < f->rank; /* the holder hears that it is more urgent now */
 	f->rank = rank < f->rank ? rank : f->rank;
 	fetch_sort(c, f);
@@ -367,6 +375,18 @@ static void fetch_end(struct core *c, struct fetch *f)
 	c->fetches_touched = true;
 }
 
+/* What came of it goes, in steps. */
+static void fetch_discard(struct core *c, const struct fetch *f)
+{
+	struct body_row row;
+
+	if (!f->have_manifest || store_body_row(c->t, f->class, f->body_no, &row) || row.whole)
+		return;
+	row.refs = 0;
+	store_body_put_row(c->t, &row);
+	submit_trash(c, row.class, row.body_no);
+}
+
 struct mono bodies_ask(struct core *c)
 {
 	struct mono next = MONO_NEVER;
@@ -378,6 +398,7 @@ struct mono bodies_ask(struct core *c)
 
 		if ((!f->from || f->again) && !fetch_wanted(c, f)) {
 			fetch_leave(c, f);
+			fetch_discard(c, f);
 			fetch_end(c, f);
 			continue;
 		}
@@ -385,6 +406,13 @@ struct mono bodies_ask(struct core *c)
 		i++;
 	}
 	return next;
+}
+
+void bodies_gone(struct core *c)
+{
+	for (size_t i = 0; i < c->n_fetches; i++)
+		c->fetches[i].again = true;
+	(void)bodies_ask(c);
 }
 
 void bodies_linked(struct core *c, struct peer *p)

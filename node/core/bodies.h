@@ -92,6 +92,7 @@ void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part
 MUST_USE enum err bodies_apply(struct core *c, const struct part *part);
 void bodies_not_here(struct core *c, struct peer *p, const struct hash *body);
 struct mono bodies_ask(struct core *c); /* asks for what is due; when to look again */
+void bodies_gone(struct core *c); /* entries that waited for bodies are gone: what none waits for any more is not fetched */
 void bodies_load(struct core *c);
 void bodies_drop(struct core *c);
 void bodies_linked(struct core *c, struct peer *p);   /* it may give now: a connection of its bulk lane begins */

@@ -157,9 +157,7 @@ static void missing_below(struct core *c, struct stream *s)
 	if (n == s->n_missing)
 		return;
 	s->n_missing = n;
-	bodies_drop(c);
-	bodies_load(c);
-	c->fetches_touched = true;
+	bodies_gone(c);
 }
 
 static void begin_at(struct core *c, struct stream *s, const struct floor_frame *f)

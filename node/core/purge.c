@@ -31,9 +31,7 @@ static void missing_gone(struct core *c, struct stream *s, const struct entry_ro
 	stream_advanced(c, s);
 	if (store_body_find(c->t, row->body_class, &row->e.body_hash, &part) == ERR_OK && !part.refs)
 		submit_trash(c, part.class, part.body_no);
-	bodies_drop(c);
-	bodies_load(c);
-	c->fetches_touched = true;
+	bodies_gone(c);
 }
 
 static void body_gone(struct core *c, struct stream *s, const struct entry_row *row)

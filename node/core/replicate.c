@@ -184,7 +184,7 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 	if (!stub && ((e->flags & ENTRY_STUB) || (from != s->row.name.originator && left_out(e))))
 		return false;
 
-	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole) {
+	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole && have.refs) {
 		row.body_no = have.body_no;
 		have.refs++;
 		store_body_put_row(c->t, &have);

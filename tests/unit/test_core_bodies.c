@@ -357,6 +357,43 @@ static void commits_that_fail(void **state)
 	}
 }
 
+/* The entry is purged in the middle: the body is asked for no more, and what came of it goes. */
+static void nobody_waits_any_more(void **state)
+{
+	struct world w;
+	struct txn *t;
+	struct stream *s;
+	struct body_row row;
+
+	(void)state;
+	world_init(&w, SITES, 2, 210);
+	w.rate_bps = 1000000;
+	(void)send_body(&w, NAMEN, QUEUE, PREC_ROUTINE, 2000000);
+	world_run(&w, 6 * US_PER_S);
+	struct core *c = w.node[LUIK].core;
+	struct hash body = c->fetches[0].body;
+	struct waiter at = c->fetches[0].waiter[0];
+
+	assert_in_range(c->fetches[0].have, 3, 20);
+	assert_int_equal(txn_begin(w.node[LUIK].store, true, &t), ERR_OK);
+	store_missing_del(t, at.stream, at.number);
+	assert_int_equal(txn_commit(t), ERR_OK);
+	s = stream_by_local(c, at.stream);
+	s->n_missing = 0;
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, 2 * US_PER_S);
+	world_link(&w, NAMEN, LUIK, true);
+	uint64_t before = w.frame_bytes;
+
+	world_run(&w, 10 * US_PER_S);
+	assert_int_equal(fetches(&w, LUIK), 0);
+	assert_true(w.frame_bytes - before < 100000);
+	assert_int_equal(txn_begin(w.node[LUIK].store, false, &t), ERR_OK);
+	assert_int_equal(store_body_find(t, BODY_OPERATIONAL, &body, &row), ERR_NOT_FOUND);
+	txn_abort(t);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +405,7 @@ int main(void)
 		cmocka_unit_test(one_body_for_two_entries),
 		cmocka_unit_test(a_peer_that_lies),
 		cmocka_unit_test(commits_that_fail),
+		cmocka_unit_test(nobody_waits_any_more),
 	};
 
 	return cmocka_run_group_tests_name("core bodies", tests, NULL, NULL);
