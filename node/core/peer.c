@@ -7,7 +7,8 @@
 /* A digest that was not answered is sent again. */
 #define DIGEST_AGAIN_US (5 * US_PER_S)
 /* A link where nothing else happened for so long is probed only so often, once it answers. */
-#define PROBE_IDLE_US (30 * US_PER_S)
+#define PROBE_IDLE_TIMES 6
+#define PROBE_IDLE_MOST_US (30 * US_PER_S)
 /* A probe that was not answered for so long is not waited for. */
 #define PROBE_LOST_US (60 * US_PER_S)
 /* Co-custodians hear of our progress so often, and wait so long before they help where an originator seems not to reach. */
@@ -384,20 +385,28 @@ static void say_nudge(struct core *c, struct peer *p, enum frame_type t, uint64_
 
 /* An idle link costs little: where nothing but probes was heard or said of late the next one is rarer, once this one is answered.
  * One that is not is followed by others at the usual pace, so that a dead link is known soon after. */
+static int64_t idle_us(const struct core *c)
+{
+	int64_t us = PROBE_IDLE_TIMES * c->config.probe_us;
+
+	us = us < PROBE_IDLE_MOST_US ? us : PROBE_IDLE_MOST_US;
+	return us > c->config.probe_us ? us : c->config.probe_us;
+}
+
 static int64_t probe_patience(const struct core *c, const struct peer *p)
 {
-	bool idle = c->now.us - p->busy_at.us >= PROBE_IDLE_US;
+	bool idle = c->now.us - p->busy_at.us >= idle_us(c);
 
 	return idle && 4 * p->rtt_us > c->config.probe_us ? 4 * p->rtt_us : c->config.probe_us;
 }
 
 static void probe_answered(struct core *c, struct peer *p)
 {
-	bool idle = c->now.us - p->busy_at.us >= PROBE_IDLE_US && c->config.probe_us < PROBE_IDLE_US;
+	bool idle = c->now.us - p->busy_at.us >= idle_us(c);
 
-	p->probe_every_us = idle ? PROBE_IDLE_US : c->config.probe_us;
+	p->probe_every_us = idle ? idle_us(c) : c->config.probe_us;
 	if (idle)
-		p->probe_at = mono_add(c->now, PROBE_IDLE_US);
+		p->probe_at = mono_add(c->now, idle_us(c));
 }
 
 static void probe(struct core *c, struct peer *p)

@@ -49,6 +49,7 @@ class Wires:
         self.net, self.cut_off, self.muted = net, set(), set()
         self.pick, self.lock, self.ended = selectors.DefaultSelector(), threading.Lock(), False
         self.lines, self.ports = set(), {}
+        self.moved = 0  # bytes of all lines, both ways
         roster = lib.read(os.path.join(net.dir, "roster.conf")).decode()
         for site in net.sites:
             at = roster.index(f'id = "{site}"')
@@ -119,6 +120,7 @@ class Wires:
             if not data:
                 raise OSError("closed")
             out += data
+            self.moved += len(data)
         for to in (line.near, line.far):
             if line.waiting[to]:
                 with contextlib.suppress(BlockingIOError):
