@@ -5,6 +5,7 @@
 struct cli;
 int cmd_keygen(struct cli *cli, int argc, char **argv);
 int cmd_roster(struct cli *cli, int argc, char **argv);
+int cmd_dictionary_train(struct cli *cli, int argc, char **argv);
 int cmd_network_init(struct cli *cli, int argc, char **argv);
 
 #endif

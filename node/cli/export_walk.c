@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "node/cli/export.h"
+#include "proto/order.h"
 #include "proto/frame.h"
 #include "proto/seal.h"
 
@@ -66,6 +67,28 @@ static enum err check_whose(const struct source *s, struct errmsg *m)
 	               hash_equal(&b->network, &s->roster->network_hash) ? "this network" : "another network", s->path, s->config->site);
 }
 
+static enum err add_dictionary(void *arg, const struct hash *id, struct view blob)
+{
+	struct source *s = arg;
+
+	(void)id;
+	/* A body that needs a damaged one is shown as one that cannot be opened. */
+	return packer_add(s->packer, blob) == ERR_NOMEM ? ERR_NOMEM : ERR_OK;
+}
+
+/* Bodies may be packed with any dictionary that a roster ever named: the journal keeps them. */
+static enum err load_dictionaries(struct source *s, struct errmsg *m)
+{
+	struct txn *t;
+	enum err e = txn_begin(s->store, false, &t);
+
+	if (e == ERR_OK) {
+		e = store_state_each(t, STATE_KIND_DICTIONARY, add_dictionary, s);
+		txn_abort(t);
+	}
+	return e == ERR_OK || e == ERR_DAMAGED ? ERR_OK : err_set(m, e, "%s: its dictionaries cannot be read: %s", s->dir, err_text(e));
+}
+
 int source_open(struct source *s, struct cli *cli, const char *path, enum source_keys keys)
 {
 	struct stat st;
@@ -88,6 +111,8 @@ int source_open(struct source *s, struct cli *cli, const char *path, enum source
 		e = load_streams(s, &m);
 	if (e == ERR_OK && (e = packer_new(&s->packer)) != ERR_OK)
 		err_set(&m, e, "out of memory");
+	if (e == ERR_OK)
+		e = load_dictionaries(s, &m);
 	return e == ERR_OK ? EXIT_OK : cli_fail(cli, e, "%s", m.text);
 }
 

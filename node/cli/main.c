@@ -62,6 +62,7 @@ static const struct command commands[] = {
 	{"network", "down", "DIR [--sites A,B,..]", cmd_network_down},
 	{"network", "status", "DIR [--sites A,B,..]", cmd_network_status},
 	{"keygen", NULL, "--site NAME [--network NAME] [--number N|--roster FILE] --out FILE  |  --authority --out PREFIX", cmd_keygen},
+	{"dictionary", "train", "[--out FILE] [--size BYTES] FILE...", cmd_dictionary_train},
 	{"roster", NULL, "sign FILE --key KEY | verify FILE --pub PUB | show FILE | diff OLD NEW", cmd_roster},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])

@@ -245,6 +245,8 @@ static void reload(struct net *n)
 		e = take_assist(n, &old, &m);
 		if (!e && !same)
 			e = take_roster(n, &roster, &m);
+		else if (!e)
+			offer_dictionaries(n, n->roster); /* a file may have been put there, or mended */
 	}
 	if (e)
 		log_line(LEVEL_ERROR, "reload: %s; nothing was changed", m.text);
