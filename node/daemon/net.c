@@ -346,8 +346,8 @@ static void loop(struct net *n)
 			reload(n);
 		more = transport_settle(n->transport);
 		clients_settle(n->clients);
-		inbox_kick(n->inbox);
 		tick(n);
+		inbox_kick(n->inbox);
 	}
 }
 

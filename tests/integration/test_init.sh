@@ -97,6 +97,9 @@ ok 'a site that is not in the roster is refused' fails 1 'cic-parijs: no such si
 ok 'with its code' fails 1 '"code":"unknown_site"' "$estafette" --json network init x --sites cic-parijs
 ok 'a site named twice is wrong usage' fails 2 'named twice' "$estafette" network init x --sites cic-luik,cic-luik
 ok 'an empty site is refused' fails 1 'no such site' "$estafette" network init x --sites cic-luik,
+ok 'init with two bearers' "$estafette" network init two --sites cic-luik,cic-namen --base-port 23200 --bearers 2
+ok 'the second is dearer, on another port' has '{ name = "loopback-2"; endpoint = "tcp://127.0.0.1:23202"; cost = 20; }' two/roster.conf
+ok 'nine bearers are too many' fails 2 '--bearers 9: 1 to 8' "$estafette" network init x --bearers 9
 ok 'a base port that is none is wrong usage' fails 2 '--base-port 0' "$estafette" network init x --base-port 0
 ok 'a base port too high is refused' fails 1 'over 65535' "$estafette" network init x --base-port 65530
 ok 'no folder is wrong usage' fails 2 'it takes one folder' "$estafette" network init
