@@ -176,7 +176,7 @@ static void piece_heard(struct trip *t, const struct request *r)
 		ask_step(t);
 		return;
 	}
-	snprintf(text, sizeof text, "packed %zu bytes, on the way to %s", t->stick.len, drill_site_name(t->p->d, t->e->to.v[0]));
+	snprintf(text, sizeof text, "packed, on the way to %s", drill_site_name(t->p->d, t->e->to.v[0]));
 	leave(t);
 	tell(t, text);
 	t->p->nomem = t->p->nomem || !buf_ok(&t->stick);
