@@ -63,6 +63,7 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .mark = 7, .bytes = view_str("a part")};
 	struct probe probe = {42, {1}};
 	struct nudge nudge = {42, {1}};
+	struct state_frame state_part = {.name = {3, {{5}}}, .offset = 2, .bytes = 6, .total = 9, .blob = view_str("a part")};
 	struct state_name first = {0}, last = STATE_NAME_LAST;
 	struct state_item items[2] = {{{1, {{5}}}, false}, {{2, {{4}}}, true}};
 	struct key_name names[2] = {{{.originator = 13, .addressee = 15}, 7}, {{.originator = 12, .addressee = 15, .exercise = 1}, 8}};
@@ -86,6 +87,8 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 14: frame_nudge(out, FRAME_NUDGE, &nudge); break;
 	case 15: seed_acks(out); break;
 	case 16: frame_state_show(out, &first.id, 7, &last.id); break;
+	case 17: frame_state_want(out, &first.id, &items[0].name, 4096, 2048); break;
+	case 18: frame_state_part(out, &first.id, &state_part); break;
 	case 17: frame_got(out, 9); break;
 	case 18: frame_not_here(out, &last.id); break;
 	default: return false;
@@ -180,6 +183,14 @@ static void write_state(const struct state_frame *f, struct buf *out)
 	}
 	if (f->what == STATE_TELL) {
 		frame_state_tell(out, &f->state);
+		return;
+	}
+	if (f->what == STATE_WANT) {
+		frame_state_want(out, &f->state, &f->name, f->offset, f->bytes);
+		return;
+	}
+	if (f->what == STATE_PART) {
+		frame_state_part(out, &f->state, f);
 		return;
 	}
 	if (f->what == STATE_SHOW) {

@@ -393,6 +393,39 @@ static void state_show(void **state)
 	buf_release(&b);
 }
 
+static void state_parts(void **state)
+{
+	(void)state;
+	struct state_name name = {3, {{0, 0, 0, 7, 9}}};
+	struct state_frame part = {.name = name, .offset = 2, .bytes = 6, .total = 9, .blob = view_str("a part")};
+	struct hash hash = {{0x44}};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	frame_state_want(&b, &hash, &name, 4096, 2048);
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_true(f.u.state.what == STATE_WANT && f.u.state.offset == 4096 && f.u.state.bytes == 2048);
+	assert_int_equal(state_name_compare(&f.u.state.name, &name), 0);
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 35, 0), ERR_FORMAT);
+	assert_int_equal(with(&b, b.len - 4, 1), ERR_RANGE); /* more than a part may be */
+	buf_clear(&b);
+	frame_state_part(&b, &hash, &part);
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_true(f.u.state.what == STATE_PART && f.u.state.offset == 2 && f.u.state.bytes == 6 && f.u.state.total == 9);
+	assert_true(view_equal(f.u.state.blob, part.blob));
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 71, 7), ERR_RANGE);  /* it ends behind the whole */
+	assert_int_equal(with(&b, 75, 9), ERR_RANGE);
+	assert_int_equal(with(&b, 79, 0), ERR_RANGE);  /* nothing of something */
+	buf_clear(&b);
+	part = (struct state_frame){.name = name};
+	frame_state_part(&b, &hash, &part);
+	assert_int_equal(decode(NULL, buf_view(&b)), ERR_OK);
+	assert_int_equal(with(&b, 75, 1), ERR_FORMAT); /* something of nothing */
+	buf_release(&b);
+}
+
 static void nudge(void **state)
 {
 	(void)state;
@@ -568,6 +601,7 @@ int main(void)
 		cmocka_unit_test(state_offer),
 		cmocka_unit_test(state_give),
 		cmocka_unit_test(state_show),
+		cmocka_unit_test(state_parts),
 		cmocka_unit_test(nudge),
 		cmocka_unit_test(acks),
 		cmocka_unit_test(keys),
