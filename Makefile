@@ -153,7 +153,7 @@ sweep: setup
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
 	$(Q)tests/integration/test_takeover_sweep.py --bin $(BUILD)/bin --orders 10000
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_sim_window
-	$(Q)FLAPS=1000000 OUTAGE_HOURS=72 WINDOW_PRINT=1 $(BUILD)/tests/unit/test_sim_window
+	$(Q)FLAPS=1000000 OUTAGE_HOURS=72 WINDOW_ALL=1 WINDOW_PRINT=1 $(BUILD)/tests/unit/test_sim_window
 
 # Planted bugs, each of which tests or simulator must catch.
 mutants: setup
