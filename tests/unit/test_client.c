@@ -14,6 +14,7 @@
 /* The library is built from these; the test reaches into the handle. */
 #include "node/client/client.c"
 #include "node/client/client_call.c"
+#include "node/client/client_courier.c"
 #include "node/client/client_show.c"
 #include "node/client/client_submit.c"
 #include "node/client/client_take.c"
