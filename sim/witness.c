@@ -139,6 +139,7 @@ static enum err look_floor(void *arg, uint32_t stream, const struct floor_note *
 	struct floors *f = arg;
 	const struct stream_name *name = stream_of(f->w, f->j, f->t, stream);
 
+	f->j->retires = true;
 	if (name)
 		oracle_floor(f->w->oracle, f->j->site, name, note->number, &note->chain);
 	return ERR_OK;
@@ -397,7 +398,7 @@ static void read_again(struct witness *w, struct journal *j, struct txn *t)
 	for (uint64_t a = 1; a <= j->seen; a += step) {
 		enum err e = store_entry_get(t, a, &row);
 
-		if (e && !j->damaged)
+		if (e && !j->damaged && !(e == ERR_NOT_FOUND && j->retires)) /* oracle_floor judges what is retired */
 			oracle_broken(w->oracle, PROMISE_LOST, "%s: entry %llu of its journal cannot be read after a restart: %s", witness_name(w, j->site),
 				      (unsigned long long)a, err_text(e));
 	}

@@ -14,6 +14,7 @@ struct journal {
 	uint16_t site;
 	bool fresh;                  /* replaced: read anew from the first entry */
 	bool damaged;                /* a bit was flipped in it */
+	bool retires;                /* it has floors: entries may be gone */
 	size_t n_damaged;            /* records that its node has found damaged */
 	uint64_t seen;               /* arrival number */
 	uint64_t seen_own, until;    /* beside a daemon: of its own streams; how far this look goes */
