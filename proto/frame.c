@@ -583,6 +583,10 @@ static void rd_fields(struct rd *r, struct frame *out)
 	case FRAME_SEGMENT:
 		rd_segment(r, &out->u.segment);
 		break;
+	case FRAME_SEGMENT_AFTER:
+		rd_copy(r, out->u.after.before.b, HASH_BYTES);
+		rd_segment(r, &out->u.after.segment);
+		break;
 	case FRAME_WANT:
 		rd_want(r, &out->u.part);
 		break;

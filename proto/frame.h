@@ -23,14 +23,15 @@ enum frame_type {
 	FRAME_HELLO = 1,      /* dialler -> acceptor, first on each connection */
 	FRAME_WELCOME = 2,    /* acceptor -> dialler: the same content */
 	FRAME_DIGEST = 3,     /* either: a hash an originator over my frontiers that concern us both */
-	FRAME_FRONTIERS = 4,  /* either: frontiers; with `complete` all of one originator's; they are the acknowledgements */
+	FRAME_FRONTIERS = 4,  /* either: frontiers; with `complete` all of one originator's; they are the acknowledgements;
+	                       * with FRONTIERS_ASK: what the sender holds for others, to be answered with the reader's */
 	FRAME_SEGMENT = 5,    /* dialler -> acceptor: entries */
 	FRAME_WANT = 6,       /* receiver -> holder: body parts wanted */
 	FRAME_PART = 7,       /* holder -> receiver: a part of a body */
 	FRAME_PROBE = 8,      /* dialler -> acceptor */
 	FRAME_PROBE_REPLY = 9,
 	FRAME_STATE = 10,     /* either: orders and endorsements, which are there and what they say */
-	FRAME_VECTOR = 11,    /* a signed vector, own or passed on */
+	FRAME_VECTOR = 11,    /* either: signed vectors, own or passed on, or which are there: node/core/vectors.h */
 	FRAME_HEADS = 12,     /* room: provisional heads of early forwarding */
 	FRAME_KEYS = 13,      /* either: stream epoch keys asked for, and given to who became a custodian */
 	FRAME_FLOOR = 14,     /* holder -> who lacks what is retired: the floor of a stream, instead of a segment */
@@ -38,6 +39,7 @@ enum frame_type {
 	FRAME_ACKS = 16,      /* acceptor -> dialler: frontiers of streams that the reader has too, in short (protocol 2) */
 	FRAME_NUDGE = 17,     /* a probe in short (protocol 2) */
 	FRAME_NUDGE_REPLY = 18,
+	FRAME_SEGMENT_AFTER = 19, /* dialler -> acceptor: the chain hash before its first entry, then a segment: for who has nothing before it */
 	FRAME_GOT = 20,       /* receiver -> holder: parts up to that mark have come; their acknowledgement */
 	FRAME_NOT_HERE = 21,  /* holder -> receiver: of a body that was wanted no more is here */
 };
@@ -61,7 +63,8 @@ struct digest_line { uint16_t originator; struct hash hash; };
 /* Encoders append one whole frame to out (version and type included). */
 void frame_hello(struct buf *out, enum frame_type hello_or_welcome, const struct hello *h);
 void frame_digest(struct buf *out, const struct digest_line *lines, size_t n);
-/* complete: originator whose frontiers are all here, 0 for a delta. */
+/* complete: originator whose frontiers are all here, 0 for a delta, or FRONTIERS_ASK. */
+#define FRONTIERS_ASK 65535
 void frame_frontiers_begin(struct buf *out, uint16_t complete);     /* then frontier_add each */
 /* FRAME_SEGMENT: frame_begin, then the segment writer. */
 void frame_begin(struct buf *out, enum frame_type t);
@@ -208,6 +211,7 @@ struct frame {
 		struct hello hello;                              /* HELLO, WELCOME */
 		struct { uint16_t n; struct view lines; } digest; /* n * (2 + 32) bytes: digest_line_next */
 		struct { uint16_t complete; struct view rest; } frontiers; /* frontier_next */
+		struct { struct hash before; struct segment segment; } after; /* SEGMENT_AFTER */
 		struct segment segment;
 		struct part part;                                /* WANT, PART */
 		uint64_t got;                                    /* GOT */

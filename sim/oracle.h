@@ -151,6 +151,8 @@ void oracle_conflict(struct oracle *o, uint16_t site, const struct msgid *id, ui
 /* Its addressee found its copy damaged and set it aside, with an alarm: it waits in no queue. */
 void oracle_set_aside(struct oracle *o, uint16_t site, const struct msgid *id);
 /* What a stream row of a journal says when the site starts: held may not be less than what was seen there before. */
+/* Did copies on their way pass through a site, which are gone when they have arrived? */
+bool oracle_passed(struct oracle *o, uint16_t site);
 void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream_name *stream, uint64_t held, const struct hash *chain);
 /* How a message (id, addressee: site) stands in its addressee's journal at the end: waiting or leased in queue, or ended with
  * the report event `ended` (0: not ended). */

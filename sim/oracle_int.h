@@ -81,8 +81,9 @@ struct sub {
 
 struct holder {
 	uint16_t site;
-	uint64_t held;         /* from 1, or its floor, on */
+	uint64_t held;         /* from 1, or its floor, on, but for a copy on its way */
 	uint64_t floor;        /* what it has begins behind it */
+	bool passed;           /* it is, or was, such a copy, and lacks its beginning */
 	uint64_t said;         /* the highest frontier it told, in this life of its journal */
 };
 struct handed_top { uint32_t queue; uint64_t number; int64_t handle_by_us, at; };
@@ -103,6 +104,7 @@ struct oqueue { uint16_t site; uint32_t name; struct line line[2][PREC_COUNT]; }
 
 struct osite {
 	uint16_t number;
+	bool passed;           /* copies on their way, through it */
 	bool up, troubled, replaced, recovered, finalled, flipped, named; /* named: incarnation is this run's */
 	struct incarnation incarnation;
 	int64_t up_since, clear_since;
@@ -167,6 +169,7 @@ struct oracle {
 	struct oorder **orders;
 	struct oview *views;
 	uint64_t orders_changed;
+	bool replaced_any;             /* some journal was */
 	size_t n_seconds, cap_seconds, n_conflicts, cap_conflicts;
 	struct second *seconds;
 	struct conflict_seen *conflicts;

@@ -96,6 +96,39 @@ static void entry_new(struct oracle *o, const struct seen_entry *e, struct ostre
 	}
 }
 
+/* A site that a stream does not concern, by the roster and the orders in its own journal, may hold a copy on its way, and begin anywhere. */
+static bool passes_on(const struct oracle *o, uint16_t site, const struct stream_name *name)
+{
+	uint16_t list[LIMIT_CUSTODIANS];
+	size_t n = roster_custodians(o->roster, name->addressee, list);
+	const struct order *order = order_seen(o, site, name->addressee, name->exercise);
+	bool concerned = site == name->originator || (order && order_names(order, site));
+
+	for (size_t i = 0; i < n; i++)
+		concerned = concerned || list[i] == site;
+	return !concerned;
+}
+
+/* A copy goes when all custodians have it, or who serves the addressee and two of them; whose journal is another one since had it. */
+static bool has_arrived(const struct oracle *o, const struct ostream *s, uint16_t site, uint64_t number)
+{
+	const struct order *order = order_seen(o, site, s->name.addressee, s->name.exercise);
+	uint16_t list[LIMIT_CUSTODIANS];
+	size_t n = roster_custodians(o->roster, s->name.addressee, list), have = 0;
+	bool served = order && !order_names(order, s->name.addressee), all = true;
+
+	for (size_t i = 0; i < n; i++) {
+		bool has = ostream_held(s, list[i]) >= number || list[i] == s->name.originator;
+
+		all = all && has;
+		have += has;
+		served = served || (has && list[i] == s->name.addressee);
+	}
+	for (size_t i = 0; i < s->n_holders; i++)
+		have += order && order_names(order, s->holders[i].site) && s->holders[i].held >= number;
+	return all || (served && have >= 2);
+}
+
 void oracle_entry(struct oracle *o, const struct seen_entry *e)
 {
 	struct ostream *s = ostream_get(o, e->stream);
@@ -104,8 +137,14 @@ void oracle_entry(struct oracle *o, const struct seen_entry *e)
 
 	o->v.checks[PROMISE_ORDER]++;
 	o->v.checks[PROMISE_ALTERED]++;
-	/* Below a floor there may be grants, which are met when a journal is read anew. */
-	if (e->number != h->held + 1 && e->number > h->floor)
+	bool passes = e->site != e->stream->originator && e->site != e->stream->addressee && passes_on(o, e->site, e->stream);
+
+	/* Once it is to hold the stream itself it may begin anew. */
+	if (h->passed && e->number <= h->held && !passes && !(e->number <= h->floor && e->header->kind == KIND_GRANT))
+		*h = (struct holder){.site = e->site, .held = e->number - 1, .said = e->number - 1};
+	h->passed = h->passed || passes;
+	osite_get(o, e->site)->passed |= passes;
+	if (e->number != h->held + 1 && e->number > h->floor && !(e->number > h->held && passes))
 		oracle_broken(o, PROMISE_ORDER, "%s stored number %llu of the stream %s after number %llu", osite_name(o, e->site), (unsigned long long)e->number,
 			      stream_text(o, e->stream, text, sizeof text), (unsigned long long)h->held);
 	if (e->number > s->top) {
@@ -132,6 +171,12 @@ static void look_retired(struct oracle *o, const struct ostream *s, uint16_t sit
 	uint32_t i = s->item[number - 1];
 	char text[STREAM_TEXT], id[MSGID_TEXT_BYTES];
 
+	if (passes_on(o, site, &s->name)) {
+		if (!o->replaced_any && !has_arrived(o, s, site, number))
+			oracle_broken(o, PROMISE_LOST, "%s let go of number %llu of the stream %s, which has not arrived", osite_name(o, site), (unsigned long long)number,
+				      stream_text(o, &s->name, text, sizeof text));
+		return;
+	}
 	if (i == NONE || (o->items[i].flags & (ITEM_ENDED | ITEM_FORGIVEN | ITEM_ASIDE)) || (o->items[i].expires_us && o->items[i].expires_us <= o->now))
 		return;
 	oracle_broken(o, PROMISE_LOST, "%s retired number %llu of the stream %s: %s has not ended", osite_name(o, site), (unsigned long long)number,
@@ -144,6 +189,9 @@ void oracle_floor(struct oracle *o, uint16_t site, const struct stream_name *nam
 	struct holder *h = holder_get(o, s, site);
 	char text[STREAM_TEXT];
 
+	/* It began anew, since it is to hold it itself, and further back. */
+	if (h->passed && number < h->floor && !passes_on(o, site, name))
+		*h = (struct holder){.site = site, .held = number, .floor = number, .said = number};
 	if (number <= h->floor)
 		return;
 	o->v.checks[PROMISE_LOST]++;
@@ -165,6 +213,11 @@ void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *nam
 		item_arrived(o, s->item[number - 1]);
 }
 
+bool oracle_passed(struct oracle *o, uint16_t site)
+{
+	return osite_get(o, site)->passed;
+}
+
 void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream_name *name, uint64_t held, const struct hash *chain)
 {
 	struct ostream *s = ostream_get(o, name);
@@ -172,7 +225,7 @@ void oracle_stream_at_start(struct oracle *o, uint16_t site, const struct stream
 	char text[STREAM_TEXT];
 
 	o->v.checks[PROMISE_LOST]++;
-	if (h && held < h->held) {
+	if (h && held < h->held && !h->passed) {
 		o->v.lost += h->held - held;
 		oracle_broken(o, PROMISE_LOST, "%s held the stream %s up to %llu, and after its restart only up to %llu", osite_name(o, site),
 			      stream_text(o, name, text, sizeof text), (unsigned long long)h->held, (unsigned long long)held);
@@ -252,6 +305,7 @@ void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored)
 
 	oracle_fault(o, restored ? FAULT_JOURNAL_RESTORED : FAULT_JOURNAL_LOST);
 	at->replaced = true;
+	o->replaced_any = true;
 	at->recovered = false;
 	at->flipped = false;
 	for (size_t k = 0; k < at->n_kept; k++) {
@@ -259,6 +313,7 @@ void oracle_journal_replaced(struct oracle *o, uint16_t site, bool restored)
 		struct holder *h = holder_get(o, s, site);
 
 		h->held = h->said = h->floor = 0;
+		h->passed = false;
 	}
 	forgive(o, site);
 	orders_forget(o, site);

@@ -74,6 +74,7 @@ static enum err read_stream(void *arg, const struct stream_row *row)
 	named_add(r->w, &row->name);
 	if (row->local >= r->j->n_streams)
 		r->j->n_streams = row->local + 1u;
+	r->j->retired = r->j->retired || row->floor;
 	if (r->start)
 		oracle_stream_at_start(r->w->oracle, r->j->site, &row->name, row->held, &row->chain);
 	return ERR_OK;
@@ -398,7 +399,8 @@ static void read_again(struct witness *w, struct journal *j, struct txn *t)
 	for (uint64_t a = 1; a <= j->seen; a += step) {
 		enum err e = store_entry_get(t, a, &row);
 
-		if (e && !j->damaged && !(e == ERR_NOT_FOUND && j->retires)) /* oracle_floor judges what is retired */
+		/* What is done with may be gone: a copy on its way that has arrived. */
+		if (e && !j->damaged && !(e == ERR_NOT_FOUND && (j->retires || j->retired || oracle_passed(w->oracle, j->site))))
 			oracle_broken(w->oracle, PROMISE_LOST, "%s: entry %llu of its journal cannot be read after a restart: %s", witness_name(w, j->site),
 				      (unsigned long long)a, err_text(e));
 	}

@@ -13,6 +13,7 @@
 struct journal {
 	uint16_t site;
 	bool fresh;                  /* replaced: read anew from the first entry */
+	bool retired;                /* some of it is done with and gone: seen at its last start */
 	bool damaged;                /* a bit was flipped in it */
 	bool retires;                /* it has floors: entries may be gone */
 	size_t n_damaged;            /* records that its node has found damaged */

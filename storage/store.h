@@ -135,6 +135,9 @@ typedef void store_unused_fn(void *arg, const struct body_row *body);
  * everything that it opens is below. What else leads to an entry is the caller's to remove first: message row, place, lease, quarantine.
  * The floor is noted a second time, unsigned (store_floor_put). ERR_DAMAGED: it came to an entry that cannot be read, and stopped there. */
 MUST_USE enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upto, size_t max, store_unused_fn *unused, void *arg);
+/* Takes all entries, grants and heads off a stream that begins anew, at its first number: chain is what its chain begins with. Else as
+ * store_stream_retire. */
+MUST_USE enum err store_stream_empty(struct txn *t, struct stream_row *row, const struct hash *chain, store_unused_fn *unused, void *arg);
 /* The note of a stream's floor, by which a row that is damaged is made anew, and what proves it: core's encoding, the floor as somebody
  * signed it. Also for a stream that begins at a floor, as its row says; then grant is the number of the grant in force behind the floor
  * when its entry is not here (0: none), and the grant's index leads to arrival 0. */

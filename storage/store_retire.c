@@ -114,11 +114,10 @@ static void drop_entry(struct txn *t, const struct entry_row *row)
 	drop_record(t, row->arrival);
 }
 
-/* Grants whose last entry is below the floor: all of them but the one in force for floor + 1. */
-static enum err drop_grants(struct txn *t, const struct stream_row *row, size_t max)
+static enum err drop_grants_before(struct txn *t, const struct stream_row *row, uint64_t keep, size_t max)
 {
-	uint64_t keep, arrival;
-	enum err e = store_grant_find(t, row->local, row->floor + 1, &keep, &arrival);
+	uint64_t arrival;
+	enum err e = ERR_OK;
 	struct key first = key_grant(row->local, 0);
 	while (!e && max--) {
 		struct key handed;
@@ -148,6 +147,16 @@ static enum err drop_grants(struct txn *t, const struct stream_row *row, size_t 
 		else if (e == ERR_NOT_FOUND)
 			e = ERR_OK; /* its index alone: the stream began at a floor */
 	}
+	return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+/* Grants whose last entry is below the floor: all of them but the one in force for floor + 1. */
+static enum err drop_grants(struct txn *t, const struct stream_row *row, size_t max)
+{
+	uint64_t keep, arrival;
+	enum err e = store_grant_find(t, row->local, row->floor + 1, &keep, &arrival);
+	if (!e)
+		e = drop_grants_before(t, row, keep, max);
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
@@ -190,4 +199,23 @@ enum err store_stream_retire(struct txn *t, struct stream_row *row, uint64_t upt
 	bool begun = store_floor_get(t, row->local, &old) == ERR_OK && old.grant && store_grant_find(t, row->local, old.grant, &from, &arrival) == ERR_OK && from == old.grant;
 	store_floor_put(t, row, begun ? old.grant : 0, view_of(NULL, 0));
 	return e ? e == ERR_NOT_FOUND ? ERR_DAMAGED : e : grants;
+}
+
+enum err store_stream_empty(struct txn *t, struct stream_row *row, const struct hash *chain, store_unused_fn *unused, void *arg)
+{
+	struct key note = key_floor(row->local);
+	struct head h;
+	enum err e = row->floor < row->held ? store_stream_retire(t, row, row->held, SIZE_MAX, unused, arg) : ERR_OK;
+	if (!e)
+		e = drop_grants_before(t, row, UINT64_MAX, SIZE_MAX);
+	while (!e && store_head_from(t, row->local, 0, &h) == ERR_OK && !txn_error(t)) {
+		struct key k = key_head(row->local, h.number);
+		record_del(t, &k);
+	}
+	if (e)
+		return e;
+	record_del(t, &note);
+	row->held = row->floor = row->head = row->head_before = 0;
+	row->chain = row->floor_chain = *chain;
+	return ERR_OK;
 }

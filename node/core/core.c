@@ -154,6 +154,7 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	c->store_full_since = c->room.full_since = c->room.holds_at = c->floors_at = MONO_NEVER;
 	c->minimize.from = PREC_COUNT;
 	c->held_until.us = INT64_MIN;
+	c->vectors.links_at = c->vectors.vouch_at = c->passing.at = MONO_NEVER;
 	c->batch = 1; /* 0 is none: no lane has sent in it */
 	rng_seed(&c->rng, config->seed);
 	crypt_wipe(c->config.seed, sizeof c->config.seed);
@@ -211,6 +212,8 @@ void core_free(struct core *c)
 	if (!c)
 		return;
 	mirror_drop(c);
+	vectors_drop(c);
+	transit_drop(c);
 	exchange_free(c);
 	courier_free(c);
 	room_free(c);
@@ -630,7 +633,7 @@ static void deadlines_collect(struct core *c)
 
 	c->deadline = mono_before(own, c->held_until) ? c->held_until : own;
 	if (c->started)
-		c->deadline = mono_min(c->deadline, mono_min(c->travel.at, mono_min(c->peers_at, c->probes_at)));
+		c->deadline = mono_min(mono_min(c->deadline, mono_min(transit_next(c), vectors_due(c))), mono_min(c->travel.at, mono_min(c->peers_at, c->probes_at)));
 	if (!core_held(c, c->now))
 		c->serve_more = false;
 }
@@ -675,6 +678,8 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 		own_look(c);
 		reports_finish(c);
 		takeover_finish(c);
+		vectors_look(c);
+		transit_look(c);
 		own_finish(c);
 		travel_finish(c);
 		replicate_pump(c);

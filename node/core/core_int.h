@@ -16,6 +16,8 @@
 #include "node/core/room.h"
 #include "node/core/takeover.h"
 #include "node/core/travel.h"
+#include "node/core/vectors.h"
+#include "node/core/transit.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
 #include "proto/pack.h"
@@ -49,6 +51,13 @@ struct flow {
 	uint64_t agreed;             /* up to here the peer was seen to hold the same */
 	bool helping;                /* we are not the originator, and the peer waited long enough */
 	struct mono stalled_since;   /* acked < held without progress since then */
+	bool vouched;                /* acked as a vector said, not the peer itself */
+	/* transit.c */
+	bool guest;                  /* one of us two only passes the stream on: the peer is asked what it has before it is given anything */
+	bool giving, wanted;         /* it is to have what we hold */
+	bool no_base;                /* it did not begin at base: it is given what follows what it has */
+	uint64_t base;               /* what is at or below it every custodian has who has to; a peer that has nothing begins there */
+	unsigned asks; struct mono ask_at; /* asked so often without an answer; asked next */
 	int64_t next_due_us;         /* handle-by of entry sent+1; INT64_MIN when not looked up */
 	uint64_t floor;              /* the peer's, as it offered it; 0: it did not */
 	int64_t retry_us;            /* the peer does not take it now: tried again so late, 0 when nothing is known of that */
@@ -78,6 +87,15 @@ struct stream {
 	uint64_t limit;              /* entries beyond it are kept in quarantine; UINT64_MAX: none; see quarantine.c */
 	uint64_t limit_next;         /* a point beyond what is held: looked at again when it is */
 	unsigned limit_of;           /* of takeover.limits; 0: never looked at */
+	/* transit.c and vectors.c */
+	bool transit;                /* it does not concern this site: held for others */
+	bool guests;                 /* others hold it so */
+	bool due;                    /* in core.transit.due */
+	bool vouch; uint64_t vouched;/* our next vector names it; up to where one did */
+	uint16_t giver;              /* who gave the latest entry, in this run */
+	uint64_t settled;            /* up to here it is where it has to be, as far as is known here */
+	struct mono needed_since;    /* it is not, and that did not get better since; MONO_NEVER */
+	struct mono lazily_at; unsigned lazily; /* custodians are asked how far they are */
 	enum signer { SIGNER_UNKNOWN, SIGNER_NOW, SIGNER_FORMER } signer; /* by which identity of its originator */
 	uint32_t signer_under;       /* under the roster of that serial */
 	uint64_t stubs;              /* up to here there is nothing to make a stub of; 0: not looked at yet */
@@ -128,7 +146,6 @@ struct peer {
 	struct pace pace[LANE_COUNT]; /* the first of both lanes while they lie on one bearer */
 	struct incarnation incarnation, incarnation_before;
 	bool met;                    /* incarnation is valid */
-	struct mono strange_from, strange_at; /* it sends streams that are not for us */
 	unsigned flips; struct mono flipped_at; /* hellos of two runs in turn */
 	int64_t latest_born;         /* of its runs that are known here */
 	bool copies;                 /* two of it live: both are told what is here of its streams */
@@ -155,6 +172,9 @@ struct peer {
 	bool digest_since_order;     /* digest_heard, and since the last change of custodians */
 	struct mono last_ack, last_heard, probe_at, probe_sent, tell_at;
 	bool probe_out, tell_due;
+	bool live; struct mono live_at; /* peer_live, and since when it is so */
+	struct vector_known *vector; /* its newest */
+	bool vectors_wait; struct mono vectors_at; /* some are to be given to it, not before */
 	int64_t lent;                /* messages lent to it by policy, in this run */
 	struct wall last_ack_wall;
 	uint64_t bad_frames, dropped, refused, bad_parts;
@@ -348,6 +368,8 @@ struct core {
 	struct travel travel;
 	struct minimize minimize;                       /* as the orders say; looked at in each batch */
 	struct courier courier;
+	struct vectors vectors;                         /* heard and asked */
+	struct transit passing;
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */
@@ -365,6 +387,9 @@ struct stream *stream_by_local(struct core *c, uint32_t local);
 /* Adds a row to store and mirror, with its flows. NULL when out of memory. */
 struct stream *stream_new(struct core *c, const struct stream_name *name);
 void stream_flows_build(struct core *c, struct stream *s);
+/* One more, to a peer that it does not concern, or that we pass it on to. Pointers to the stream's other flows are good no more, but in
+ * lists and rings. NULL when out of memory. */
+struct flow *flow_add(struct core *c, struct stream *s, struct peer *p);
 void stream_free(struct stream *s);
 void streams_cut(struct core *c, uint32_t last);    /* those with a higher local number go */
 void stream_touch(struct core *c, struct stream *s); /* read anew when the batch fails; before or after it changes */
@@ -479,6 +504,11 @@ void link_retry(struct core *c, struct client *cl, const struct request *rq);
 void flow_update(struct core *c, struct flow *f);       /* (un)lists it after held, sent, known or helping changed */
 void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
 struct flow *flow_of(struct stream *s, const struct peer *p);
+struct frontier frontier_of(const struct stream *s);    /* ours */
+/* What a vector, or the peer itself, says of what it holds, checked against our chain. */
+void flow_vouched(struct core *c, struct flow *f, const struct frontier *fr);
+void flow_learnt(struct core *c, struct flow *f, uint64_t number);
+void frontier_heard(struct core *c, struct peer *p, const struct frontier *fr); /* one from the peer itself, not of a complete list */
 void stream_ack(struct core *c, struct stream *s);      /* our frontier goes to all whom it concerns with this commit */
 /* ---- redo.c: a journal whose indexes were left behind ---- */
 /* All entries are opened again before anything is handed out, in four passes: messages become known, then what was reported of them,
@@ -508,7 +538,8 @@ void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, 
 /* Our chain hash at a number, for comparison with what a peer says. ERR_NOT_FOUND below the floor or beyond what we hold. */
 MUST_USE enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struct hash *out);
 /* raw: the frame's bytes after its type, which s was decoded from. */
-void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s, struct view raw);
+/* after: of a FRAME_SEGMENT_AFTER, else NULL. */
+void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s, const struct hash *after, struct view raw);
 /* A segment out of a courier's bundle that was packed at site from; the same checks, and nobody to count it against. ERR_OK (all of it
  * is here now), ERR_GAP (what comes before it is not), ERR_BUSY (not all of it was taken now: too little room, or too many large
  * bodies still to come), ERR_AUTH, ERR_CONFLICT (another history, kept apart), ERR_NOT_PERMITTED (not for this site to hold),

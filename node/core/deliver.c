@@ -427,6 +427,10 @@ void deliver_entry(struct core *c, struct stream *s, struct entry_row *row)
 		damage_found(c, row->arrival, "its header cannot be read");
 		return;
 	}
+	if (s->transit) {
+		transit_entry(c, s, row, &h);
+		return;
+	}
 	if (row->e.flags & ENTRY_STUB) {
 		if (h.kind == KIND_MESSAGE)
 			stub_arrived(c, s, row, &h);

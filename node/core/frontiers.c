@@ -7,7 +7,7 @@ static void loss_alarm(struct core *c, struct peer *p);
 
 /* ---- what we hold, told ------------------------------------------------------------------------------------------------- */
 
-static struct frontier frontier_of(const struct stream *s)
+struct frontier frontier_of(const struct stream *s)
 {
 	struct frontier f = {.stream = s->row.name, .number = s->row.held, .chain = s->row.chain, .not_whole = s->n_missing};
 
@@ -77,7 +77,7 @@ void replicate_offer(struct core *c, struct peer *p)
 	for (size_t i = 0; i < c->n_streams; i++) {
 		struct flow *f = flow_of(c->streams[i], p);
 
-		if (f) {
+		if (f && !f->guest) {
 			f->offered = c->streams[i]->row.held;
 			f->asked = f->acked;
 			if (f->forked && f->agreed < f->sent)
@@ -186,9 +186,12 @@ static void answer_digest(struct core *c, struct peer *p, const struct digest_li
 	free(list);
 }
 
-static void flow_learnt(struct core *c, struct flow *f, uint64_t number)
+void flow_learnt(struct core *c, struct flow *f, uint64_t number)
 {
 	bool first = !f->known;
+
+	if (number < f->acked)
+		f->stream->settled = 0;
 
 	f->known = true;
 	if (number != f->acked || first)
@@ -200,7 +203,24 @@ static void flow_learnt(struct core *c, struct flow *f, uint64_t number)
 		f->sent = number;
 	if (f->acked >= f->stream->row.held)
 		f->helping = false;
+	if (f->guest || f->stream->guests || f->stream->transit)
+		transit_due(c, f->stream);
 	flow_update(c, f);
+}
+
+/* How far it has it, and what of that is not whole. */
+static void flow_heard(struct core *c, struct flow *f, const struct frontier *fr)
+{
+	flow_learnt(c, f, fr->number);
+	f->n_missing = fr->not_whole;
+	memcpy(f->missing, fr->missing, fr->not_whole * sizeof fr->missing[0]);
+	waits_stream(c, f->stream);
+}
+
+void flow_vouched(struct core *c, struct flow *f, const struct frontier *fr)
+{
+	flow_heard(c, f, fr);
+	f->vouched = true;
 }
 
 static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
@@ -209,9 +229,10 @@ static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 		struct stream *s = c->streams[i];
 		struct flow *f = s->row.name.originator == originator ? flow_of(s, p) : NULL;
 
-		if (f)
-			f->ahead = 0;
-		if (f && (!f->known || f->acked < f->offered)) {
+		if (!f || f->guest)
+			continue;
+		f->ahead = 0;
+		if (!f->known || f->acked < f->offered) {
 			flow_learnt(c, f, f->offered);
 			f->n_missing = s->n_missing;
 			memcpy(f->missing, s->missing, sizeof f->missing);
@@ -310,6 +331,25 @@ static bool catching_up(const struct core *c, const struct stream_name *n)
 	return ch && !ch->ready && ch->now && order_names(&ch->now->order, c->self);
 }
 
+/* Of what is only passed on: one that has more than we has all that is here, and one that stands before our floor has what it says.
+ * Who was to begin at a base and says less has something older that it has to keep: it gets what follows that. */
+static bool guest_heard(struct core *c, struct flow *f, const struct frontier *fr)
+{
+	struct stream *s = f->stream;
+
+	if (f->giving && f->sent > f->acked && f->base > f->acked && fr->number < f->base)
+		f->no_base = true;
+	if (s->own && fr->number > s->row.held) {
+		peer_bad(c, f->peer, "it claims entries that this node never wrote");
+		return true;
+	}
+	if (fr->number > s->row.held)
+		flow_learnt(c, f, s->row.held);
+	else if (fr->number < s->row.floor && fr->number >= f->acked)
+		flow_learnt(c, f, fr->number);
+	return fr->number > s->row.held || fr->number < s->row.floor;
+}
+
 /* hash_bytes: of the chain hash so many were told. s: NULL when the stream is not known here. */
 static void heard_of(struct core *c, struct peer *p, struct stream *s, const struct frontier *fr, bool complete, size_t hash_bytes)
 {
@@ -323,7 +363,11 @@ static void heard_of(struct core *c, struct peer *p, struct stream *s, const str
 
 	if (!f)
 		return;
+	f->vouched = false;
+	f->asks = 0;
 	f->named = f->named || complete;
+	if (f->guest && guest_heard(c, f, fr))
+		return;
 	if (complete)
 		f->ahead = 0; /* what it showed before it may have lost since */
 	if (fr->number > s->row.held) {
@@ -352,10 +396,7 @@ static void heard_of(struct core *c, struct peer *p, struct stream *s, const str
 		loss_alarm(c, p);
 		f->sent = fr->number;
 	}
-	flow_learnt(c, f, fr->number);
-	f->n_missing = fr->not_whole;
-	memcpy(f->missing, fr->missing, fr->not_whole * sizeof fr->missing[0]);
-	waits_stream(c, s);
+	flow_heard(c, f, fr);
 }
 
 static void heard_frontier(struct core *c, struct peer *p, const struct frontier *fr, bool complete)
@@ -377,6 +418,11 @@ static void heard_ack(struct core *c, struct peer *p, const struct ack *a)
 	heard_of(c, p, s, &fr, false, ACK_HASH_BYTES);
 }
 
+void frontier_heard(struct core *c, struct peer *p, const struct frontier *fr)
+{
+	heard_frontier(c, p, fr, false);
+}
+
 static void loss_alarm(struct core *c, struct peer *p)
 {
 	char name[LIMIT_NAME_BYTES + 1];
@@ -392,7 +438,7 @@ static void heard_absent(struct core *c, struct peer *p)
 		struct stream *s = c->streams[i];
 		struct flow *f = flow_of(s, p);
 
-		if (!f || f->named || !line_of(p->listed, p->n_listed, s->row.name.originator))
+		if (!f || f->guest || f->named || !line_of(p->listed, p->n_listed, s->row.name.originator))
 			continue;
 		f->ahead = 0;
 		if (f->known && f->acked && !f->asked)
@@ -513,6 +559,10 @@ void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, stru
 {
 	struct frontier *fr = malloc(sizeof *fr);
 
+	if (complete == FRONTIERS_ASK) {
+		transit_asked(c, p, rest);
+		return;
+	}
 	if (complete)
 		list_frame(c, p, complete, rest);
 	while (fr && rest.len) {

@@ -222,40 +222,114 @@ void streams_cool(struct core *c)
 	c->n_hot = n;
 }
 
-/* One flow for each other site that the stream concerns. What was heard before is kept when the site stays. */
+/* Its flows lie elsewhere now: what points to them in lists and rings follows. */
+static void flows_moved(struct stream *s, const struct flow *old, size_t n_old)
+{
+	for (size_t i = 0; i < s->n_flows; i++) {
+		struct flow *f = &s->flows[i];
+
+		for (unsigned l = 0; l < LANE_COUNT; l++) {
+			struct lane_state *ls = &f->peer->lane[l];
+
+			for (size_t k = 0; i < n_old && k < ls->ring_n; k++)
+				if (ls->ring[(ls->ring_at + k) % LANE_RING].flow == &old[i])
+					ls->ring[(ls->ring_at + k) % LANE_RING].flow = f;
+			for (unsigned p = 0; i < n_old && f->behind && p < PREC_COUNT; p++)
+				if (ls->behind[p] == &old[i])
+					ls->behind[p] = f;
+		}
+		if (f->behind && f->next)
+			f->next->prev = f;
+		if (f->behind && f->prev)
+			f->prev->next = f;
+	}
+}
+
+static bool is_guest(const struct core *c, const struct stream *s, const struct peer *p)
+{
+	return s->transit || !concerns(c, p->site, &s->row.name);
+}
+
+struct flow *flow_add(struct core *c, struct stream *s, struct peer *p)
+{
+	struct flow *old = s->flows, *flows = calloc(s->n_flows + 1, sizeof *flows);
+
+	if (!flows) {
+		txn_fail(c->t, ERR_NOMEM);
+		return NULL;
+	}
+	if (s->n_flows)
+		memcpy(flows, old, s->n_flows * sizeof *flows);
+	flows[s->n_flows] = (struct flow){.stream = s, .peer = p, .guest = is_guest(c, s, p), .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
+	s->flows = flows;
+	flows_moved(s, old, s->n_flows);
+	free(old);
+	return &s->flows[s->n_flows++];
+}
+
+static const struct flow *flow_before(const struct flow *old, size_t n, const struct peer *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (old[i].peer == p)
+			return &old[i];
+	return NULL;
+}
+
+/* What was heard before is kept. Of one who only passed it on only what it said itself. */
+static void flow_keep(struct flow *f, const struct flow *old)
+{
+	if (old->guest != f->guest)
+		return;
+	f->acked = f->sent = old->acked;
+	f->known = old->known;
+	f->vouched = old->vouched;
+	f->offered = old->offered;
+	f->asked = old->asked;
+	f->named = old->named;
+	f->ahead = old->ahead;
+	f->agreed = old->agreed;
+	f->forked = old->forked;
+	f->base = old->base;
+	f->no_base = old->no_base;
+	f->n_missing = old->n_missing;
+	memcpy(f->missing, old->missing, sizeof f->missing);
+}
+
+static void flow_build(struct core *c, struct stream *s, struct flow *f, struct peer *p, const struct flow *old)
+{
+	*f = (struct flow){.stream = s, .peer = p, .guest = is_guest(c, s, p), .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
+	f->known = s->own && !f->guest;
+	if (old)
+		flow_keep(f, old);
+}
+
+/* One flow for each other site that the stream concerns, and for those that it is passed on to or comes from. */
 void stream_flows_build(struct core *c, struct stream *s)
 {
 	struct flow *old = s->flows;
 	size_t n_old = s->n_flows, n = 0;
 	uint16_t sites[LIMIT_CUSTODIANS + 1];
 	size_t n_sites = custodians(c, s->row.name.addressee, s->row.name.exercise, sites);
-	struct flow *flows = calloc(n_sites + 1, sizeof *flows);
+	struct flow *flows = calloc(n_sites + 1 + n_old, sizeof *flows);
 
+	bool was = s->transit;
+
+	s->transit = !concerns(c, c->self, &s->row.name);
+	s->settled = 0;
+	if (was && !s->transit && s->row.floor)
+		transit_concerned(c, s);
 	sites[n_sites++] = s->row.name.originator;
-	for (size_t i = 0; flows && i < n_sites && concerns(c, c->self, &s->row.name); i++) {
+	for (size_t i = 0; flows && i < n_sites && !s->transit; i++) {
 		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
-		bool twice = i + 1 == n_sites && is_custodian(c, sites[i], s->row.name.addressee, s->row.name.exercise);
 
-		if (!p || p->gone || twice)
-			continue;
-		struct flow *f = &flows[n++];
-
-		*f = (struct flow){.stream = s, .peer = p, .known = s->own, .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
-		for (size_t k = 0; k < n_old; k++)
-			if (old[k].peer == p) {
-				f->acked = f->sent = old[k].acked;
-				f->known = old[k].known;
-				f->offered = old[k].offered;
-				f->asked = old[k].asked;
-				f->named = old[k].named;
-				f->ahead = old[k].ahead;
-				f->agreed = old[k].agreed;
-				f->forked = old[k].forked;
-				f->n_missing = old[k].n_missing;
-				memcpy(f->missing, old[k].missing, sizeof f->missing);
-			}
+		if (p && !p->gone && !flow_before(flows, n, p))
+			flow_build(c, s, &flows[n++], p, flow_before(old, n_old, p));
 	}
+	for (size_t k = 0; flows && k < n_old; k++)
+		if (old[k].guest && !old[k].peer->gone && !flow_before(flows, n, old[k].peer))
+			flow_build(c, s, &flows[n++], old[k].peer, &old[k]);
 	flows_drop(s);
+	transit_due(c, s);
 	s->flows = flows;
 	s->n_flows = n;
 	for (size_t i = 0; i < n; i++)
@@ -273,6 +347,7 @@ struct stream *stream_load(struct core *c, const struct stream_row *row)
 	s->own = row->name.originator == c->self && incarnation_equal(&row->name.incarnation, &c->incarnation);
 	s->signed_to = row->held;
 	s->limit = s->limit_next = UINT64_MAX;
+	s->needed_since = MONO_NEVER;
 	if (!stream_index(c, s)) {
 		free(s);
 		return NULL;
@@ -310,6 +385,7 @@ struct stream *stream_new(struct core *c, const struct stream_name *name)
 	 * that it lost it. */
 	for (size_t i = 0; i < s->n_flows; i++)
 		s->flows[i].known = s->own || s->flows[i].peer->site != name->originator;
+	vectors_stream(c, s);
 	return s;
 }
 
@@ -491,6 +567,7 @@ enum err mirror_load(struct core *c)
 		alarms_load(c);
 		redo_load(c);
 		limits_load(c);
+		vectors_load(c);
 	}
 	txn_abort(t);
 	c->t = NULL;

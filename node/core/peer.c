@@ -39,7 +39,8 @@ static struct peer *peer_new(struct core *c, uint16_t site)
 		return NULL;
 	}
 	p->site = site;
-	p->last_heard = p->last_ack = p->rate_from = p->strange_at = p->busy_at = (struct mono){INT64_MIN / 2};
+	p->last_heard = p->last_ack = p->rate_from = p->busy_at = (struct mono){INT64_MIN / 2};
+	p->live_at = c->now;
 	p->probe_at = (struct mono){0};
 	size_t i = c->n_peers - 1;
 
@@ -88,6 +89,7 @@ static void peer_leaves(struct core *c, struct peer *p)
 {
 	p->left = true;
 	p->back = false;
+	peer_touch(c, p);
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 		replicate_rewind(c, p, lane);
 		p->lane[lane].dialled = p->lane[lane].up = p->lane[lane].accepted = p->lane[lane].ack_due = false;
@@ -330,6 +332,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	copies_hello(c, p, &h->incarnation);
 	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation)) {
 		p->digest_heard = false;
+		transit_forget(c, p);
 		for (size_t i = 0; i < c->n_streams; i++) /* it may need its own older streams now */
 			if (c->streams[i]->row.name.originator == p->site)
 				stream_heat(c, c->streams[i]);
@@ -357,6 +360,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	p->last_ack_wall = c->wall;
 	if (!p->rtt_us)
 		p->rtt_us = c->now.us - l->hello_at.us;
+	if (lane == LANE_URGENT)
+		vectors_link(c, p);
 	if (lane == LANE_URGENT)
 		state_hello(c, p, &h->state);
 	delay_heard(p, c->now.us - l->hello_at.us);
@@ -567,10 +572,17 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 		case FRAME_FRONTIERS: replicate_frontiers(c, p, f->u.frontiers.complete, f->u.frontiers.rest); break;
 		case FRAME_SEGMENT:
 			if (side == SIDE_ACCEPTED)
-				replicate_segment(c, p, lane, &f->u.segment, view_of(bytes.ptr + 2, bytes.len - 2));
+				replicate_segment(c, p, lane, &f->u.segment, NULL, view_of(bytes.ptr + 2, bytes.len - 2));
 			else
 				peer_bad(c, p, "data on the wrong connection");
 			break;
+		case FRAME_SEGMENT_AFTER:
+			if (side == SIDE_ACCEPTED)
+				replicate_segment(c, p, lane, &f->u.after.segment, &f->u.after.before, view_of(bytes.ptr + 2 + HASH_BYTES, bytes.len - 2 - HASH_BYTES));
+			else
+				peer_bad(c, p, "data on the wrong connection");
+			break;
+		case FRAME_VECTOR: vectors_frame(c, p, f->u.raw); break;
 		case FRAME_WANT: bodies_want(c, p, &f->u.part); break;
 		case FRAME_PART: bodies_part(c, p, lane, &f->u.part); break;
 		case FRAME_GOT: bodies_got(c, p, lane, f->u.got); break;
@@ -605,6 +617,9 @@ static struct mono tell_due(const struct peer *p)
 static struct mono peer_due(const struct peer *p)
 {
 	struct mono at = mono_min(digest_due(p), tell_due(p));
+
+	if (p->vectors_wait && p->live)
+		at = mono_min(at, p->vectors_at);
 
 	if (p->gone)
 		return MONO_NEVER;
@@ -684,7 +699,7 @@ void peers_settle(struct core *c)
 
 bool flow_stalls(const struct stream *s, const struct flow *f)
 {
-	if (s->own || f->helping || !f->known || f->acked >= s->row.held)
+	if (s->own || f->guest || f->helping || !f->known || f->acked >= s->row.held)
 		return false;
 	/* What it wrote in this run it has, whatever we heard of it so far: others may have given it to us. */
 	return f->peer->site != s->row.name.originator || !f->peer->met || !incarnation_equal(&f->peer->incarnation, &s->row.name.incarnation);

@@ -4,9 +4,6 @@
 
 #include "node/core/core_int.h"
 
-/* Streams that are not for us, sent for so long, with pauses no longer than that. */
-#define STRANGE_US (30 * US_PER_S)
-#define STRANGE_AGAIN_US (60 * US_PER_S)
 /* The head that signs a segment, and how many hashes stand before it. */
 #define SEGMENT_END_BYTES 128
 #define SEGMENT_MOST (LIMIT_SEGMENT_BYTES - LIMIT_HEAD_SPACING * HASH_BYTES)
@@ -58,7 +55,8 @@ static void flow_unlist(struct flow *f)
 /* We send what we originated in this run at once; older or foreign streams once we help. */
 void flow_update(struct core *c, struct flow *f)
 {
-	bool want = f->known && (f->stream->own || f->helping || f->forked) && f->sent < f->stream->row.held && !flow_is_held(c, f);
+	bool ours = f->guest ? f->giving && f->sent >= f->stream->row.floor : f->stream->own || f->helping;
+	bool want = f->known && (ours || f->forked) && f->sent < f->stream->row.held && !flow_is_held(c, f);
 
 	f->next_due_us = INT64_MIN;
 	stream_heat(c, f->stream);
@@ -87,11 +85,12 @@ void stream_advanced(struct core *c, struct stream *s)
 		struct flow *f = &s->flows[i];
 
 		flow_update(c, f);
-		if (!s->own && (f->peer->site != s->row.name.originator || f->peer->copies)) {
+		if (!s->own && !f->guest && (f->peer->site != s->row.name.originator || f->peer->copies)) {
 			f->tell = true;
 			peer_tell(c, f->peer);
 		}
 	}
+	transit_advanced(c, s);
 }
 
 void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
@@ -102,7 +101,7 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane)
 		struct flow *f = l->ring[(l->ring_at + i) % LANE_RING].flow;
 
 		if (f && f->sent > f->acked && !f->forked) {
-			f->sent = f->acked;
+			f->sent = f->guest ? transit_from(f) : f->acked;
 			flow_update(c, f);
 		}
 	}
@@ -215,6 +214,8 @@ static void flow_ack(struct core *c, struct stream *s, const struct peer *p)
 	struct flow *f = flow_of(s, p);
 
 	stream_heat(c, s);
+	if (!f && (s->row.held || concerns(c, p->site, &s->row.name)))
+		f = flow_add(c, s, (struct peer *)p);
 	if (f)
 		f->ack_due = true;
 }
@@ -310,10 +311,27 @@ static void head_keep(struct core *c, struct stream *s, const struct segment *se
 	store_head_put_leaves(c->t, &s->row, &seg->head, view_of((const uint8_t *)leaves, n <= LIMIT_HEAD_SPACING ? n * HASH_BYTES : 0));
 }
 
+/* Who gives entries has them: so bodies are asked of it, and it is given none of them. */
+static void given_by(struct core *c, struct stream *s, struct peer *p, uint64_t upto)
+{
+	struct flow *f = flow_of(s, p);
+
+	if (!f && !(f = flow_add(c, s, p)))
+		return;
+	s->giver = p->site;
+	if (!f->guest)
+		return;
+	if (!s->transit)
+		transit_guests(c, s);
+	f->known = true;
+	f->acked = f->acked > upto ? f->acked : upto;
+	f->sent = f->sent > f->acked ? f->sent : f->acked;
+}
+
 /* When room is short the giver keeps its messages and gives them again; reports and grants are taken while there is any. */
 static enum err take_entries(struct core *c, uint16_t from, struct stream *s, const struct segment *seg, const struct entry *e, const struct hash *after)
 {
-	bool admits = room_admits(c, seg->name.precedence, seg->name.originator, true), go = true;
+	bool admits = s->transit || room_admits(c, seg->name.precedence, seg->name.originator, true), go = true;
 
 	c->room.refused_why = 0;
 
@@ -334,6 +352,7 @@ static enum err take_entries(struct core *c, uint16_t from, struct stream *s, co
 static enum err take_segment(struct core *c, struct peer *p, uint16_t from, struct stream *s, const struct hash *stream, struct segment *seg,
 			     const struct hash *before, struct view raw)
 {
+	bool foreign = !concerns(c, c->self, &seg->name);
 	const struct site *o = roster_site(c->roster, seg->name.originator);
 	struct hash *after = calloc(seg->entries ? seg->entries : 1, sizeof *after);
 	struct entry *e = calloc(seg->entries ? seg->entries : 1, sizeof *e);
@@ -350,6 +369,12 @@ static enum err take_segment(struct core *c, struct peer *p, uint16_t from, stru
 			segment_bad(c, p, rc, "a segment that its originator did not sign, or that does not follow what is here");
 		goto out;
 	}
+	if (foreign && !transit_accepts(c, &seg->name)) {
+		if (p)
+			p->refused++;
+		rc = ERR_BUSY;
+		goto out;
+	}
 	if (s && another_branch(c, s, seg, after)) {
 		branch_found(c, p, s, seg, after, raw);
 		rc = ERR_CONFLICT;
@@ -363,29 +388,34 @@ static enum err take_segment(struct core *c, struct peer *p, uint16_t from, stru
 		rc = segment_bad(c, p, ERR_TOO_LARGE, "more streams than a site may have");
 		goto out;
 	}
+	struct stream_row was = s->row;
+	bool begins = foreign && seg->first > s->row.held + 1;
+
+	if (begins && !transit_begin(c, s, seg->first - 1, before)) {
+		if (p)
+			flow_ack(c, s, p);
+		rc = ERR_GAP;
+		goto out;
+	}
 	s->signer = signer;
 	s->signer_under = c->roster->serial;
+	if (p)
+		given_by(c, s, p, seg->first + seg->entries - 1);
 	if (p)
 		flow_ack(c, s, p);
 	else
 		stream_ack(c, s);
 	rc = take_entries(c, from, s, seg, e, after);
+	if (begins && s->row.held < seg->first)
+		s->row = was; /* none of it could be taken */
+	else if (begins)
+		store_floor_put(c->t, &s->row, 0, view_of(NULL, 0));
 	if (p)
 		p->refused += rc == ERR_BUSY;
 out:
 	free(after);
 	free(e);
 	return rc;
-}
-
-/* Just after an order one of two sites knows of it first: only who goes on is wrong. */
-static void not_for_us(struct core *c, struct peer *p)
-{
-	if (c->now.us - p->strange_at.us > STRANGE_AGAIN_US)
-		p->strange_at = p->strange_from = c->now;
-	p->strange_at = c->now;
-	if (c->now.us - p->strange_from.us > STRANGE_US)
-		peer_bad(c, p, "a stream that is not for this site to hold");
 }
 
 /* Ours as it is says nothing; another history of it says that another copy of this site lives. */
@@ -406,14 +436,19 @@ static bool above_floor(const struct stream *s, struct segment *seg)
 	return seg->entries > 0;
 }
 
-/* A segment of a stream that is for this site to hold. ERR_GAP: something before it is missing here; those of take_segment. */
-static enum err segment_in(struct core *c, struct peer *p, uint16_t from, struct stream *s, struct segment *seg, struct view raw)
+/* after: what the giver says that the chain was before the segment; for what only passes through here, which may begin there.
+ * ERR_GAP: something before it is missing here; those of take_segment. */
+static enum err segment_in(struct core *c, struct peer *p, uint16_t from, struct stream *s, struct segment *seg, const struct hash *after, struct view raw)
 {
 	struct hash hash, before;
 
 	hash = s ? s->hash : stream_hash(&c->roster->network_hash, &seg->name);
-	if (!s)
+	if (!s && seg->first == 1)
 		return take_segment(c, p, from, NULL, &hash, seg, &hash, raw);
+	if (after && seg->first > (s ? s->row.held : 0) + 1 && !concerns(c, c->self, &seg->name))
+		return take_segment(c, p, from, s, &hash, seg, after, raw);
+	if (!s)
+		return ERR_GAP;
 	if (p)
 		flow_ack(c, s, p);
 	if (seg->first > s->row.held + 1 && !s->forked)
@@ -425,16 +460,12 @@ static enum err segment_in(struct core *c, struct peer *p, uint16_t from, struct
 	return take_segment(c, p, from, s, &hash, seg, &before, raw);
 }
 
-void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, struct view raw)
+void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, const struct hash *after, struct view raw)
 {
 	if (lane == LANE_BULK)
 		p->bulk_heard = c->now;
-
-	if (!roster_site(c->roster, seg->name.originator) || !concerns(c, c->self, &seg->name)) {
+	if (!roster_site(c->roster, seg->name.originator)) {
 		p->refused++;
-		/* By an order that has not come here yet it may be. */
-		if (state_complete(c, p))
-			not_for_us(c, p);
 		return;
 	}
 	struct stream *s = stream_by_name(c, &seg->name);
@@ -443,11 +474,11 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 		peer_bad(c, p, "this node's own stream back to it");
 		return;
 	}
-	if (!s && seg->first != 1)
+	if (!s && seg->first != 1 && !after)
 		return;
 	p->lane[lane].ack_due = true;
 	/* Told to the peer by the frontier that goes back, or counted against it. */
-	if (segment_in(c, p, p->site, s, seg, raw) == ERR_BUSY && c->room.refused_why && (s = stream_by_name(c, &seg->name)))
+	if (segment_in(c, p, p->site, s, seg, after, raw) == ERR_BUSY && c->room.refused_why && (s = stream_by_name(c, &seg->name)))
 		room_refused(c, p, lane, seg, s->row.held);
 }
 
@@ -466,7 +497,7 @@ enum err replicate_apply(struct core *c, uint16_t from, struct segment *seg, str
 		return ERR_CONFLICT;
 	if (!s && seg->first != 1)
 		return ERR_GAP;
-	return segment_in(c, NULL, from, s, seg, raw);
+	return segment_in(c, NULL, from, s, seg, NULL, raw);
 }
 
 /* ---- segments out ------------------------------------------------------------------------------------------------------------------- */
@@ -649,8 +680,8 @@ static struct cut cut_of(struct core *c, const struct peer *p, uint8_t lane)
 	return cut;
 }
 
-/* ERR_NOT_FOUND: nothing can be given from there now; ERR_BUSY: not in that room. Then out is as it was. */
-static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, struct cut cut, struct buf *out, uint64_t *last, enum err *filled)
+/* before: for who has nothing before it, what the chain was there. ERR_NOT_FOUND: nothing can be given from there now; ERR_BUSY: not in that room. Then out is as it was. */
+static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, const struct hash *before, struct cut cut, struct buf *out, uint64_t *last, enum err *filled)
 {
 	struct hash tail[LIMIT_HEAD_SPACING];
 	struct segment_writer w;
@@ -661,7 +692,9 @@ static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, str
 
 	*last = sent;
 	*filled = ERR_OK;
-	frame_begin(out, FRAME_SEGMENT);
+	frame_begin(out, before ? FRAME_SEGMENT_AFTER : FRAME_SEGMENT);
+	if (before)
+		buf_add(out, view_of(before->b, HASH_BYTES));
 	segment_begin(&w, out, &s->row.name, sent + 1);
 	if (!e)
 		*last = segment_fill(c, s, sent, &w, head.number, cut, filled);
@@ -686,7 +719,7 @@ bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, size_t max, 
 
 	if (cut.most > SEGMENT_MOST)
 		cut.most = SEGMENT_MOST;
-	e = segment_cut(c, s, sent, cut, out, last, &filled);
+	e = segment_cut(c, s, sent, NULL, cut, out, last, &filled);
 
 	damage_told(c);
 	return e == ERR_OK;
@@ -712,8 +745,13 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	}
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
-	uint64_t last;
-	enum err filled, e = segment_cut(c, f->stream, f->sent, cut_of(c, p, lane), out, &last, &filled);
+	uint64_t last = f->sent;
+	struct hash before;
+	bool begins = f->guest && f->sent == f->base && f->acked < f->base;
+	enum err filled = ERR_OK, e = begins ? chain_at(c, f->stream, f->sent, &before) : ERR_OK;
+
+	if (!e)
+		e = segment_cut(c, f->stream, f->sent, begins ? &before : NULL, cut_of(c, p, lane), out, &last, &filled);
 
 	if (e) {
 		if (e == ERR_BUSY) {

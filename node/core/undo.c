@@ -73,6 +73,9 @@ static enum err everything_again(struct core *c)
 	struct heard *heard = heard_keep(c, &n);
 	struct lease_due *leases = c->leases;
 
+	vectors_undo(c);
+	transit_undo(c);
+
 	if (!heard)
 		return ERR_NOMEM;
 	c->leases = NULL;
@@ -119,7 +122,8 @@ static void flow_again(struct core *c, struct flow *f)
 
 	if (f->acked > held) {
 		f->acked = 0;
-		f->known = f->stream->own;
+		f->known = f->stream->own && !f->guest;
+		f->vouched = false;
 		f->n_missing = 0;
 	}
 	f->offered = f->offered < held ? f->offered : held;
@@ -208,6 +212,8 @@ static enum err touched_again(struct core *c)
 	c->t = t;
 	meta_load(c, t);
 	lanes_again(c);
+	vectors_undo(c);
+	transit_undo(c);
 	e = streams_again(c);
 	queues_again(c);
 	for (size_t i = 0; i < c->n_popped; i++)
@@ -272,6 +278,7 @@ void undo_forget(struct core *c)
 			c->queues[i].committed = c->queues[i].row;
 			c->queues[i].touched = false;
 		}
+	vectors_forget(c);
 	c->fetches_touched = c->mended = c->takeover.touched = false;
 	memcpy(c->alarms_committed, c->alarms, sizeof c->alarms);
 	c->batch++;

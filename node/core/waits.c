@@ -34,7 +34,7 @@ static enum wait_state held_state(struct core *c, const struct msg_row *row)
 	for (size_t i = 0; s && i < s->n_flows; i++) {
 		const struct flow *f = &s->flows[i];
 
-		if (!f->known || f->peer->site == s->row.name.originator || !flow_has(f, entry.number))
+		if (!f->known || f->guest || f->peer->site == s->row.name.originator || !flow_has(f, entry.number))
 			continue;
 		if (f->peer->site == row->addressee || serves_now(c, row, f->peer->site))
 			return STATE_HELD;

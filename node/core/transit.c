@@ -1,0 +1,668 @@
+/* transit.c - what passes through: whom a stream is given to, who gives it to us, and when a copy is done with. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+/* Without progress for so long, the path that should do it is not relied on: every neighbour gets a copy. */
+#define PATH_FAILS_US (120 * US_PER_S)
+#define UNREACHED_US (2 * US_PER_S)
+/* Who does not answer is asked again after so long, then twice as long, ... */
+#define ASK_AGAIN_US (2 * US_PER_S)
+#define ASK_AGAIN_MOST_US (60 * US_PER_S)
+/* One gives us a stream; when nothing has come of it for so long another may. */
+#define PULL_US (6 * US_PER_S)
+#define PULLS_MAX 1024
+/* Who holds a copy asks custodians that it reaches, and that others serve, whether it is done with. */
+#define LAZILY_US (10 * US_PER_S)
+#define LAZILY_MOST_US (1800 * US_PER_S)
+#define LOOK_ALL_US (250 * US_PER_MS)
+#define RETIRE_MAX 512 /* entries a batch */
+
+/* ---- what is to be looked at --------------------------------------------------------------------------------------- */
+
+void transit_due(struct core *c, struct stream *s)
+{
+	if (s->due)
+		return;
+	uint32_t *slot = array_grow(&c->passing.due, &c->passing.n_due, sizeof *slot);
+
+	if (!slot) {
+		c->passing.all = true;
+		return;
+	}
+	*slot = s->row.local;
+	s->due = true;
+}
+
+void transit_all(struct core *c)
+{
+	c->passing.all = true;
+	c->passing.at = mono_min(c->passing.at, c->passing.all_at);
+}
+
+void transit_live(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct flow *f = flow_of(c->streams[i], p);
+
+		if (!f || !f->guest)
+			continue;
+		f->asks = 0;
+		f->ask_at = c->now;
+		f->no_base = false;
+	}
+	if (!p->live)
+		c->passing.at = mono_min(c->passing.at, mono_add(c->now, UNREACHED_US));
+	transit_all(c);
+}
+
+void transit_advanced(struct core *c, struct stream *s)
+{
+	bool look = s->transit;
+
+	for (size_t i = 0; i < s->n_flows; i++)
+		look = look || s->flows[i].guest || !s->flows[i].peer->live;
+	if (look)
+		transit_due(c, s);
+	if (s->transit || !s->row.held || s->row.name.originator == c->self)
+		return;
+	const struct peer *o = peer_find(c, s->row.name.originator);
+
+	if (s->guests || (o && !o->live))
+		vector_vouch(c, s);
+}
+
+void transit_guests(struct core *c, struct stream *s)
+{
+	s->guests = true;
+	if (s->row.name.originator != c->self && s->row.held)
+		vector_vouch(c, s);
+}
+
+void transit_forget(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct flow *f = flow_of(c->streams[i], p);
+
+		if (!f || !f->guest)
+			continue;
+		f->known = f->giving = false;
+		f->acked = f->sent = 0;
+		f->asks = 0;
+		flow_update(c, f);
+	}
+	transit_all(c);
+}
+
+struct mono transit_next(const struct core *c)
+{
+	return c->passing.at;
+}
+
+void transit_undo(struct core *c)
+{
+	c->passing.n_asks = c->passing.n_answers = 0;
+	c->passing.n_due = 0;
+	for (size_t i = 0; i < c->n_streams; i++) {
+		c->streams[i]->due = false;
+		for (size_t k = 0; k < c->streams[i]->n_flows; k++)
+			c->streams[i]->flows[k].ask_at = c->now;
+	}
+	transit_all(c);
+}
+
+void transit_drop(struct core *c)
+{
+	free(c->passing.due);
+	free(c->passing.asks);
+	free(c->passing.answers);
+	free(c->passing.pulls);
+}
+
+/* ---- where it is ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t lowest(const uint64_t *missing, size_t n, uint64_t upto)
+{
+	for (size_t i = 0; i < n; i++)
+		if (missing[i] <= upto)
+			upto = missing[i] - 1;
+	return upto;
+}
+
+struct at { uint16_t site; bool serves; uint64_t has; };
+
+/* The custodians, and how far each has it whole. hoped: who will get it without our help counts as having it. */
+static size_t custodians_at(struct core *c, struct stream *s, bool hoped, struct at *out)
+{
+	uint16_t sites[LIMIT_CUSTODIANS];
+	size_t n = custodians(c, s->row.name.addressee, s->row.name.exercise, sites), k = 0;
+	const struct chain *ch = c->takeover.n_chains ? chain_find(c, s->row.name.addressee, s->row.name.exercise) : NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
+		const struct flow *f = p ? flow_of(s, p) : NULL;
+		bool home = sites[i] == s->row.name.addressee;
+
+		if (sites[i] != c->self && (!p || p->gone))
+			continue;
+		out[k].site = sites[i];
+		bool wrote = sites[i] == s->row.name.originator;
+
+		out[k].serves = ch && ch->now ? order_names(&ch->now->order, sites[i]) || (home && order_leaves_home(&ch->now->order)) : home;
+		if (!p)
+			out[k].has = lowest(s->missing, s->n_missing, s->row.held);
+		else if (wrote)
+			out[k].has = s->row.held; /* after a loss it is given it directly */
+		else
+			out[k].has = hoped && !s->transit && p->live ? s->row.held : f && f->known ? lowest(f->missing, f->n_missing, f->acked) : 0;
+		k++;
+	}
+	return k;
+}
+
+/* Up to where all custodians have it, or all who serve and two at least. */
+static uint64_t settled_of(const struct at *at, size_t n)
+{
+	uint64_t all = UINT64_MAX, serving = UINT64_MAX, most = 0, second = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		all = at[i].has < all ? at[i].has : all;
+		if (at[i].serves)
+			serving = at[i].has < serving ? at[i].has : serving;
+		if (at[i].has >= most) {
+			second = most;
+			most = at[i].has;
+		} else if (at[i].has > second) {
+			second = at[i].has;
+		}
+	}
+	if (serving == UINT64_MAX)
+		serving = 0;
+	serving = serving < second ? serving : second;
+	return n == 0 ? 0 : all > serving ? all : serving;
+}
+
+/* ---- a copy that is done with -------------------------------------------------------------------------------------------- */
+
+static void unused(void *arg, const struct body_row *body)
+{
+	submit_trash(arg, body->class, body->body_no);
+}
+
+/* The last entry that may go: one that something more is known of than that it passed stays, and all after it. What came in this batch
+ * goes in a later one, so that what is acknowledged was in the journal. */
+static uint64_t retire_upto(struct core *c, const struct stream *s, uint64_t upto)
+{
+	uint64_t n = s->row.floor;
+
+	while (n < upto && n - s->row.floor < RETIRE_MAX) {
+		struct entry_row row;
+		struct header h;
+		struct msg_row msg;
+
+		if (store_entry_find(c->t, s->row.local, n + 1, &row) || header_decode(row.e.header, &h))
+			break;
+		if (c->fresh_from && row.arrival >= c->fresh_from) {
+			c->passing.at = mono_min(c->passing.at, mono_add(c->now, US_PER_S));
+			break;
+		}
+		enum err e = h.kind == KIND_MESSAGE ? store_msg_get(c->t, &h.id, s->row.name.addressee, &msg) : ERR_NOT_FOUND;
+
+		if (!e && msg.arrival == row.arrival && (msg.events.len || msg.state != LOC_NONE))
+			break;
+		if (!e && msg.arrival == row.arrival)
+			store_msg_del(c->t, &h.id, s->row.name.addressee);
+		n++;
+	}
+	return n;
+}
+
+static void missing_above(struct core *c, struct stream *s, uint64_t floor)
+{
+	uint16_t n = 0, all = s->n_missing;
+
+	for (uint16_t i = 0; i < all; i++)
+		if (s->missing[i] > floor)
+			s->missing[n++] = s->missing[i];
+	s->n_missing = n;
+	if (n < all)
+		bodies_gone(c);
+}
+
+static void retire(struct core *c, struct stream *s, uint64_t upto)
+{
+	uint64_t to = retire_upto(c, s, upto), floor = s->row.floor;
+
+	if (to <= floor)
+		return;
+	stream_touch(c, s);
+	stream_heat(c, s);
+	s->dirty = true;
+	if (store_stream_retire(c->t, &s->row, to, RETIRE_MAX, unused, c))
+		return; /* what cannot be read stays, and is found by verify */
+	missing_above(c, s, s->row.floor);
+	if (s->row.floor < upto && s->row.floor > floor)
+		c->passing.at = mono_min(c->passing.at, mono_add(c->now, US_PER_S));
+}
+
+/* What is read may be below the floor of a copy, but nobody said so: it comes anew from the first entry on. */
+void transit_concerned(struct core *c, struct stream *s)
+{
+	stream_touch(c, s);
+	stream_heat(c, s);
+	if (store_stream_empty(c->t, &s->row, &s->hash, unused, c))
+		return;
+	s->signed_to = 0;
+	s->n_missing = 0;
+	s->epoch_known = false;
+	crypt_wipe(&s->epoch, sizeof s->epoch);
+	s->dirty = true;
+	bodies_gone(c);
+}
+
+bool transit_begin(struct core *c, struct stream *s, uint64_t number, const struct hash *chain)
+{
+	if (!s->transit || s->row.held != s->row.floor)
+		return false;
+	s->row.held = s->row.floor = number;
+	s->row.chain = s->row.floor_chain = *chain;
+	s->signed_to = number;
+	s->dirty = true;
+	stream_touch(c, s);
+	return true;
+}
+
+void transit_entry(struct core *c, struct stream *s, const struct entry_row *row, const struct header *h)
+{
+	struct msg_row msg = {.id = h->id, .addressee = s->row.name.addressee};
+	struct buf events = BUF_EMPTY;
+
+	if (h->kind == KIND_GRANT)
+		keys_grant(c, s, row); /* by an order it may concern us later */
+	if (h->kind == KIND_MESSAGE && msg_load(c, &h->id, s->row.name.addressee, &msg, &events) == ERR_OK && !msg.arrival) {
+		msg.arrival = row->arrival;
+		msg.originator = h->originator;
+		msg.precedence = h->precedence;
+		msg.flags = h->flags;
+		msg.events = buf_view(&events);
+		store_msg_put(c->t, &msg);
+	}
+	buf_release(&events);
+}
+
+bool transit_accepts(struct core *c, const struct stream_name *n)
+{
+	return n->originator != c->self && roster_has(c->roster, n->originator) && roster_site(c->roster, n->addressee) && !site_revoked(c, n->originator) &&
+	       space_admits(c, ROOM_TRANSIT);
+}
+
+/* ---- asked, and answered --------------------------------------------------------------------------------------------------- */
+
+static void ask(struct core *c, struct stream *s, struct flow *f)
+{
+	int64_t wait = ASK_AGAIN_US > 2 * f->peer->rtt_us ? ASK_AGAIN_US : 2 * f->peer->rtt_us;
+
+	if (mono_before(c->now, f->ask_at)) {
+		c->passing.at = mono_min(c->passing.at, f->ask_at);
+		return;
+	}
+	struct transit_frontier *slot = array_grow(&c->passing.asks, &c->passing.n_asks, sizeof *slot);
+
+	if (!slot)
+		return;
+	*slot = (struct transit_frontier){s->row.local, f->peer->site};
+	for (unsigned i = 0; i < f->asks && wait < ASK_AGAIN_MOST_US; i++)
+		wait *= 2;
+	f->asks++;
+	f->ask_at = mono_add(c->now, wait);
+	c->passing.at = mono_min(c->passing.at, f->ask_at);
+}
+
+/* Frames to one peer of the streams in a list; each line is taken off it. */
+static void asks_send(struct core *c)
+{
+	struct transit *x = &c->passing;
+	struct buf *out = NULL;
+	size_t start = 0;
+
+	for (size_t i = 0; i < x->n_asks; i++) {
+		uint16_t site = x->asks[i].site;
+		struct peer *p = site ? peer_find(c, site) : NULL;
+
+		for (size_t k = i; p && k < x->n_asks; k++) {
+			struct stream *s = x->asks[k].site == site ? stream_by_local(c, x->asks[k].stream) : NULL;
+
+			if (!s)
+				continue;
+			x->asks[k].site = 0;
+			if (!out) {
+				out = effect_begin(c->out);
+				start = out->len;
+				frame_frontiers_begin(out, FRONTIERS_ASK);
+			}
+			struct frontier f = frontier_of(s);
+
+			frontier_add(out, &f);
+			if (out->len - start > LIMIT_SEGMENT_BYTES - 1024) {
+				effect_end_control(c, p);
+				out = NULL;
+			}
+		}
+		if (out)
+			effect_end_control(c, p);
+		out = NULL;
+	}
+	x->n_asks = 0;
+}
+
+static void answers_send(struct core *c)
+{
+	struct transit *x = &c->passing;
+
+	for (size_t i = 0; i < x->n_answers; i++) {
+		uint16_t site = x->answers[i].site;
+		struct peer *p = site ? peer_find(c, site) : NULL;
+		struct buf *out = p ? effect_begin(c->out) : NULL;
+		size_t start = out ? out->len : 0;
+
+		if (out)
+			frame_frontiers_begin(out, 0);
+		for (size_t k = i; out && k < x->n_answers && out->len - start < LIMIT_SEGMENT_BYTES - 1024; k++) {
+			if (x->answers[k].site != site)
+				continue;
+			struct stream *s = stream_by_name(c, &x->answers[k].name);
+			struct frontier f = {.stream = x->answers[k].name};
+
+			if (s)
+				f = frontier_of(s);
+			else
+				f.chain = stream_hash(&c->roster->network_hash, &f.stream);
+			frontier_add(out, &f);
+			x->answers[k].site = 0;
+		}
+		if (out)
+			effect_end_control(c, p);
+	}
+	x->n_answers = 0;
+}
+
+static struct transit_pull *pull_get(struct core *c, const struct hash *stream, bool *is_new)
+{
+	struct transit *x = &c->passing;
+	struct transit_pull *oldest = NULL;
+
+	*is_new = false;
+	for (size_t i = 0; i < x->n_pulls; i++) {
+		if (hash_equal(&x->pulls[i].stream, stream))
+			return &x->pulls[i];
+		if (!oldest || mono_before(x->pulls[i].at, oldest->at))
+			oldest = &x->pulls[i];
+	}
+	*is_new = true;
+	if (x->n_pulls < PULLS_MAX && (!oldest || c->now.us - oldest->at.us < 10 * PULL_US))
+		oldest = array_grow(&x->pulls, &x->n_pulls, sizeof *oldest);
+	if (oldest)
+		*oldest = (struct transit_pull){.stream = *stream};
+	return oldest;
+}
+
+/* Its originator gives what it wrote in this run by itself. */
+static struct peer *writer(struct core *c, const struct stream_name *n)
+{
+	struct peer *o = n->originator == c->self ? NULL : peer_find(c, n->originator);
+
+	return o && o->live && o->met && incarnation_equal(&o->incarnation, &n->incarnation) && concerns(c, c->self, n) ? o : NULL;
+}
+
+/* Does it fall to that peer to give us what we lack of a stream? */
+static bool pull_from(struct core *c, struct peer *p, const struct stream_name *n, const struct hash *hash, uint64_t held)
+{
+	struct peer *o = writer(c, n);
+	bool is_new;
+	struct transit_pull *x = pull_get(c, hash, &is_new);
+
+	if (!x)
+		return false;
+	const struct peer *before = is_new ? NULL : peer_find(c, x->from);
+
+	if (is_new || held > x->held)
+		x->at = c->now;
+	x->held = held;
+	if (is_new)
+		x->from = o ? o->site : p->site;
+	else if (x->from != p->site && (!before || !before->live || c->now.us - x->at.us >= PULL_US)) {
+		x->from = p->site;
+		x->at = c->now;
+	}
+	return x->from == p->site;
+}
+
+static void asked_one(struct core *c, struct peer *p, const struct frontier *fr)
+{
+	const struct stream_name *n = &fr->stream;
+	struct stream *s = stream_by_name(c, n);
+	bool ours = concerns(c, c->self, n), theirs = concerns(c, p->site, n);
+	struct hash hash = s ? s->hash : stream_hash(&c->roster->network_hash, n);
+	uint64_t held = s ? s->row.held : 0;
+
+	if (!roster_site(c->roster, n->originator) || !roster_site(c->roster, n->addressee))
+		return;
+	if (s && !flow_of(s, p) && !flow_add(c, s, p))
+		return;
+	frontier_heard(c, p, fr);
+	if (s && ours && !theirs)
+		transit_guests(c, s);
+	if (fr->number > held && (n->originator == c->self || (!ours && !transit_accepts(c, n)) || !pull_from(c, p, n, &hash, held)))
+		return;
+	struct transit_answer *a = array_grow(&c->passing.answers, &c->passing.n_answers, sizeof *a);
+
+	if (a)
+		*a = (struct transit_answer){p->site, *n};
+}
+
+void transit_asked(struct core *c, struct peer *p, struct view frontiers)
+{
+	struct frontier *fr = malloc(sizeof *fr);
+
+	while (fr && frontiers.len && frontier_next(&frontiers, fr) == ERR_OK)
+		asked_one(c, p, fr);
+	free(fr);
+}
+
+/* ---- to whom --------------------------------------------------------------------------------------------------------------- */
+
+uint64_t transit_from(const struct flow *f)
+{
+	return f->no_base || f->base < f->acked ? f->acked : f->base;
+}
+
+/* The peer is to have what we hold of it: asked first what it has, then given the rest. */
+static void target(struct core *c, struct stream *s, struct peer *p)
+{
+	struct flow *f = flow_of(s, p);
+
+	if (!f && !(f = flow_add(c, s, p)))
+		return;
+	f->wanted = true;
+	if (!f->guest)
+		return; /* it gets it without this */
+	if (!f->known) {
+		ask(c, s, f);
+		return;
+	}
+	if (f->giving || f->acked >= s->row.held)
+		return;
+	f->giving = true;
+	f->base = concerns(c, p->site, &s->row.name) ? 0 : s->settled > s->row.floor ? s->settled : s->row.floor;
+	if (f->sent < transit_from(f))
+		f->sent = transit_from(f);
+	flow_update(c, f);
+}
+
+/* It gets it from who gave it to us, or from who wrote it: they are linked. */
+static bool served(struct core *c, const struct stream *s, const struct peer *p)
+{
+	uint16_t o = s->row.name.originator;
+
+	return (s->giver && s->giver != p->site && vectors_linked(c, s->giver, p->site)) || (o != c->self && p->site != o && vectors_linked(c, o, p->site));
+}
+
+static void flood(struct core *c, struct stream *s)
+{
+	for (size_t i = 0; i < c->n_peers; i++) {
+		struct peer *p = c->peers[i];
+
+		if (p->live && p->site != s->row.name.originator && p->site != s->giver && !concerns(c, p->site, &s->row.name) && !served(c, s, p))
+			target(c, s, p);
+	}
+}
+
+/* Custodians that live here and that we pass it on to; whether others serve those that lack it. */
+static bool to_live(struct core *c, struct stream *s, const struct at *at, size_t n)
+{
+	bool lazily = false;
+
+	for (size_t i = 0; s->transit && i < n; i++) {
+		struct peer *p = peer_find(c, at[i].site);
+
+		if (!p || !p->live || at[i].has >= s->row.held)
+			continue;
+		if (served(c, s, p))
+			lazily = true;
+		else
+			target(c, s, p);
+	}
+	return lazily;
+}
+
+/* The rest: over the shortest path each, or over everybody. */
+static void to_unreached(struct core *c, struct stream *s, const struct at *at, size_t n)
+{
+	bool stale = c->now.us - s->needed_since.us > PATH_FAILS_US, all = false;
+
+	for (size_t i = 0; i < n; i++) {
+		struct peer *p = at[i].site == c->self ? NULL : peer_find(c, at[i].site), *via;
+
+		if (!p || at[i].has >= s->row.held || p->live)
+			continue;
+		if (!peer_unreached(c, p)) {
+			c->passing.at = mono_min(c->passing.at, mono_add(p->live_at, UNREACHED_US));
+			continue;
+		}
+		via = stale ? NULL : vectors_via(c, p->site, NULL);
+		all = all || !via;
+		if (via && via->site != s->row.name.originator && via->site != s->giver)
+			target(c, s, via);
+	}
+	if (all)
+		flood(c, s);
+}
+
+/* Whether a copy is done with custodians do not say to us by themselves while others serve them. */
+static void ask_lazily(struct core *c, struct stream *s, const struct at *at, size_t n)
+{
+	int64_t wait = LAZILY_US;
+
+	if (s->lazily_at.us == 0 || s->lazily_at.us == MONO_NEVER.us)
+		s->lazily_at = mono_add(c->now, LAZILY_US + c->self % 16 * US_PER_S);
+	if (mono_before(c->now, s->lazily_at)) {
+		c->passing.at = mono_min(c->passing.at, s->lazily_at);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct peer *p = peer_find(c, at[i].site);
+		struct flow *f = p && p->live && at[i].has < s->row.held ? flow_of(s, p) : NULL;
+
+		if (p && p->live && at[i].has < s->row.held && (f || (f = flow_add(c, s, p))) && !f->giving)
+			ask(c, s, f);
+	}
+	for (unsigned i = 0; i < s->lazily && wait < LAZILY_MOST_US; i++)
+		wait *= 4;
+	s->lazily++;
+	s->lazily_at = mono_add(c->now, wait);
+	c->passing.at = mono_min(c->passing.at, s->lazily_at);
+}
+
+/* Who is not to have it any more is given no more of it. */
+static void unwanted(struct core *c, struct stream *s)
+{
+	for (size_t i = 0; i < s->n_flows; i++) {
+		struct flow *f = &s->flows[i];
+
+		if (f->giving && !f->wanted) {
+			f->giving = false;
+			flow_update(c, f);
+		}
+		f->wanted = false;
+	}
+}
+
+static void progress(struct core *c, struct stream *s, uint64_t settled)
+{
+	if (settled >= s->row.held)
+		s->needed_since = MONO_NEVER;
+	else if (settled > s->settled || s->needed_since.us == MONO_NEVER.us)
+		s->needed_since = c->now;
+	s->settled = settled;
+}
+
+static void stream_look(struct core *c, struct stream *s)
+{
+	struct at at[LIMIT_CUSTODIANS], hoped[LIMIT_CUSTODIANS];
+
+	if (!s->row.held || s->forked)
+		return;
+	if (s->transit)
+		vectors_stream(c, s);
+	size_t n = custodians_at(c, s, false, at), n_hoped = custodians_at(c, s, true, hoped);
+
+	progress(c, s, settled_of(at, n));
+	if (s->transit && s->row.floor < s->settled)
+		retire(c, s, s->settled < s->row.held ? s->settled : s->row.held);
+	if (s->settled < s->row.held && s->row.floor < s->row.held && (s->transit || !writer(c, &s->row.name))) {
+		bool lazily = to_live(c, s, at, n);
+
+		if (s->transit || settled_of(hoped, n_hoped) < s->row.held)
+			to_unreached(c, s, at, n);
+		if (s->transit && (lazily || c->now.us - s->needed_since.us > LAZILY_US))
+			ask_lazily(c, s, at, n);
+	}
+	unwanted(c, s);
+}
+
+/* ---- once a batch ----------------------------------------------------------------------------------------------------------- */
+
+static bool open_ended(const struct stream *s)
+{
+	return s->row.held > s->settled && s->row.held > s->row.floor;
+}
+
+void transit_look(struct core *c)
+{
+	struct transit *x = &c->passing;
+
+	if (!mono_before(c->now, x->at)) {
+		x->at = MONO_NEVER;
+		x->all = true;
+	}
+	if (x->all && !mono_before(c->now, x->all_at)) {
+		x->all = false;
+		x->all_at = mono_add(c->now, LOOK_ALL_US);
+		for (size_t i = 0; i < c->n_streams; i++)
+			if (open_ended(c->streams[i]) || (c->streams[i]->transit && c->streams[i]->row.floor < c->streams[i]->row.held))
+				transit_due(c, c->streams[i]);
+	} else if (x->all) {
+		x->at = mono_min(x->at, x->all_at);
+	}
+	for (size_t i = 0; i < x->n_due; i++) {
+		struct stream *s = stream_by_local(c, x->due[i]);
+
+		if (!s || !s->due)
+			continue;
+		s->due = false;
+		stream_look(c, s);
+	}
+	x->n_due = 0;
+	asks_send(c);
+	answers_send(c);
+}

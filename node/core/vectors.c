@@ -1,0 +1,859 @@
+/* vectors.c - signed vectors: made, heard, kept, passed on. */
+#include <stdio.h>
+
+#include "node/core/core_int.h"
+
+#define GATHER_LINKS_US US_PER_S        /* changes that come together go in one vector */
+#define GATHER_VOUCH_US (300 * US_PER_MS)
+/* So many of our own may follow each other at once, and one in this time after that. */
+#define BURST 6
+#define EVERY_US (10 * US_PER_S)
+/* A neighbour is given vectors so often, and so many bytes at a time while nothing is known of its pace. */
+#define GIVE_EVERY_US US_PER_S
+#define GIVE_BYTES 4096
+#define SUMMARY_WAIT_US (5 * US_PER_S)
+#define UNREACHED_US (2 * US_PER_S)
+#define VECTOR_STREAMS 900
+#define HOLDER_BYTES (256 * 1024)
+#define STATE_VECTORS 64                /* the kind under which the table of state has them */
+
+enum { WHAT_VECTORS = 1, WHAT_SUMMARY = 2 };
+#define SUMMARY_BYTES 10
+
+/* ---- who has it, to whom it goes ---------------------------------------------------------------------------------- */
+
+static bool todo_take(struct vector_known *k, uint16_t site)
+{
+	for (size_t i = 0; i < k->n_todo; i++)
+		if (k->todo[i] == site) {
+			k->todo[i] = k->todo[--k->n_todo];
+			return true;
+		}
+	return false;
+}
+
+static void todo_add(struct core *c, struct vector_known *k, struct peer *p)
+{
+	for (size_t i = 0; i < k->n_todo; i++)
+		if (k->todo[i] == p->site)
+			return;
+	uint16_t *more = realloc(k->todo, (k->n_todo + 1) * sizeof *more);
+
+	if (!more)
+		return; /* the next summary shows that it lacks it */
+	k->todo = more;
+	k->todo[k->n_todo++] = p->site;
+	p->vectors_wait = true;
+	peer_touch(c, p);
+}
+
+/* Its holder gives it to whom it reaches itself. */
+static void todo_all(struct core *c, struct vector_known *k, const struct peer *from)
+{
+	for (size_t i = 0; i < c->n_peers; i++) {
+		struct peer *p = c->peers[i];
+
+		if (p != from && p->site != k->holder && p->live && !vectors_linked(c, k->holder, p->site))
+			todo_add(c, k, p);
+	}
+}
+
+/* ---- the list ------------------------------------------------------------------------------------------------------ */
+
+static void known_free(struct vector_known *k)
+{
+	if (!k)
+		return;
+	buf_release(&k->blob);
+	free(k->todo);
+	free(k);
+}
+
+static struct hash slot_key(uint16_t holder, uint8_t slot)
+{
+	return (struct hash){{(uint8_t)(holder >> 8), (uint8_t)holder, slot}};
+}
+
+static struct vector_known *newest_of(const struct core *c, uint16_t holder)
+{
+	const struct vectors *x = &c->vectors;
+
+	if (holder != c->self) {
+		struct peer *p = peer_find((struct core *)c, holder);
+
+		return p ? p->vector : NULL;
+	}
+	for (size_t i = x->n; i-- > 0;)
+		if (x->list[i]->holder == holder)
+			return x->list[i];
+	return NULL;
+}
+
+static void newest_set(struct core *c, uint16_t holder)
+{
+	struct peer *p = holder == c->self ? NULL : peer_find(c, holder);
+
+	if (!p)
+		return;
+	p->vector = NULL;
+	for (size_t i = c->vectors.n; i-- > 0 && !p->vector;)
+		if (c->vectors.list[i]->holder == holder)
+			p->vector = c->vectors.list[i];
+}
+
+static void known_drop(struct core *c, size_t i)
+{
+	struct vectors *x = &c->vectors;
+	struct vector_known *k = x->list[i];
+	struct hash key = slot_key(k->holder, k->slot);
+
+	if (k->stored && c->t)
+		store_state_put(c->t, STATE_VECTORS, &key, view_str("-"));
+	for (size_t g = 0; g < x->n_given; g++)
+		if (x->given[g].k == k)
+			x->given[g].k = NULL;
+	for (size_t g = 0; g < x->n_kept; g++)
+		if (x->kept[g] == k)
+			x->kept[g] = NULL;
+	memmove(&x->list[i], &x->list[i + 1], (x->n - i - 1) * sizeof *x->list);
+	x->n--;
+	uint16_t holder = k->holder;
+
+	known_free(k);
+	newest_set(c, holder);
+}
+
+/* In the order of runs and versions: below 0 when a is older. */
+static int age(const struct vector *a, const struct vector *b)
+{
+	if (a->incarnation.born_us != b->incarnation.born_us)
+		return a->incarnation.born_us < b->incarnation.born_us ? -1 : 1;
+	int r = memcmp(a->incarnation.random, b->incarnation.random, sizeof a->incarnation.random);
+
+	return r ? r : a->version < b->version ? -1 : a->version > b->version;
+}
+
+static bool names(const struct vector *v, const struct stream_name *name, struct frontier *out)
+{
+	uint8_t want[STREAM_NAME_BYTES];
+	struct view rest = v->frontier_bytes;
+
+	stream_name_encode(name, want);
+	while (rest.len > STREAM_NAME_BYTES + 8 + HASH_BYTES) {
+		size_t len = STREAM_NAME_BYTES + 8 + HASH_BYTES + 1 + 8u * rest.ptr[STREAM_NAME_BYTES + 8 + HASH_BYTES];
+
+		if (memcmp(rest.ptr, want, STREAM_NAME_BYTES) == 0)
+			return !out || frontier_next(&rest, out) == ERR_OK;
+		if (len > rest.len)
+			return false;
+		rest = view_of(rest.ptr + len, rest.len - len);
+	}
+	return false;
+}
+
+/* Does something newer of its holder name every stream that it names? Of another run than the newest nothing counts any more. */
+static bool outdone(const struct core *c, const struct vector_known *k)
+{
+	struct vector_known *newest = newest_of(c, k->holder);
+	struct view rest = k->v.frontier_bytes;
+	struct frontier f;
+
+	if (!newest || newest == k || age(&newest->v, &k->v) <= 0)
+		return false;
+	if (!incarnation_equal(&newest->v.incarnation, &k->v.incarnation))
+		return true;
+	while (rest.len && frontier_next(&rest, &f) == ERR_OK) {
+		bool found = false;
+
+		for (size_t i = 0; !found && i < c->vectors.n; i++) {
+			const struct vector_known *other = c->vectors.list[i];
+
+			found = other->holder == k->holder && age(&other->v, &k->v) > 0 && names(&other->v, &f.stream, NULL);
+		}
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+static void clear_old(struct core *c, uint16_t holder)
+{
+	size_t n = 0, bytes = 0;
+
+	for (size_t i = c->vectors.n; i-- > 0;) {
+		struct vector_known *k = c->vectors.list[i];
+
+		if (k->holder != holder)
+			continue;
+		bool too_much = n >= VECTOR_SLOTS || bytes + k->blob.len > HOLDER_BYTES;
+
+		if (k != newest_of(c, holder) && (too_much || outdone(c, k))) {
+			known_drop(c, i);
+			continue;
+		}
+		n++;
+		bytes += k->blob.len;
+	}
+}
+
+/* A slot of the journal that none of its holder's has. */
+static uint8_t free_slot(const struct core *c, uint16_t holder)
+{
+	uint32_t used = 0;
+
+	for (size_t i = 0; i < c->vectors.n; i++)
+		if (c->vectors.list[i]->holder == holder)
+			used |= 1u << c->vectors.list[i]->slot;
+	for (uint8_t s = 0; s < VECTOR_SLOTS + 1; s++)
+		if (!(used & 1u << s))
+			return s;
+	return VECTOR_SLOTS + 1;
+}
+
+static void keep(struct core *c, struct vector_known *k)
+{
+	struct hash key = slot_key(k->holder, k->slot);
+	struct vector_known **slot;
+
+	if (!k->v.frontiers || k->stored || !space_admits(c, PREC_ROUTINE) || !(slot = array_grow(&c->vectors.kept, &c->vectors.n_kept, sizeof *slot)))
+		return;
+	store_state_put(c->t, STATE_VECTORS, &key, buf_view(&k->blob));
+	k->stored = true;
+	*slot = k;
+}
+
+/* Puts one that was verified into the list, behind all older ones of its holder. NULL when out of memory. */
+static struct vector_known *known_add(struct core *c, struct view blob, const struct sign_public *key)
+{
+	struct vector_known *k = calloc(1, sizeof *k), **slot;
+
+	if (!k)
+		return NULL;
+	buf_add(&k->blob, blob);
+	if (!buf_ok(&k->blob) || vector_open(c->config.suite, key, &c->roster->network_hash, buf_view(&k->blob), &k->v)) {
+		known_free(k);
+		return NULL;
+	}
+	k->holder = k->v.holder;
+	k->slot = free_slot(c, k->holder);
+	if (!(slot = array_grow(&c->vectors.list, &c->vectors.n, sizeof *slot))) {
+		known_free(k);
+		return NULL;
+	}
+	size_t i = c->vectors.n - 1;
+
+	for (; i > 0 && c->vectors.list[i - 1]->holder == k->holder && age(&c->vectors.list[i - 1]->v, &k->v) > 0; i--)
+		c->vectors.list[i] = c->vectors.list[i - 1];
+	c->vectors.list[i] = k;
+	/* Others may stand between: one that is older than some of its holder goes before the first of those. */
+	for (size_t a = 0; a < i; a++)
+		if (c->vectors.list[a]->holder == k->holder && age(&c->vectors.list[a]->v, &k->v) > 0) {
+			memmove(&c->vectors.list[a + 1], &c->vectors.list[a], (i - a) * sizeof *c->vectors.list);
+			c->vectors.list[a] = k;
+			break;
+		}
+	newest_set(c, k->holder);
+	c->vectors.links++;
+	return k;
+}
+
+/* ---- what it says --------------------------------------------------------------------------------------------------- */
+
+/* Its holder runs anew since: what it held then it may have lost. */
+static bool of_an_older_run(const struct peer *p, const struct vector *v)
+{
+	return p->met && p->incarnation.born_us > v->incarnation.born_us;
+}
+
+static void frontier_said(struct core *c, struct peer *holder, const struct frontier *fr)
+{
+	struct stream *s = stream_by_name(c, &fr->stream);
+	struct hash chain;
+
+	if (!concerns(c, holder->site, &fr->stream))
+		return;
+	if (fr->stream.originator == c->self && fr->number > (s ? s->row.held : 0)) {
+		copies_own(c, holder, &fr->stream);
+		if (s && s->own)
+			peer_bad(c, holder, "a vector that claims entries which this node never wrote");
+		return;
+	}
+	if (!s || fr->number > s->row.held || chain_at(c, s, fr->number, &chain) || !hash_equal(&chain, &fr->chain))
+		return; /* it counts only where it is our own chain; else it waits */
+	struct flow *f = flow_of(s, holder);
+
+	if (!f && s->transit)
+		f = flow_add(c, s, holder);
+	if (f && (!f->known || f->acked < fr->number)) {
+		flow_vouched(c, f, fr);
+		transit_due(c, s);
+	}
+}
+
+/* By vectors alone it was known to have this: a new run of it may have less. */
+static void forget_said(struct core *c, struct peer *p)
+{
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct flow *f = flow_of(c->streams[i], p);
+
+		if (!f || !f->vouched)
+			continue;
+		f->vouched = f->known = false;
+		f->acked = f->sent = 0;
+		f->n_missing = 0;
+		flow_update(c, f);
+		transit_due(c, c->streams[i]);
+	}
+}
+
+static void apply(struct core *c, struct peer *holder, const struct vector_known *k, const struct vector *before)
+{
+	struct frontier *f = malloc(sizeof *f);
+	struct view rest = k->v.frontier_bytes;
+
+	if (before && !incarnation_equal(&before->incarnation, &k->v.incarnation) && !holder->live)
+		forget_said(c, holder);
+	while (f && !of_an_older_run(holder, &k->v) && rest.len && frontier_next(&rest, f) == ERR_OK)
+		frontier_said(c, holder, f);
+	free(f);
+}
+
+void vectors_stream(struct core *c, struct stream *s)
+{
+	struct frontier *f = malloc(sizeof *f);
+
+	for (size_t i = 0; f && i < c->vectors.n; i++) {
+		struct vector_known *k = c->vectors.list[i];
+		struct peer *p = k->holder == c->self ? NULL : peer_find(c, k->holder);
+
+		if (p && k->v.frontiers && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation) && names(&k->v, &s->row.name, f))
+			frontier_said(c, p, f);
+	}
+	free(f);
+}
+
+/* ---- one that came --------------------------------------------------------------------------------------------------- */
+
+static bool by_former(struct core *c, const struct site *o, struct view blob)
+{
+	const struct sign_public *key;
+	struct vector v;
+
+	for (size_t i = 1; (key = site_identity(o, i)); i++)
+		if (vector_open(c->config.suite, key, &c->roster->network_hash, blob, &v) == ERR_OK)
+			return true;
+	return false;
+}
+
+/* Had already: who gave it needs it no more. */
+static bool had(struct core *c, const struct peer *from, uint16_t holder, struct view blob)
+{
+	for (size_t i = 0; i < c->vectors.n; i++) {
+		struct vector_known *k = c->vectors.list[i];
+
+		if (k->holder != holder || !view_equal(buf_view(&k->blob), blob))
+			continue;
+		if (from)
+			todo_take(k, from->site);
+		return true;
+	}
+	return false;
+}
+
+static void vector_taken(struct core *c, struct peer *from, struct peer *holder, struct view blob, const struct vector *v)
+{
+	struct vector_known *newest = holder->vector;
+	struct vector before = newest ? newest->v : (struct vector){0};
+
+	if (newest && age(&newest->v, v) > 0) {
+		struct vector_known probe = {.holder = holder->site, .v = *v};
+
+		if (outdone(c, &probe))
+			return; /* an old one, come late or shown again */
+	}
+	struct vector_known *k = known_add(c, blob, &roster_site(c->roster, holder->site)->identity);
+
+	if (!k)
+		return;
+	apply(c, holder, k, newest ? &before : NULL);
+	todo_all(c, k, from);
+	keep(c, k);
+	if (!newest || k->v.peers != before.peers || age(&before, &k->v) < 0)
+		transit_all(c);
+	clear_old(c, holder->site);
+}
+
+void vector_heard(struct core *c, struct peer *from, struct view blob)
+{
+	struct vector v;
+	uint16_t number;
+
+	if (vector_holder(blob, &number)) {
+		if (from)
+			peer_bad(c, from, "a malformed vector");
+		return;
+	}
+	const struct site *o = roster_site(c->roster, number);
+	struct peer *holder = number == c->self ? NULL : peer_find(c, number);
+
+	if (had(c, from, number, blob) || !o || !holder || holder->gone)
+		return;
+	if (vector_open(c->config.suite, &o->identity, &c->roster->network_hash, blob, &v)) {
+		/* Signed before its holder was enrolled anew it counts no more; another roster may know other keys. */
+		if (from && from->roster_serial == c->roster->serial && !by_former(c, o, blob))
+			peer_bad(c, from, "a vector that its holder did not sign");
+		return;
+	}
+	vector_taken(c, from, holder, blob, &v);
+}
+
+/* ---- our own ---------------------------------------------------------------------------------------------------------- */
+
+bool peer_live(const struct peer *p)
+{
+	return !p->gone && p->lane[LANE_URGENT].up && !p->lane[LANE_URGENT].timeouts;
+}
+
+bool peer_unreached(const struct core *c, const struct peer *p)
+{
+	return !p->live && c->now.us - p->live_at.us >= UNREACHED_US;
+}
+
+static void live_look(struct core *c, struct peer *p)
+{
+	bool live = peer_live(p);
+
+	if (live == p->live)
+		return;
+	p->live = live;
+	p->live_at = c->now;
+	c->vectors.links++;
+	if (c->vectors.links_at.us == MONO_NEVER.us)
+		c->vectors.links_at = mono_add(c->now, GATHER_LINKS_US);
+	transit_live(c, p);
+}
+
+static bool same_as_said(const struct core *c)
+{
+	const struct vectors *x = &c->vectors;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (c->peers[i]->live && (n >= x->n_said || x->said[n++] != c->peers[i]->site))
+			return false;
+	return x->version && n == x->n_said;
+}
+
+static void said_now(struct core *c)
+{
+	struct vectors *x = &c->vectors;
+	uint16_t *said = calloc(c->n_peers ? c->n_peers : 1, sizeof *said);
+	size_t n = 0;
+
+	for (size_t i = 0; said && i < c->n_peers; i++)
+		if (c->peers[i]->live)
+			said[n++] = c->peers[i]->site;
+	free(x->said);
+	x->said = said;
+	x->n_said = n;
+}
+
+static void add_streams(struct core *c, bool all, struct vector *v, struct buf *out)
+{
+	for (size_t i = c->n_streams; i-- > 0 && v->frontiers < VECTOR_STREAMS && out->len < LIMIT_SEGMENT_BYTES - 8192;) {
+		struct stream *s = c->streams[i];
+
+		if (!(all || s->vouch) || !s->row.held || !concerns(c, c->self, &s->row.name))
+			continue;
+		struct frontier f = frontier_of(s);
+
+		frontier_add(out, &f);
+		v->frontiers++;
+		if (!all) {
+			s->vouch = false;
+			s->vouched = s->row.held;
+		}
+	}
+}
+
+/* What our own older ones say and this one does not, said once more, when they have become many. */
+static void own_again(struct core *c)
+{
+	struct view rest;
+	struct frontier f;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->vectors.n; i++)
+		n += c->vectors.list[i]->holder == c->self;
+	for (size_t i = 0; n + 2 >= VECTOR_SLOTS && i < c->vectors.n; i++) {
+		if (c->vectors.list[i]->holder != c->self)
+			continue;
+		for (rest = c->vectors.list[i]->v.frontier_bytes; rest.len && frontier_next(&rest, &f) == ERR_OK;) {
+			struct stream *s = stream_by_name(c, &f.stream);
+
+			if (s)
+				s->vouch = true;
+		}
+	}
+}
+
+static void add_orders(const struct core *c, struct vector *v, struct buf *out)
+{
+	for (size_t i = 0; i < c->takeover.n_chains && v->orders < LIMIT_SITES; i++) {
+		const struct chain *ch = &c->takeover.chains[i];
+
+		if (ch->exercise || !ch->now)
+			continue;
+		buf_add_u16(out, ch->site);
+		buf_add(out, view_of(ch->now->id.b, HASH_BYTES));
+		v->orders++;
+	}
+}
+
+void vector_ours(struct core *c, bool all, struct buf *out)
+{
+	struct buf peers = BUF_EMPTY, orders = BUF_EMPTY, frontiers = BUF_EMPTY;
+	struct vector v = {.holder = c->self, .incarnation = c->incarnation, .version = ++c->vectors.version};
+
+	for (size_t i = 0; i < c->n_peers; i++)
+		if (c->peers[i]->live) {
+			buf_add_u16(&peers, c->peers[i]->site);
+			v.peers++;
+		}
+	add_orders(c, &v, &orders);
+	add_streams(c, all, &v, &frontiers);
+	v.peer_bytes = buf_view(&peers);
+	v.order_bytes = buf_view(&orders);
+	v.frontier_bytes = buf_view(&frontiers);
+	if (!buf_ok(&peers) || !buf_ok(&orders) || !buf_ok(&frontiers) || vector_make(c->config.suite, &c->config.keys.identity, &c->roster->network_hash, &v, out))
+		txn_fail(c->t, ERR_NOMEM);
+	buf_release(&peers);
+	buf_release(&orders);
+	buf_release(&frontiers);
+}
+
+void vector_vouch(struct core *c, struct stream *s)
+{
+	if (!s->vouch && s->row.held > s->vouched && c->vectors.vouch_at.us == MONO_NEVER.us)
+		c->vectors.vouch_at = mono_add(c->now, GATHER_VOUCH_US);
+	s->vouch = s->vouch || s->row.held > s->vouched;
+}
+
+static struct mono own_at(const struct vectors *x)
+{
+	struct mono at = mono_min(x->links_at, x->vouch_at);
+
+	return at.us != MONO_NEVER.us && mono_before(at, x->allowed_at) ? x->allowed_at : at;
+}
+
+static void own_make(struct core *c)
+{
+	struct vectors *x = &c->vectors;
+	struct buf blob = BUF_EMPTY;
+	struct mono from = mono_add(x->allowed_at, EVERY_US), least = mono_add(c->now, -(BURST - 1) * EVERY_US);
+	bool vouch = x->vouch_at.us != MONO_NEVER.us;
+
+	x->links_at = x->vouch_at = MONO_NEVER;
+	/* Between two sites there is nobody else to tell. */
+	if ((!vouch && same_as_said(c)) || c->n_peers < 2)
+		return;
+	x->allowed_at = mono_before(from, least) ? least : from;
+	said_now(c);
+	own_again(c);
+	vector_ours(c, false, &blob);
+	struct vector_known *k = buf_ok(&blob) && blob.len ? known_add(c, buf_view(&blob), &c->me->identity) : NULL;
+
+	if (k) {
+		for (size_t i = 0; i < c->n_peers; i++)
+			if (c->peers[i]->live)
+				todo_add(c, k, c->peers[i]);
+		keep(c, k);
+		clear_old(c, c->self);
+	}
+	buf_release(&blob);
+}
+
+/* ---- given ------------------------------------------------------------------------------------------------------------- */
+
+static void given(struct core *c, struct vector_known *k, uint16_t site)
+{
+	struct vector_given *g = array_grow(&c->vectors.given, &c->vectors.n_given, sizeof *g);
+
+	if (g)
+		*g = (struct vector_given){k, site};
+}
+
+static size_t give_bytes(const struct peer *p)
+{
+	int64_t half_a_second = p->pace[LANE_URGENT].rate_bps / 16;
+
+	return half_a_second <= 0 ? GIVE_BYTES : half_a_second < 512 ? 512 : half_a_second > 32768 ? 32768 : (size_t)half_a_second;
+}
+
+/* What waits for a neighbour, at most half a second's worth of it. */
+static void give(struct core *c, struct peer *p)
+{
+	struct buf *out = effect_begin(c->out);
+	size_t start = out->len, most = give_bytes(p), n = 0;
+
+	p->vectors_wait = false;
+	frame_begin(out, FRAME_VECTOR);
+	buf_add_u8(out, WHAT_VECTORS);
+	for (size_t i = 0; i < c->vectors.n; i++) {
+		struct vector_known *k = c->vectors.list[i];
+
+		if (!k->n_todo || (n && out->len - start + k->blob.len > most)) {
+			for (size_t t = 0; t < k->n_todo; t++)
+				p->vectors_wait = p->vectors_wait || k->todo[t] == p->site;
+			continue;
+		}
+		if (!todo_take(k, p->site))
+			continue;
+		buf_add_u32(out, (uint32_t)k->blob.len);
+		buf_add(out, buf_view(&k->blob));
+		given(c, k, p->site);
+		n++;
+	}
+	if (!n) {
+		out->len = start;
+		return;
+	}
+	p->vectors_at = mono_add(c->now, GIVE_EVERY_US);
+	effect_end_control(c, p);
+}
+
+/* ---- summaries ---------------------------------------------------------------------------------------------------------- */
+
+static void summary_of(const struct core *c, uint16_t holder, uint8_t out[8])
+{
+	struct buf b = BUF_EMPTY;
+
+	for (size_t i = 0; i < c->vectors.n; i++) {
+		const struct vector_known *k = c->vectors.list[i];
+
+		if (k->holder != holder)
+			continue;
+		buf_add_u64(&b, (uint64_t)k->v.incarnation.born_us);
+		buf_add(&b, view_of(k->v.incarnation.random, sizeof k->v.incarnation.random));
+		buf_add_u64(&b, k->v.version);
+	}
+	struct hash h = crypt_hash(HASH_STATE, buf_view(&b));
+
+	memcpy(out, h.b, 8);
+	buf_release(&b);
+}
+
+void vectors_link(struct core *c, struct peer *p)
+{
+	struct buf *out = effect_begin(c->out);
+
+	frame_begin(out, FRAME_VECTOR);
+	buf_add_u8(out, WHAT_SUMMARY);
+	for (size_t i = 0; i < c->n_peers + 1; i++) {
+		uint16_t holder = i < c->n_peers ? c->peers[i]->site : c->self;
+		uint8_t sum[8];
+
+		if (holder == p->site || !newest_of(c, holder))
+			continue;
+		summary_of(c, holder, sum);
+		buf_add_u16(out, holder);
+		buf_add(out, view_of(sum, sizeof sum));
+	}
+	effect_end_control(c, p);
+	for (size_t i = 0; i < c->vectors.n; i++)
+		if (c->vectors.list[i]->holder != p->site)
+			todo_add(c, c->vectors.list[i], p);
+	p->vectors_at = mono_add(c->now, SUMMARY_WAIT_US);
+}
+
+static void summary_heard(struct core *c, struct peer *p, struct view rest)
+{
+	for (; rest.len >= SUMMARY_BYTES; rest = view_of(rest.ptr + SUMMARY_BYTES, rest.len - SUMMARY_BYTES)) {
+		uint16_t holder = (uint16_t)(rest.ptr[0] << 8 | rest.ptr[1]);
+		uint8_t sum[8];
+
+		summary_of(c, holder, sum);
+		for (size_t i = 0; memcmp(sum, rest.ptr + 2, sizeof sum) == 0 && i < c->vectors.n; i++)
+			if (c->vectors.list[i]->holder == holder)
+				todo_take(c->vectors.list[i], p->site);
+	}
+	p->vectors_at = c->now;
+	if (rest.len)
+		peer_bad(c, p, "a malformed summary of vectors");
+}
+
+void vectors_frame(struct core *c, struct peer *p, struct view raw)
+{
+	struct rd r = rd_init(raw);
+	uint8_t what = rd_u8(&r);
+
+	if (what == WHAT_SUMMARY)
+		summary_heard(c, p, view_of(r.pos, rd_left(&r)));
+	while (what == WHAT_VECTORS && !r.err && rd_left(&r)) {
+		uint32_t len = rd_u32(&r);
+		struct view blob = rd_bytes(&r, len);
+
+		if (!r.err)
+			vector_heard(c, p, blob);
+	}
+	if (r.err || what < WHAT_VECTORS || what > WHAT_SUMMARY)
+		peer_bad(c, p, "a malformed frame of vectors");
+}
+
+/* ---- once a batch --------------------------------------------------------------------------------------------------------- */
+
+void vectors_look(struct core *c)
+{
+	for (size_t i = 0; i < c->n_active; i++)
+		live_look(c, c->active[i]);
+	for (size_t i = 0; c->vectors.unkept && i < c->vectors.n; i++)
+		keep(c, c->vectors.list[i]);
+	c->vectors.unkept = false;
+	if (!mono_before(c->now, own_at(&c->vectors)))
+		own_make(c);
+	for (size_t i = 0; i < c->n_active; i++) {
+		struct peer *p = c->active[i];
+
+		if (p->vectors_wait && p->live && !mono_before(c->now, p->vectors_at))
+			give(c, p);
+	}
+}
+
+struct mono vectors_due(const struct core *c)
+{
+	return own_at(&c->vectors);
+}
+
+void vectors_forget(struct core *c)
+{
+	c->vectors.n_given = c->vectors.n_kept = 0;
+	free(c->vectors.given);
+	free(c->vectors.kept);
+	c->vectors.given = NULL;
+	c->vectors.kept = NULL;
+}
+
+void vectors_undo(struct core *c)
+{
+	struct vectors *x = &c->vectors;
+
+	for (size_t i = 0; i < x->n_given; i++) {
+		struct peer *p = x->given[i].k ? peer_find(c, x->given[i].site) : NULL;
+
+		if (p)
+			todo_add(c, x->given[i].k, p);
+	}
+	for (size_t i = 0; i < x->n_kept; i++)
+		if (x->kept[i]) {
+			x->kept[i]->stored = false;
+			x->unkept = true;
+		}
+	vectors_forget(c);
+}
+
+void vectors_each(struct core *c, void (*fn)(void *arg, uint16_t holder, struct view blob), void *arg)
+{
+	for (size_t i = 0; i < c->vectors.n; i++)
+		fn(arg, c->vectors.list[i]->holder, buf_view(&c->vectors.list[i]->blob));
+}
+
+/* ---- paths ------------------------------------------------------------------------------------------------------------------- */
+
+bool vectors_linked(const struct core *c, uint16_t a, uint16_t b)
+{
+	const struct vector_known *x = newest_of(c, a), *y = newest_of(c, b);
+
+	return x && y && routes_lists(x->v.peer_bytes, b) && routes_lists(y->v.peer_bytes, a);
+}
+
+static int link_cost(const struct core *c, const struct peer *p)
+{
+	const struct site *s = roster_site(c->roster, p->site);
+
+	for (size_t i = 0; s && i < s->n_bearers; i++)
+		if (strcmp(s->bearers[i].name, p->lane[LANE_URGENT].bearer) == 0)
+			return s->bearers[i].cost;
+	return 10;
+}
+
+struct peer *vectors_via(struct core *c, uint16_t site, unsigned *hops)
+{
+	struct vectors *x = &c->vectors;
+
+	if (!x->routes_known || x->routes_links != x->links) {
+		struct route_site *r = realloc(x->routes, (c->n_peers ? c->n_peers : 1) * sizeof *r);
+
+		if (!r)
+			return NULL;
+		x->routes = r;
+		for (size_t i = 0; i < c->n_peers; i++) {
+			const struct peer *p = c->peers[i];
+
+			r[i] = (struct route_site){.site = p->site, .near = p->live, .cost = p->live ? link_cost(c, p) : 0,
+						   .peers = p->vector && !p->gone ? p->vector->v.peer_bytes : view_of(NULL, 0)};
+		}
+		x->routes_known = routes_find(r, c->n_peers);
+		x->routes_links = x->links;
+	}
+	for (size_t i = 0; x->routes_known && i < c->n_peers; i++)
+		if (x->routes[i].site == site && x->routes[i].via) {
+			if (hops)
+				*hops = x->routes[i].hops;
+			return peer_find(c, x->routes[i].via);
+		}
+	return NULL;
+}
+
+/* ---- kept -------------------------------------------------------------------------------------------------------------------- */
+
+struct loading { struct core *c; };
+
+static enum err load_one(void *arg, const struct hash *key, struct view blob)
+{
+	struct core *c = ((struct loading *)arg)->c;
+	uint16_t number;
+	struct vector v;
+
+	if (vector_holder(blob, &number))
+		return ERR_OK; /* a slot that is free again */
+	const struct site *o = roster_site(c->roster, number);
+
+	if (!o || vector_open(c->config.suite, &o->identity, &c->roster->network_hash, blob, &v))
+		return ERR_OK;
+	for (size_t i = 0; i < c->vectors.n; i++)
+		if (c->vectors.list[i]->holder == number && age(&c->vectors.list[i]->v, &v) == 0)
+			return ERR_OK;
+	struct vector_known *k = known_add(c, blob, &o->identity);
+
+	if (!k)
+		return ERR_NOMEM;
+	k->slot = key->b[2];
+	k->stored = true;
+	return ERR_OK;
+}
+
+void vectors_load(struct core *c)
+{
+	struct loading l = {c};
+
+	if (c->vectors.loaded)
+		return;
+	c->vectors.loaded = true;
+
+	if (store_state_each(c->t, STATE_VECTORS, load_one, &l) && c->vectors.n)
+		c->mend = true;
+}
+
+void vectors_drop(struct core *c)
+{
+	struct vectors *x = &c->vectors;
+
+	for (size_t i = 0; i < x->n; i++)
+		known_free(x->list[i]);
+	free(x->list);
+	free(x->said);
+	free(x->given);
+	free(x->kept);
+	free(x->routes);
+	*x = (struct vectors){0};
+}
