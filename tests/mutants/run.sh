@@ -36,7 +36,7 @@ tests() {
 	local f
 	for f in tests/unit/test_*.c tests/contract/test_*.c; do
 		case ${f##*/} in
-		test_oracle*.c | test_golden.c | test_sim_*.c | test_drill*.c | test_workload.c | test_conduct.c | test_fault.c | test_client*.c | test_config.c | test_grant.c | test_inbox.c | test_link.c | test_output.c) ;;
+		test_oracle*.c | test_golden.c | test_sim_*.c | test_drill*.c | test_workload.c | test_conduct.c | test_fault.c | test_client*.c | test_config.c | test_grant.c | test_inbox.c | test_link.c | test_output.c | test_proxy.c | test_shape.c) ;;
 		*) f=${f#tests/} && echo "build/tests/${f%.c}" ;;
 		esac
 	done
