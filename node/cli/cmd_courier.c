@@ -259,6 +259,8 @@ static int piece_row(void *arg, const struct estafette_member *m, size_t n)
 	} else if (strcmp(part, "floor") == 0) {
 		j->round_added -= number(m, n, "new");
 		j->floors += number(m, n, "new");
+	} else if (strcmp(part, "roster") == 0 || strcmp(part, "dictionary") == 0) {
+		j->round_added -= number(m, n, "new"); /* nothing waits for it that another round would bring */
 	} else if (strcmp(part, "part") == 0) {
 		j->parts += j->first;
 		j->new_parts += number(m, n, "new");

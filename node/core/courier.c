@@ -211,6 +211,19 @@ static void apply_state(struct core *c, struct unpacking *u, const struct state_
 		snprintf(o->why, sizeof o->why, "%.199s", m.text);
 }
 
+static void apply_state_part(struct core *c, const struct state_frame *f, struct outcome *o)
+{
+	struct errmsg m = {0};
+	bool is_new = false;
+
+	o->kind = f->name.kind == STATE_KIND_ROSTER ? "roster" : "dictionary";
+	o->entries = 1;
+	o->err = travel_bundle(c, f, &is_new, &m);
+	o->added = is_new;
+	if (o->err)
+		snprintf(o->why, sizeof o->why, "%.199s", m.text);
+}
+
 /* Messages among the entries of a segment from number first on. */
 static uint64_t messages_from(const struct segment *seg, uint64_t first)
 {
@@ -274,6 +287,8 @@ static void apply(struct core *c, struct unpacking *u, struct frame *f, struct v
 	case FRAME_STATE:
 		if (f->u.state.what == STATE_GIVE)
 			apply_state(c, u, &f->u.state, o);
+		if (f->u.state.what == STATE_PART)
+			apply_state_part(c, &f->u.state, o);
 		break;
 	case FRAME_SEGMENT:
 		apply_segment(c, u, &f->u.segment, view_of(piece.ptr + 2, piece.len - 2), o);

@@ -30,7 +30,7 @@ struct tallied { uint64_t entries, messages, bodies, left_entries, left_bodies, 
 struct packing_at {
 	enum phase phase;
 	uint32_t index;               /* of the next step */
-	size_t state, vector, body, n_bodies;
+	size_t state, offset, vector, body, n_bodies;
 	uint32_t part;                /* of that body: manifest, then each page and its chunks */
 	uint64_t bytes;
 	struct bundle_chain chain;
@@ -330,13 +330,25 @@ static struct view vector_at(const struct packing *p, size_t *at)
 static bool step_state(struct core *c, struct packing *p, struct buf *out)
 {
 	while (p->at.state < p->n_state) {
-		const struct state_name *name = &p->state[p->at.state++].name;
+		const struct state_name *name = &p->state[p->at.state].name;
 		struct view blob = state_blob(c, name);
+		struct state_frame part = {.name = *name, .total = (uint32_t)blob.len, .offset = (uint32_t)p->at.offset};
 
-		if (!blob.len)
-			continue; /* it was replaced meanwhile */
 		buf_clear(&c->courier.frame);
-		frame_state_give(&c->courier.frame, &c->takeover.state, name->kind, blob);
+		if (!blob.len || p->at.offset >= blob.len) {
+			p->at.state++; /* it was replaced meanwhile */
+			p->at.offset = 0;
+			continue;
+		}
+		if (name->kind == STATE_KIND_ROSTER || name->kind == STATE_KIND_DICTIONARY) {
+			part.bytes = part.total - part.offset < LIMIT_STATE_PART_BYTES ? part.total - part.offset : LIMIT_STATE_PART_BYTES;
+			part.blob = view_of(blob.ptr + part.offset, part.bytes);
+			frame_state_part(&c->courier.frame, &c->takeover.state, &part);
+			p->at.offset += part.bytes;
+		} else {
+			frame_state_give(&c->courier.frame, &c->takeover.state, name->kind, blob);
+			p->at.offset = blob.len;
+		}
 		write_frame(c, p, out);
 		return true;
 	}
@@ -587,6 +599,16 @@ static void step(struct core *c, struct packing *p, struct buf *out)
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------------ */
 
+/* Without the roster and its dictionaries. */
+static size_t orders_in(const struct packing *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_state; i++)
+		n += p->state[i].name.kind == STATE_KIND_ORDER || p->state[i].name.kind == STATE_KIND_ENDORSEMENT;
+	return n;
+}
+
 static void row_sum(struct rows *r, const struct packing *p)
 {
 	struct tallied sum = {0};
@@ -605,7 +627,7 @@ static void row_sum(struct rows *r, const struct packing *p)
 	row_time(r, "made", p->made);
 	row_number(r, "bytes", (int64_t)p->at.bytes);
 	row_number(r, "pieces", (int64_t)p->at.chain.pieces);
-	row_number(r, "orders", (int64_t)p->n_state);
+	row_number(r, "orders", (int64_t)orders_in(p));
 	row_number(r, "vectors", (int64_t)p->n_vectors);
 	row_number(r, "entries", (int64_t)sum.entries);
 	row_number(r, "messages", (int64_t)sum.messages);

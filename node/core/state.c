@@ -84,11 +84,20 @@ static struct view blob_of(const struct core *c, const struct state_name *name)
 
 struct state_item *state_list(const struct core *c, size_t *n)
 {
-	return items_make(c, NULL, n);
+	struct state_item *items = items_make(c, NULL, n), *all = items ? realloc(items, (*n + TRAVEL_NAMES(c)) * sizeof *all) : NULL;
+
+	if (!all) {
+		free(items);
+		return NULL;
+	}
+	*n += travel_names(c, all + *n);
+	return all;
 }
 
 struct view state_blob(const struct core *c, const struct state_name *name)
 {
+	if (name->kind == STATE_KIND_ROSTER || name->kind == STATE_KIND_DICTIONARY)
+		return travel_blob(c, name);
 	return blob_of(c, name);
 }
 

@@ -45,6 +45,7 @@ void travel_free(struct core *c)
 	for (size_t i = 0; i < t->n_shelf; i++)
 		buf_release(&t->shelf[i].bytes);
 	free(t->shelf);
+	buf_release(&t->bundled);
 	*t = (struct travel){.at = MONO_NEVER};
 }
 
@@ -63,12 +64,22 @@ static const struct shelf_item *shelf_find(const struct core *c, const struct ha
 	return NULL;
 }
 
-static bool roster_names(const struct core *c, const struct hash *h)
+static bool names(const struct roster *r, const struct hash *h)
 {
-	for (size_t i = 0; i < c->roster->n_dictionaries; i++)
-		if (hash_equal(&c->roster->dictionaries[i], h))
+	for (size_t i = 0; i < r->n_dictionaries; i++)
+		if (hash_equal(&r->dictionaries[i], h))
 			return true;
 	return false;
+}
+
+/* The one in force, or one that is about to be. */
+static bool roster_names(const struct core *c, const struct hash *h)
+{
+	bool any = names(c->roster, h);
+
+	for (size_t i = 0; i < c->travel.n_held; i++)
+		any = any || names(c->travel.held[i], h);
+	return any;
 }
 
 static enum err shelf_add(struct core *c, struct view bytes, bool stored)
@@ -458,6 +469,41 @@ enum err travel_take(struct core *c, uint8_t kind, struct view blob, uint16_t fr
 	*is_new = !e;
 	c->travel.due = c->travel.due || !e;
 	return e == ERR_EXISTS ? ERR_OK : e;
+}
+
+size_t travel_names(const struct core *c, struct state_item *out)
+{
+	size_t n = 0;
+
+	if (c->roster->blob.len)
+		out[n++] = (struct state_item){.name = roster_name(c->roster)};
+	for (size_t i = 0; i < c->travel.n_shelf; i++)
+		out[n++] = (struct state_item){.name = {STATE_KIND_DICTIONARY, c->travel.shelf[i].hash}};
+	return n;
+}
+
+enum err travel_bundle(struct core *c, const struct state_frame *part, bool *is_new, struct errmsg *m)
+{
+	struct travel *t = &c->travel;
+	struct hash id;
+	uint8_t *to;
+
+	*is_new = false;
+	if (part->total > LIMIT_ROSTER_BLOB_BYTES)
+		return err_set(m, ERR_TOO_LARGE, "state: %u bytes are more than a roster may have", part->total);
+	if (part->offset == 0) {
+		buf_clear(&t->bundled);
+		t->bundle = part->name;
+	}
+	if (state_name_compare(&t->bundle, &part->name) != 0 || part->offset > t->bundled.len)
+		return err_set(m, ERR_GAP, "state: the part before it did not come");
+	t->bundled.len = part->offset; /* applied again after a failed commit */
+	to = buf_extend(&t->bundled, part->bytes);
+	if (!to)
+		return err_set(m, ERR_NOMEM, "state: out of memory");
+	if (unpack(c->packer, part->method, part->dictionary, part->blob, to, part->bytes))
+		return err_set(m, ERR_FORMAT, "state: a part cannot be unpacked");
+	return t->bundled.len < part->total ? ERR_OK : travel_take(c, part->name.kind, buf_view(&t->bundled), 0, &id, is_new, m);
 }
 
 /* ---- parts come in ------------------------------------------------------------------------------------------------------- */

@@ -34,6 +34,7 @@ struct travel {
 	struct fetched *fetches[TRAVEL_FETCHES];
 	struct shelf_item *shelf; size_t n_shelf;      /* dictionaries */
 	uint32_t missing[TRAVEL_MISSING]; size_t n_missing;
+	struct state_name bundle; struct buf bundled; /* an object out of a bundle, as far as it came */
 	bool due;
 	struct mono at;                     /* next look */
 };
@@ -56,6 +57,11 @@ void travel_want(struct core *c, struct peer *p, const struct state_frame *f);
 void travel_part(struct core *c, struct peer *p, const struct state_frame *f);
 /* An object by its name, whole: until the next change. Empty when it is not here. */
 struct view travel_blob(const struct core *c, const struct state_name *name);
+/* The names of all that is here, TRAVEL_NAMES at most: the roster in force, then dictionaries. */
+#define TRAVEL_NAMES(c) ((c)->travel.n_shelf + 1)
+size_t travel_names(const struct core *c, struct state_item *out);
+/* Parts out of a bundle, in order; with the last one the object is taken as by travel_take. ERR_GAP: the one before did not come. */
+MUST_USE enum err travel_bundle(struct core *c, const struct state_frame *part, bool *is_new, struct errmsg *m);
 /* A body needs the dictionary that the packer did not find. */
 void travel_missing(struct core *c, uint32_t id);
 /* For a message to these sites: the dictionary that all of them should have, or is the built-in one better? */

@@ -325,6 +325,42 @@ static void a_liar_holds_nothing_up(void **state)
 	world_release(&w);
 }
 
+/* A courier's bundle holds it in parts, which come in order and perhaps more than once. */
+static void a_bundle_brings_it(void **state)
+{
+	(void)state;
+	struct world w;
+	struct state_item names[4];
+	struct errmsg m;
+	bool is_new = false;
+
+	begin(&w, 2, 9);
+	world_link(&w, LUIK, NAMEN, false);
+	struct roster *r = next(&w, 1, 7 * 3600 * US_PER_S);
+
+	world_roster_at(&w, LUIK, r);
+	assert_int_equal(travel_names(w.node[LUIK].core, names), 1);
+	struct view blob = travel_blob(w.node[LUIK].core, &names[0].name);
+	struct state_frame part = {.name = names[0].name, .total = (uint32_t)blob.len};
+
+	assert_true(blob.len > 1500);
+	part.offset = part.bytes = 500;
+	part.blob = view_of(blob.ptr + 500, 500);
+	assert_int_equal(travel_bundle(w.node[NAMEN].core, &part, &is_new, &m), ERR_GAP);
+	for (uint32_t at = 0; at < blob.len; at += 500)
+		for (int twice = 0; twice < 2 && !is_new; twice++) {
+			part.offset = at;
+			part.bytes = blob.len - at < 500 ? (uint32_t)blob.len - at : 500;
+			part.blob = view_of(blob.ptr + at, part.bytes);
+			assert_int_equal(travel_bundle(w.node[NAMEN].core, &part, &is_new, &m), ERR_OK);
+		}
+	assert_true(is_new);
+	world_run(&w, 90 * US_PER_S);
+	assert_int_equal(serial(&w, NAMEN), 2);
+	roster_free(r);
+	world_release(&w);
+}
+
 /* ---- dictionaries ------------------------------------------------------------------------------------------------------------- */
 
 static void train(struct buf *bytes, const char *word)
@@ -447,6 +483,7 @@ int main(void)
 		cmocka_unit_test(two_with_one_serial),
 		cmocka_unit_test(bytes_that_do_not_fit_are_asked_for_elsewhere),
 		cmocka_unit_test(a_liar_holds_nothing_up),
+		cmocka_unit_test(a_bundle_brings_it),
 		cmocka_unit_test(dictionaries_come_with_the_roster),
 		cmocka_unit_test(a_message_waits_for_its_dictionary),
 	};
