@@ -490,9 +490,23 @@ static bool holds_for(const struct core *c, uint16_t site, uint16_t addressee, b
 	return site == addressee || (ch && ch->now && order_names(&ch->now->order, site));
 }
 
+/* What is tried next for a site that is not reached: since when is the row's time. */
+static const char *way_on(struct core *c, const struct peer *p, char *out, size_t size)
+{
+	char name[LIMIT_NAME_BYTES + 1];
+	unsigned hops = 0;
+	const struct peer *via = p->live ? NULL : vectors_via(c, p->site, &hops);
+
+	if (via)
+		snprintf(out, size, "no link since then; it goes over %s, %u links", site_name(c, via->site, name), hops);
+	else
+		snprintf(out, size, "no link since then and no path known; neighbours take copies, tried again as soon as there is one");
+	return out;
+}
+
 static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number)
 {
-	char note[200];
+	char note[300], next[200];
 
 	for (size_t i = 0; i < s->n_flows; i++) {
 		const struct flow *f = &s->flows[i];
@@ -500,6 +514,11 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 
 		if (!f->known || site == s->row.name.originator)
 			continue;
+		if (f->guest) {
+			if (f->acked >= number)
+				trace_line(r, id, site, "in-transit", (struct wall){0}, r->c->self, "a copy on its way");
+			continue;
+		}
 		bool holder = holds_for(r->c, site, s->row.name.addressee, s->row.name.exercise), up = peer_up(r->c, f->peer);
 		bool whole = f->acked >= number;
 
@@ -511,8 +530,8 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 		}
 		snprintf(note, sizeof note, "%s; %llu before it; %s", f->acked >= number ? "its body is on the way" : "not acknowledged yet",
 			 (unsigned long long)(number > f->acked + 1 ? number - f->acked - 1 : 0),
-			 up ? "being sent" : "no link now; tried again as soon as there is one");
-		trace_line(r, id, site, "waits", (struct wall){0}, site, note);
+			 up ? "being sent" : way_on(r->c, f->peer, next, sizeof next));
+		trace_line(r, id, site, "waits", up ? (struct wall){0} : (struct wall){r->c->wall.us - (r->c->now.us - f->peer->live_at.us)}, site, note);
 	}
 }
 
@@ -568,7 +587,7 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		snprintf(note, sizeof note, "%s to %s", precedence_name(h.precedence), site_name(c, row->addressee, name));
 		trace_line(r, &row->id, h.originator, "accepted", h.sent, 0, note);
 		if (!own)
-			trace_line(r, &row->id, c->self, holds_for(c, c->self, row->addressee, r->exercise) ? "held" : "held-by-standby", entry.stored, entry.from, "");
+			trace_line(r, &row->id, c->self, s->transit ? "in-transit" : holds_for(c, c->self, row->addressee, r->exercise) ? "held" : "held-by-standby", entry.stored, entry.from, "");
 		else
 			trace_custodians(r, &row->id, s, entry.number);
 	}
