@@ -550,7 +550,7 @@ static void own_make(struct core *c)
 {
 	struct vectors *x = &c->vectors;
 	struct buf blob = BUF_EMPTY;
-	struct mono from = mono_add(x->allowed_at, EVERY_US), least = mono_add(c->now, -(BURST - 1) * EVERY_US);
+	struct mono from = mono_add(x->allowed_at, EVERY_US), least = {c->now.us - (BURST - 1) * EVERY_US};
 	bool vouch = x->vouch_at.us != MONO_NEVER.us;
 
 	x->links_at = x->vouch_at = MONO_NEVER;
