@@ -557,12 +557,12 @@ void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, 
 
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest)
 {
-	struct frontier *fr = malloc(sizeof *fr);
-
 	if (complete == FRONTIERS_ASK) {
 		transit_asked(c, p, rest);
 		return;
 	}
+	struct frontier *fr = malloc(sizeof *fr);
+
 	if (complete)
 		list_frame(c, p, complete, rest);
 	while (fr && rest.len) {
