@@ -181,7 +181,7 @@ static uint8_t rank_of(const struct frame *f)
 	switch (f->type) {
 	case FRAME_STATE: return f->u.state.what == STATE_GIVE || f->u.state.what == STATE_PART ? 1 : 0;
 	case FRAME_VECTOR: return 2;
-	case FRAME_FLOOR: case FRAME_SEGMENT: return 3;
+	case FRAME_FLOOR: case FRAME_SEGMENT: case FRAME_SEGMENT_AFTER: return 3;
 	case FRAME_PART: return 4;
 	default: return 0;
 	}

@@ -544,10 +544,10 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
  * is here now), ERR_GAP (what comes before it is not), ERR_BUSY (not all of it was taken now: too little room, or too many large
  * bodies still to come), ERR_AUTH, ERR_CONFLICT (another history, kept apart), ERR_NOT_PERMITTED (not for this site to hold),
  * ERR_UNKNOWN_SITE, ERR_TOO_LARGE. */
-MUST_USE enum err replicate_apply(struct core *c, uint16_t from, struct segment *s, struct view raw);
+MUST_USE enum err replicate_apply(struct core *c, uint16_t from, struct segment *s, const struct hash *after, struct view raw);
 /* Appends one frame of at most max bytes, or of one entry, with entries of s after number sent; *last: the last of them. False: none
- * can be given now, out is as it was. Damage met on the way is alarmed, so out may not be one of c->out. */
-bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, size_t max, struct buf *out, uint64_t *last);
+ * can be given now, out is as it was. after: with the chain before them, for who has nothing of s. Damage met on the way is alarmed, so out may not be one of c->out. */
+bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, bool after, size_t max, struct buf *out, uint64_t *last);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
 void replicate_acks(struct core *c, struct peer *p, struct view rest);
 /* Frontiers of streams, in short where the peer is known to have the stream. */

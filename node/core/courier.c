@@ -245,7 +245,7 @@ static void say_gap(struct core *c, const struct stream *s, const struct segment
 		 (unsigned long long)(seg->first - 1), site_name(c, seg->name.originator, from), site_name(c, seg->name.addressee, to));
 }
 
-static void apply_segment(struct core *c, struct unpacking *u, struct segment *seg, struct view raw, struct outcome *o)
+static void apply_segment(struct core *c, struct unpacking *u, struct segment *seg, const struct hash *after, struct view raw, struct outcome *o)
 {
 	struct segment whole = *seg;
 	struct stream *s = stream_by_name(c, &seg->name);
@@ -257,7 +257,7 @@ static void apply_segment(struct core *c, struct unpacking *u, struct segment *s
 	o->first = seg->first;
 	o->entries = seg->entries;
 	o->messages = messages_from(&whole, whole.first);
-	o->err = replicate_apply(c, u->from, seg, raw);
+	o->err = replicate_apply(c, u->from, seg, after, raw);
 	s = stream_by_name(c, &whole.name);
 	if (s && s->row.held > before) {
 		o->added = s->row.held - before;
@@ -291,7 +291,16 @@ static void apply(struct core *c, struct unpacking *u, struct frame *f, struct v
 			apply_state_part(c, &f->u.state, o);
 		break;
 	case FRAME_SEGMENT:
-		apply_segment(c, u, &f->u.segment, view_of(piece.ptr + 2, piece.len - 2), o);
+		apply_segment(c, u, &f->u.segment, NULL, view_of(piece.ptr + 2, piece.len - 2), o);
+		break;
+	case FRAME_SEGMENT_AFTER:
+		apply_segment(c, u, &f->u.after.segment, &f->u.after.before, view_of(piece.ptr + 2 + HASH_BYTES, piece.len - 2 - HASH_BYTES), o);
+		break;
+	case FRAME_VECTOR:
+		o->kind = "vector";
+		o->entries = 1;
+		if (!vectors_given(c, f->u.raw))
+			o->err = ERR_FORMAT;
 		break;
 	case FRAME_FLOOR:
 		apply_floor(c, &f->u.floor, o);

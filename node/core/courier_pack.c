@@ -15,6 +15,7 @@ enum phase { PACK_STATE, PACK_VECTORS, PACK_SEGMENTS, PACK_BODIES, PACK_END, PAC
 
 struct packed_stream {
 	uint32_t local;
+	uint64_t first;                /* that goes in; for who has nothing of it, with the chain before it */
 	uint64_t next, next_committed; /* the entry that goes next */
 	uint64_t upto;                 /* what was held when the packing began */
 	bool closed, closed_committed; /* what is left of it did not fit, or could not be read */
@@ -210,8 +211,34 @@ static void stream_add(struct core *c, struct packing *p, struct stream *s)
 		least = s->row.floor;
 	if (least >= s->row.held)
 		return;
-	p->streams[p->n_streams++] = (struct packed_stream){.local = s->row.local, .next = least + 1, .next_committed = least + 1, .upto = s->row.held,
+	p->streams[p->n_streams++] = (struct packed_stream){.local = s->row.local, .first = least + 1, .next = least + 1, .next_committed = least + 1, .upto = s->row.held,
 							    .rank = rank_of(s), .floor = floor, .floor_committed = floor};
+}
+
+static void vector_add(void *arg, uint16_t holder, struct view blob)
+{
+	struct packing *p = arg;
+
+	(void)holder;
+	if (!blob.len || blob.len > LIMIT_FRAME_BYTES - 16)
+		return;
+	buf_add_u32(&p->vectors, (uint32_t)blob.len);
+	buf_add(&p->vectors, blob);
+	p->n_vectors++;
+}
+
+/* What is known of others, and how far we are. */
+static enum err vectors_choose(struct core *c, struct packing *p)
+{
+	struct buf ours = BUF_EMPTY;
+
+	vector_ours(c, true, &ours);
+	vectors_each(c, vector_add, p);
+	vector_add(p, c->self, buf_view(&ours));
+	bool good = buf_ok(&ours) && buf_ok(&p->vectors);
+
+	buf_release(&ours);
+	return good ? ERR_OK : ERR_NOMEM;
 }
 
 static enum err choose(struct core *c, struct packing *p)
@@ -223,7 +250,7 @@ static enum err choose(struct core *c, struct packing *p)
 	for (size_t i = 0; i < c->n_streams; i++)
 		if (c->streams[i]->row.name.precedence <= p->precedence)
 			stream_add(c, p, c->streams[i]);
-	return ERR_OK;
+	return vectors_choose(c, p);
 }
 
 /* ---- the request ---------------------------------------------------------------------------------------------------- */
@@ -360,8 +387,7 @@ static bool step_vectors(struct core *c, struct packing *p, struct buf *out)
 	if (p->at.vector >= p->vectors.len)
 		return false;
 	buf_clear(&c->courier.frame);
-	frame_begin(&c->courier.frame, FRAME_VECTOR);
-	buf_add(&c->courier.frame, vector_at(p, &p->at.vector));
+	vectors_one(&c->courier.frame, vector_at(p, &p->at.vector));
 	write_frame(c, p, out);
 	return true;
 }
@@ -408,7 +434,7 @@ static void segment_packed(struct core *c, struct packing *p, const struct strea
 
 	if (frame_decode(buf_view(&c->courier.frame), &f))
 		return;
-	for (struct view rest = f.u.segment.entry_bytes; rest.len && segment_next(&rest, &e) == ERR_OK;) {
+	for (struct view rest = f.type == FRAME_SEGMENT_AFTER ? f.u.after.segment.entry_bytes : f.u.segment.entry_bytes; rest.len && segment_next(&rest, &e) == ERR_OK;) {
 		if (header_decode(e.header, &h))
 			continue;
 		of->entries++;
@@ -443,7 +469,7 @@ static bool step_segments(struct core *c, struct packing *p, struct buf *out)
 		uint64_t space = room(p), last = 0;
 
 		if (s && ps->next <= s->row.floor) {
-			ps->next = s->row.floor + 1; /* retired meanwhile */
+			ps->first = ps->next = s->row.floor + 1; /* retired meanwhile */
 			ps->floor = true;
 			continue;
 		}
@@ -454,7 +480,7 @@ static bool step_segments(struct core *c, struct packing *p, struct buf *out)
 			continue;
 		}
 		buf_clear(&c->courier.frame);
-		ps->closed = !s || !replicate_cut(c, s, ps->next - 1, space < LIMIT_SEGMENT_BYTES ? (size_t)space : LIMIT_SEGMENT_BYTES, &c->courier.frame, &last) ||
+		ps->closed = !s || !replicate_cut(c, s, ps->next - 1, p->all && ps->next == ps->first && ps->next > 1, space < LIMIT_SEGMENT_BYTES ? (size_t)space : LIMIT_SEGMENT_BYTES, &c->courier.frame, &last) ||
 			     c->courier.frame.len > space;
 		if (ps->closed)
 			continue;

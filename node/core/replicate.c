@@ -482,12 +482,12 @@ void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segm
 		room_refused(c, p, lane, seg, s->row.held);
 }
 
-enum err replicate_apply(struct core *c, uint16_t from, struct segment *seg, struct view raw)
+enum err replicate_apply(struct core *c, uint16_t from, struct segment *seg, const struct hash *after, struct view raw)
 {
 	if (!roster_site(c->roster, seg->name.originator))
 		return ERR_UNKNOWN_SITE;
-	if (!concerns(c, c->self, &seg->name))
-		return ERR_NOT_PERMITTED;
+	if (!concerns(c, c->self, &seg->name) && !transit_accepts(c, &seg->name))
+		return space_admits(c, ROOM_TRANSIT) ? ERR_NOT_PERMITTED : ERR_BUSY;
 	struct stream *s = stream_by_name(c, &seg->name);
 
 	/* Much of a bundle for everybody is what this site wrote itself. */
@@ -495,9 +495,7 @@ enum err replicate_apply(struct core *c, uint16_t from, struct segment *seg, str
 		return ERR_OK;
 	if (is_ours_beyond(c, s, seg))
 		return ERR_CONFLICT;
-	if (!s && seg->first != 1)
-		return ERR_GAP;
-	return segment_in(c, NULL, from, s, seg, NULL, raw);
+	return segment_in(c, NULL, from, s, seg, after, raw);
 }
 
 /* ---- segments out ------------------------------------------------------------------------------------------------------------------- */
@@ -712,14 +710,17 @@ static enum err segment_cut(struct core *c, struct stream *s, uint64_t sent, con
 	return ERR_OK;
 }
 
-bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, size_t max, struct buf *out, uint64_t *last)
+bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, bool after, size_t max, struct buf *out, uint64_t *last)
 {
 	struct cut cut = {.most = max > SEGMENT_END_BYTES ? max - SEGMENT_END_BYTES : 0, .room = INT64_MAX};
+	struct hash before;
 	enum err filled, e;
 
 	if (cut.most > SEGMENT_MOST)
 		cut.most = SEGMENT_MOST;
-	e = segment_cut(c, s, sent, NULL, cut, out, last, &filled);
+	if (after && chain_at(c, s, sent, &before))
+		return false;
+	e = segment_cut(c, s, sent, after ? &before : NULL, cut, out, last, &filled);
 
 	damage_told(c);
 	return e == ERR_OK;

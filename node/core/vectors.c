@@ -702,6 +702,32 @@ void vectors_frame(struct core *c, struct peer *p, struct view raw)
 
 /* ---- once a batch --------------------------------------------------------------------------------------------------------- */
 
+void vectors_one(struct buf *out, struct view blob)
+{
+	frame_begin(out, FRAME_VECTOR);
+	buf_add_u8(out, WHAT_VECTORS);
+	buf_add_u32(out, (uint32_t)blob.len);
+	buf_add(out, blob);
+}
+
+bool vectors_given(struct core *c, struct view raw)
+{
+	struct rd r = rd_init(raw);
+	bool any = false;
+
+	if (rd_u8(&r) != WHAT_VECTORS)
+		return false;
+	while (!r.err && rd_left(&r)) {
+		uint32_t len = rd_u32(&r);
+		struct view blob = rd_bytes(&r, len);
+
+		if (!r.err)
+			vector_heard(c, NULL, blob);
+		any = !r.err;
+	}
+	return any;
+}
+
 void vectors_look(struct core *c)
 {
 	for (size_t i = 0; i < c->n_active; i++)

@@ -58,6 +58,9 @@ void vectors_drop(struct core *c);
 void vectors_undo(struct core *c);   /* the batch failed: what it gave was not sent, what it stored is not there */
 void vectors_forget(struct core *c); /* the batch is committed */
 void vectors_frame(struct core *c, struct peer *p, struct view raw);
+/* Appends a FRAME_VECTOR with one vector; takes those of one that came in a bundle, false when it is malformed or holds none. */
+void vectors_one(struct buf *out, struct view blob);
+bool vectors_given(struct core *c, struct view raw);
 /* Once a batch: own ones made, others passed on. When to look again is in vectors_due. */
 void vectors_look(struct core *c);
 struct mono vectors_due(const struct core *c);

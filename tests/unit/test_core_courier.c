@@ -194,6 +194,31 @@ static void only_what_the_site_is_not_known_to_hold_goes_in(void **state)
 	world_release(&w);
 }
 
+/* The report, which is as urgent as its message, stays behind; but the vector of Luik says how far it is. */
+static void a_vector_alone_says_held(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct packed in;
+	struct unpacked u;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	islands(&w, 16);
+	ask_send(&w, NAMEN, LUIK_DISPATCH, PREC_ROUTINE, "on its way", &id);
+	carry_all(&w, NAMEN, LUIK, &u);
+	pack_for(&w, LUIK, "cic-namen", PREC_FLASH, 0, &b, &in);
+	assert_int_equal(in.entries, 0);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_ACCEPTED);
+	assert_int_equal(carry_unpack(&w, NAMEN, buf_view(&b), 0, &u), ERR_OK);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_HELD);
+	/* What it is known to hold goes to it no more. */
+	pack_for(&w, NAMEN, "cic-luik", PREC_ROUTINE, 0, &b, &in);
+	assert_int_equal(in.messages, 0);
+	buf_release(&b);
+	world_release(&w);
+}
+
 /* Luik has it all and said so; Leuven, which stands by for Luik, was never heard. */
 static void for_several_it_begins_where_the_last_of_them_stands(void **state)
 {
@@ -607,6 +632,7 @@ int main(void)
 		cmocka_unit_test(unpacking_goes_on_after_a_crash),
 		cmocka_unit_test(packing_goes_on_after_a_failed_commit),
 		cmocka_unit_test(only_what_the_site_is_not_known_to_hold_goes_in),
+		cmocka_unit_test(a_vector_alone_says_held),
 		cmocka_unit_test(for_several_it_begins_where_the_last_of_them_stands),
 		cmocka_unit_test(the_most_urgent_goes_first_until_the_size_is_reached),
 		cmocka_unit_test(orders_come_before_what_they_concern),
