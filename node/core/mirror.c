@@ -262,6 +262,7 @@ struct flow *flow_add(struct core *c, struct stream *s, struct peer *p)
 		memcpy(flows, old, s->n_flows * sizeof *flows);
 	flows[s->n_flows] = (struct flow){.stream = s, .peer = p, .guest = is_guest(c, s, p), .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
 	s->flows = flows;
+	s->said_due = true;
 	flows_moved(s, old, s->n_flows);
 	free(old);
 	return &s->flows[s->n_flows++];
@@ -316,6 +317,7 @@ void stream_flows_build(struct core *c, struct stream *s)
 
 	s->transit = !concerns(c, c->self, &s->row.name);
 	s->settled = 0;
+	s->said_due = true;
 	if (was && !s->transit && s->row.floor)
 		transit_concerned(c, s);
 	sites[n_sites++] = s->row.name.originator;
@@ -348,6 +350,7 @@ struct stream *stream_load(struct core *c, const struct stream_row *row)
 	s->signed_to = row->held;
 	s->limit = s->limit_next = UINT64_MAX;
 	s->needed_since = MONO_NEVER;
+	s->said_due = true;
 	if (!stream_index(c, s)) {
 		free(s);
 		return NULL;

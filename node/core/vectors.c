@@ -65,6 +65,7 @@ static void known_free(struct vector_known *k)
 	if (!k)
 		return;
 	buf_release(&k->blob);
+	free(k->slots);
 	free(k->todo);
 	free(k);
 }
@@ -133,20 +134,48 @@ static int age(const struct vector *a, const struct vector *b)
 	return r ? r : a->version < b->version ? -1 : a->version > b->version;
 }
 
-static bool names(const struct vector *v, const struct stream_name *name, struct frontier *out)
+/* FNV-1a: names are signed by their holder, and who fills one bucket slows down its own vectors alone. */
+static uint32_t name_hash(const uint8_t name[STREAM_NAME_BYTES])
+{
+	uint32_t h = 2166136261u;
+
+	for (size_t i = 0; i < STREAM_NAME_BYTES; i++)
+		h = (h ^ name[i]) * 16777619u;
+	return h;
+}
+
+/* Without memory nothing is found, and what the vector says waits for the next one. */
+static void index_make(struct vector_known *k)
+{
+	struct view all = k->v.frontier_bytes;
+	size_t at = 0;
+
+	for (k->cap = 8; k->cap < 2 * k->v.frontiers;)
+		k->cap *= 2;
+	k->slots = calloc(k->cap, sizeof *k->slots);
+	while (k->slots && all.len - at > STREAM_NAME_BYTES + 8 + HASH_BYTES) {
+		uint32_t i = name_hash(all.ptr + at) & (k->cap - 1);
+
+		while (k->slots[i])
+			i = (i + 1) & (k->cap - 1);
+		k->slots[i] = (uint32_t)at + 1;
+		at += STREAM_NAME_BYTES + 8 + HASH_BYTES + 1 + 8u * all.ptr[at + STREAM_NAME_BYTES + 8 + HASH_BYTES];
+	}
+}
+
+static bool names(const struct vector_known *k, const struct stream_name *name, struct frontier *out)
 {
 	uint8_t want[STREAM_NAME_BYTES];
-	struct view rest = v->frontier_bytes;
+	struct view all = k->v.frontier_bytes;
 
+	if (!k->slots || !k->v.frontiers)
+		return false;
 	stream_name_encode(name, want);
-	while (rest.len > STREAM_NAME_BYTES + 8 + HASH_BYTES) {
-		size_t len = STREAM_NAME_BYTES + 8 + HASH_BYTES + 1 + 8u * rest.ptr[STREAM_NAME_BYTES + 8 + HASH_BYTES];
+	for (uint32_t i = name_hash(want) & (k->cap - 1); k->slots[i]; i = (i + 1) & (k->cap - 1)) {
+		struct view at = view_of(all.ptr + k->slots[i] - 1, all.len - (k->slots[i] - 1));
 
-		if (memcmp(rest.ptr, want, STREAM_NAME_BYTES) == 0)
-			return !out || frontier_next(&rest, out) == ERR_OK;
-		if (len > rest.len)
-			return false;
-		rest = view_of(rest.ptr + len, rest.len - len);
+		if (memcmp(at.ptr, want, STREAM_NAME_BYTES) == 0)
+			return !out || frontier_next(&at, out) == ERR_OK;
 	}
 	return false;
 }
@@ -168,7 +197,7 @@ static bool outdone(const struct core *c, const struct vector_known *k)
 		for (size_t i = 0; !found && i < c->vectors.n; i++) {
 			const struct vector_known *other = c->vectors.list[i];
 
-			found = other->holder == k->holder && age(&other->v, &k->v) > 0 && names(&other->v, &f.stream, NULL);
+			found = other->holder == k->holder && age(&other->v, &k->v) > 0 && names(other, &f.stream, NULL);
 		}
 		if (!found)
 			return false;
@@ -234,6 +263,7 @@ static struct vector_known *known_add(struct core *c, struct view blob, const st
 		known_free(k);
 		return NULL;
 	}
+	index_make(k);
 	k->holder = k->v.holder;
 	k->slot = free_slot(c, k->holder);
 	if (!(slot = array_grow(&c->vectors.list, &c->vectors.n, sizeof *slot))) {
@@ -278,6 +308,10 @@ static void frontier_said(struct core *c, struct peer *holder, const struct fron
 			peer_bad(c, holder, "a vector that claims entries which this node never wrote");
 		return;
 	}
+	if (s && fr->number > s->row.held) {
+		s->said_ahead = true;
+		s->said_held = s->row.held;
+	}
 	if (!s || fr->number > s->row.held || chain_at(c, s, fr->number, &chain) || !hash_equal(&chain, &fr->chain))
 		return; /* it counts only where it is our own chain; else it waits */
 	struct flow *f = flow_of(s, holder);
@@ -320,13 +354,16 @@ static void apply(struct core *c, struct peer *holder, const struct vector_known
 
 void vectors_stream(struct core *c, struct stream *s)
 {
+	if (!s->said_due && !(s->said_ahead && s->row.held > s->said_held))
+		return;
 	struct frontier *f = malloc(sizeof *f);
 
+	s->said_due = s->said_ahead = false;
 	for (size_t i = 0; f && i < c->vectors.n; i++) {
 		struct vector_known *k = c->vectors.list[i];
 		struct peer *p = k->holder == c->self ? NULL : peer_find(c, k->holder);
 
-		if (p && k->v.frontiers && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation) && names(&k->v, &s->row.name, f))
+		if (p && k->v.frontiers && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation) && names(k, &s->row.name, f))
 			frontier_said(c, p, f);
 	}
 	free(f);

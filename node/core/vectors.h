@@ -28,6 +28,7 @@ struct vector_known {
 	bool stored;
 	struct buf blob;
 	struct vector v;           /* points into blob */
+	uint32_t *slots, cap;      /* where in v.frontier_bytes a stream stands, by a hash of its name: plus 1, 0 for none; cap: a power of two */
 	uint16_t *todo; size_t n_todo; /* neighbours that it is still to be given to */
 };
 struct vectors {
