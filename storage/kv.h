@@ -23,6 +23,14 @@ struct kv_space {
 	int64_t used_bytes, file_bytes, disk_free_bytes;
 };
 
+/* The pages that a transaction sees; all zeros in memory. */
+struct kv_pages {
+	uint32_t page_bytes;
+	uint64_t db[DB_COUNT], own, free; /* own: the backend's; together they are up_to */
+	uint64_t up_to;
+	int64_t file_bytes;
+};
+
 struct kv_txn;
 struct kv;
 struct kv_ops {
@@ -38,6 +46,7 @@ struct kv_ops {
 	void (*space)(struct kv *kv, struct kv_space *out);
 	uint64_t (*count)(struct kv_txn *t, enum kv_db db);
 	uint64_t (*moment)(struct kv_txn *t);
+	enum err (*pages)(struct kv_txn *t, struct kv_pages *out); /* ERR_BUSY: a commit came since t began */
 };
 /* The beginning of each backend's own structs. */
 struct kv {

@@ -113,27 +113,33 @@ static int64_t last_page(const struct lmdbkv *l)
 	return (int64_t)info.me_last_pgno;
 }
 
-/* Pages in use: all up to the last one, less those that the free list names. Each of its records begins with a count. */
+/* What the free list names. Each of its records begins with a count. */
+static int64_t pages_free(MDB_txn *txn)
+{
+	MDB_cursor *c = NULL;
+	MDB_val key, value;
+	int64_t n_free = 0;
+	if (mdb_cursor_open(txn, 0, &c))
+		return 0;
+	while (mdb_cursor_get(c, &key, &value, MDB_NEXT) == 0) {
+		size_t n = 0;
+		if (value.mv_size >= sizeof n)
+			memcpy(&n, value.mv_data, sizeof n);
+		n_free += (int64_t)n;
+	}
+	mdb_cursor_close(c);
+	return n_free;
+}
+
+/* Pages in use: all up to the last one, less the free ones. */
 static void count_pages(struct lmdbkv *l)
 {
 	MDB_txn *txn = NULL;
-	MDB_cursor *c = NULL;
-	MDB_val key, value;
-	int64_t free_pages = 0;
 	mdb_reader_check(l->env, NULL);
 	if (mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn))
 		return;
-	if (mdb_cursor_open(txn, 0, &c) == 0) {
-		while (mdb_cursor_get(c, &key, &value, MDB_NEXT) == 0) {
-			size_t n = 0;
-			if (value.mv_size >= sizeof n)
-				memcpy(&n, value.mv_data, sizeof n);
-			free_pages += (int64_t)n;
-		}
-		mdb_cursor_close(c);
-	}
 	l->counted_last = last_page(l);
-	l->used_pages = l->counted_last + 1 - free_pages;
+	l->used_pages = l->counted_last + 1 - pages_free(txn);
 	l->since_bytes = 0;
 	l->since_commits = 0;
 	mdb_txn_abort(txn);
@@ -401,6 +407,32 @@ static uint64_t lm_moment(struct kv_txn *base)
 	return mdb_txn_id(((struct lmdbtxn *)base)->txn);
 }
 
+static uint64_t pages_of(MDB_txn *txn, MDB_dbi dbi)
+{
+	MDB_stat st = {0};
+	mdb_stat(txn, dbi, &st);
+	return st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
+}
+
+static enum err lm_pages(struct kv_txn *base, struct kv_pages *out)
+{
+	struct lmdbkv *l = kv_of(base);
+	MDB_txn *txn = ((struct lmdbtxn *)base)->txn;
+	MDB_envinfo info;
+	struct stat st = {0};
+	mdb_env_info(l->env, &info);
+	if (info.me_last_txnid != mdb_txn_id(txn))
+		return ERR_BUSY;
+	fstat(l->fd, &st);
+	*out = (struct kv_pages){.page_bytes = (uint32_t)l->page_bytes, .own = 2, .up_to = info.me_last_pgno + 1, .file_bytes = st.st_size};
+	for (int db = 0; db < DB_COUNT; db++)
+		out->db[db] = pages_of(txn, l->dbi[db]);
+	for (MDB_dbi own = 0; own < 2; own++) /* the list of free pages, and that of databases */
+		out->own += pages_of(txn, own);
+	out->free = (uint64_t)pages_free(txn);
+	return ERR_OK;
+}
+
 /* ---- life --------------------------------------------------------------------------------------------- */
 
 static void lm_close(struct kv *kv)
@@ -425,6 +457,7 @@ static const struct kv_ops lmdb_ops = {
 	.space = lm_space,
 	.count = lm_count,
 	.moment = lm_moment,
+	.pages = lm_pages,
 };
 
 /* All handles are opened in one transaction of their own that is then committed: one from an aborted is invalid. */

@@ -343,6 +343,13 @@ static uint64_t mem_moment(struct kv_txn *base)
 	return ((struct memkv *)base->kv)->commits;
 }
 
+static enum err mem_pages(struct kv_txn *base, struct kv_pages *out)
+{
+	(void)base;
+	*out = (struct kv_pages){0};
+	return ERR_OK;
+}
+
 static const struct kv_ops mem_ops = {
 	.close = mem_close,
 	.begin = mem_begin,
@@ -356,6 +363,7 @@ static const struct kv_ops mem_ops = {
 	.space = mem_space,
 	.count = mem_count,
 	.moment = mem_moment,
+	.pages = mem_pages,
 };
 
 enum err memkv_new(struct kv **out)

@@ -1,4 +1,4 @@
-/* cmd_journal.c - `journal verify|ls|show|stat`: a journal on disk, read only, whether its node runs or not.
+/* cmd_journal.c - `journal verify|ls|show` (stat: journal_stat.c): a journal on disk, read only, whether its node runs or not.
  *
  * Given a folder, sites are numbers and signatures are not checked; given node.conf, the roster it names tells both. Nothing
  * here opens a seal. A read transaction lasts for a batch of rows only, as one that is kept open makes the file grow. */
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "node/cli/commands.h"
+#include "node/cli/journal_stat.h"
 #include "node/cli/mend.h"
 #include "node/cli/output.h"
 #include "node/daemon/config.h"
@@ -257,50 +258,6 @@ static int list(struct journal *j, const struct msgid *only)
 	return status;
 }
 
-/* ---- stat -------------------------------------------------------------------------------------------------------- */
-
-struct sums { uint64_t waiting, leased, queues; };
-
-static enum err sum_queue(void *arg, const struct queue_row *q)
-{
-	struct sums *s = arg;
-	s->queues++;
-	for (int x = 0; x < 2; x++)
-		for (int p = 0; p < PREC_COUNT; p++) {
-			s->waiting += q->waiting[x][p];
-			s->leased += q->leased[x][p];
-		}
-	return ERR_OK;
-}
-
-static int stat_journal(struct journal *j)
-{
-	const struct store_birth *b = store_birth(j->store);
-	struct store_space space;
-	struct sums s = {0};
-	struct output o;
-	struct txn *t = NULL;
-	uint64_t last = 0;
-	enum err e = txn_begin(j->store, false, &t);
-	if (e == ERR_OK)
-		e = store_queue_each(t, sum_queue, &s);
-	if (e == ERR_OK)
-		last = store_last_arrival(t);
-	txn_abort(t);
-	if (e != ERR_OK)
-		return cli_fail(j->cli, e, "%s: %s (journal verify says more)", j->dir, err_text(e));
-	store_space(j->store, &space);
-	struct estafette_member m[] = {
-		MEMBER_TEXT("site", b->site_id), MEMBER_TIME("born", b->born.us), MEMBER_TEXT("how", b->how == BIRTH_LOST ? "lost" : "fresh"),
-		MEMBER_FLAG("in_use", store_is_locked(j->dir)), MEMBER_NUMBER("last_arrival", (int64_t)last), MEMBER_NUMBER("streams", (int64_t)j->n_streams),
-		MEMBER_NUMBER("queues", (int64_t)s.queues), MEMBER_NUMBER("waiting", (int64_t)s.waiting), MEMBER_NUMBER("leased", (int64_t)s.leased),
-		MEMBER_NUMBER("used_bytes", space.used_bytes), MEMBER_NUMBER("quota_bytes", space.quota_bytes), MEMBER_NUMBER("file_bytes", space.file_bytes)};
-	output_begin(&o, j->cli);
-	o.upright = true;
-	output_row(&o, m, sizeof m / sizeof m[0]);
-	return output_end(&o, NULL);
-}
-
 /* ---- verify ------------------------------------------------------------------------------------------------------ */
 
 static bool check_head(void *arg, const struct stream_name *name, const struct head *h)
@@ -384,7 +341,7 @@ static int run(struct journal *j, const char *what, const struct msgid *id)
 	if (strcmp(what, "verify") == 0)
 		return verify(j);
 	if (strcmp(what, "stat") == 0)
-		return stat_journal(j);
+		return journal_stat(j->cli, j->dir, j->store, j->roster);
 	return list(j, strcmp(what, "show") == 0 ? id : NULL);
 }
 

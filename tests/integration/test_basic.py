@@ -316,6 +316,10 @@ def test_offline(tap, net):
     for args in (("verify", net.conf(LUIK)), ("stat", net.conf(LUIK)), ("ls", net.conf(LUIK))):
         result = estafette("journal", *args, "--json")
         tap.ok(result.code == 0, f"journal {args[0]} of a healthy journal", result)
+    for path in (net.conf(LUIK), net.conf(NAMEN)):
+        whole, *parts = [json.loads(line) for line in estafette("journal", "stat", path, "--json").out.splitlines()]
+        sums = {by: sum(p["bytes"] for p in parts if p["by"] == by) for by in ("space", "table", "class", "month", "queue", "originator")}
+        tap.eq(sums, {by: whole["file_bytes"] if by == "space" else whole["record_bytes"] for by in sums}, "journal stat: however it is cut, it is the whole file")
     tap.ok(os.path.isdir(journal), "the journal's folder is there")
     checked = subprocess.run([os.path.join(lib.BIN, "estafetted"), "-n", "-c", net.conf(LUIK)], capture_output=True, text=True)
     tap.eq(checked.returncode, 0, "estafetted -n finds the configuration good")
