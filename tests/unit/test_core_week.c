@@ -101,12 +101,14 @@ static void the_files_do_not_grow_under_steady_load(void **state)
 	}
 	world_run(&w, 3 * US_PER_S);
 	for (int64_t day = 1; day <= days; day++) {
-		struct mono end = mono_add(w.now, DAY);
+		struct mono begin = w.now;
 
 		for (int64_t k = 0; k < a_day; k++) {
+			struct mono next = mono_add(begin, DAY / a_day * (k + 1));
+
 			one_message(&w, ++n);
-			if (mono_before(w.now, mono_add(end, -DAY + DAY / a_day * (k + 1))))
-				world_run(&w, end.us - DAY + DAY / a_day * (k + 1) - w.now.us);
+			if (mono_before(w.now, next))
+				world_run(&w, next.us - w.now.us);
 		}
 		for (size_t i = 0; i < N; i++) {
 			store_space(w.node[i].store, &s);
