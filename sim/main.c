@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sim/compare.h"
 #include "sim/conduct.h"
 #include "sim/live.h"
 #include "sim/shrink.h"
@@ -21,8 +22,8 @@
 enum { EXIT_DONE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 
 struct options {
-	const char *file, *report, *folder, *length;
-	bool live, sample_given;
+	const char *file, *other, *report, *folder, *length; /* other: the second drill of compare */
+	bool live, compare, sample_given;
 	int64_t speed;
 	const char *sets[SETS_MOST];
 	size_t n_sets;
@@ -40,9 +41,19 @@ static void on_signal(int sig)
 		_exit(128 + sig);
 }
 
+static void catch_signals(void)
+{
+	/* A report that is being written is not cut off. */
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
 static const char usage_text[] =
 	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
 	"       estafette-sim live FILE [--seed N] [--speed X] [--length T] [--folder DIR] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
+	"       estafette-sim compare A B | compare A --set KEY=VALUE [--set KEY=VALUE]  [--seed N] [--json] [--report FILE.html]\n"
 	"\n"
 	"  run FILE          runs a drill (conf/drills/*.conf; the language is in sim/README.md)\n"
 	"  --seed N          with this seed instead of the drill's own\n"
@@ -56,6 +67,9 @@ static const char usage_text[] =
 	"  --speed X         the timetable goes X times as fast (else so that it takes a minute); lines and nodes do not\n"
 	"  --length T        its first T only, as 1h; the same as --set length=T\n"
 	"  --folder DIR      keys, journals and logs of the daemons are made there and stay\n"
+	"\n"
+	"  compare A B       runs two drills with the same seed (A's own) and shows side by side what was different; --set is for both\n"
+	"  compare A         one drill as it is and with --set; with two of them: with the first, and with the second\n"
 	"\n"
 	"Exit status: 0 every promise was kept, 1 one was broken or the run failed, 2 bad usage.\n";
 
@@ -141,12 +155,20 @@ static const char *arguments(int argc, char **argv, struct options *o)
 			if (why)
 				return why;
 			i++;
+		} else if (o->file && o->compare && !o->other) {
+			o->other = argv[i];
 		} else if (o->file) {
-			return "one drill at a time";
+			return o->compare ? "compare: two drills at the most" : "one drill at a time";
 		} else {
 			o->file = argv[i];
 		}
 	}
+	if (!o->file && o->compare)
+		return "compare: which drills? (two files of conf/drills, or one and --set)";
+	if (o->compare && (o->sweep || o->shrink))
+		return "compare: --seeds and --shrink are of run";
+	if (o->compare && !o->other && (o->n_sets < 1 || o->n_sets > 2))
+		return "compare: one drill takes one --set, or two of which each side gets one (or name a second drill)";
 	if (!o->file)
 		return o->live ? "live: which drill? (a file of conf/drills)" : "run: which drill? (a file of conf/drills)";
 	if (o->live && (o->sweep || o->shrink))
@@ -199,8 +221,12 @@ static void repeat_command(const struct options *o, uint64_t seed, struct buf *b
 {
 	char text[40];
 
-	buf_add(b, view_str(o->live ? "estafette-sim live " : "estafette-sim run "));
+	buf_add(b, view_str(o->live ? "estafette-sim live " : o->compare ? "estafette-sim compare " : "estafette-sim run "));
 	add_word(b, o->file);
+	if (o->other) {
+		buf_add_u8(b, ' ');
+		add_word(b, o->other);
+	}
 	snprintf(text, sizeof text, " --seed %" PRIu64, seed);
 	buf_add(b, view_str(text));
 	if (o->speed) {
@@ -342,6 +368,77 @@ static int run_live(const struct options *o, const struct drill *d)
 	return e || !x.ok ? EXIT_BROKEN : EXIT_DONE;
 }
 
+/* ---- comparing ------------------------------------------------------------------------------------------------------------ */
+
+/* Options of one side: with one drill, a --set is of one side only. */
+static struct options side_options(const struct options *o, int i)
+{
+	struct options x = *o;
+
+	x.file = i && o->other ? o->other : o->file;
+	if (o->other)
+		return x;
+	x.n_sets = o->n_sets == 2 || i ? 1 : 0;
+	x.sets[0] = o->n_sets == 2 ? o->sets[i] : o->sets[0];
+	return x;
+}
+
+/* The first side says the seed of both. */
+static enum err run_side(const struct options *o, struct comparison *c, int i, struct errmsg *m)
+{
+	struct options x = side_options(o, i);
+	struct drill *d = NULL, *drawn = NULL;
+	struct side *s = &c->side[i];
+
+	s->file = x.file;
+	s->set = !o->other && x.n_sets ? x.sets[0] : NULL;
+	enum err e = read_drill(&x, &d, m);
+
+	if (!e && !i)
+		c->seed = o->seed_given ? o->seed : d->seed;
+	if (!e)
+		e = conduct_draw(d, c->seed, &drawn, m);
+	if (!e) {
+		struct conduct how = {
+			.seed = c->seed, .repeat = "", .suite = suite_of(d, c->seed), .probe_us = probe_of(&x, d, c->seed), .interrupted = &interrupted,
+			.progress = isatty(2) ? stderr : NULL, .outcome = compare_take, .arg = s,
+		};
+
+		e = conduct(drawn, &how, m);
+	}
+	drill_free(drawn);
+	drill_free(d);
+	return e;
+}
+
+static int run_compare(const struct options *o)
+{
+	struct comparison c = {.repeat = ""};
+	struct buf command = BUF_EMPTY;
+	struct errmsg m = {0};
+
+	catch_signals();
+	enum err e = run_side(o, &c, 0, &m);
+
+	if (!e)
+		e = run_side(o, &c, 1, &m);
+	if (!e) {
+		repeat_command(o, c.seed, &command);
+		c.repeat = buf_ok(&command) ? (const char *)command.ptr : "";
+		(o->json ? compare_json : compare_text)(&c, stdout);
+		if (o->report)
+			e = compare_html(&c, o->report, &m);
+	}
+	if (e)
+		fprintf(stderr, "estafette-sim: %s\n", m.text);
+	int status = e == ERR_USAGE ? EXIT_USAGE : e || !compare_ok(&c) ? EXIT_BROKEN : EXIT_DONE;
+
+	side_release(&c.side[0]);
+	side_release(&c.side[1]);
+	buf_release(&command);
+	return status;
+}
+
 /* ---- shrinking ------------------------------------------------------------------------------------------------------------ */
 
 struct shrinking { const struct options *o; uint64_t seed; const struct crypt_suite *suite; int64_t probe_us; int promise; unsigned runs; bool failed; };
@@ -429,18 +526,9 @@ static int shrink_seed(const struct options *o, const struct drill *d, uint64_t 
 
 /* ---- main -------------------------------------------------------------------------------------------------------------------- */
 
-static void catch_signals(void)
-{
-	/* A report that is being written is not cut off. */
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-}
-
 static int run_command(int argc, char **argv)
 {
-	struct options o = {.live = strcmp(argv[1], "live") == 0};
+	struct options o = {.live = strcmp(argv[1], "live") == 0, .compare = strcmp(argv[1], "compare") == 0};
 	const char *why = arguments(argc, argv, &o);
 	struct drill *d = NULL;
 	struct errmsg m = {0};
@@ -448,6 +536,8 @@ static int run_command(int argc, char **argv)
 
 	if (why)
 		return usage(why);
+	if (o.compare)
+		return run_compare(&o);
 	enum err e = read_drill(&o, &d, &m);
 
 	if (e) {
@@ -476,8 +566,8 @@ int main(int argc, char **argv)
 		puts("estafette-sim " BUILD_VERSION);
 		return EXIT_DONE;
 	}
-	if (argc < 2 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "live") != 0))
-		return usage("which command? (run FILE, or live FILE)");
+	if (argc < 2 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "live") != 0 && strcmp(argv[1], "compare") != 0))
+		return usage("which command? (run FILE, live FILE, or compare A B)");
 	if (crypt_start()) {
 		fputs("estafette-sim: libsodium cannot start (is it installed?)\n", stderr);
 		return EXIT_BROKEN;

@@ -116,7 +116,7 @@ void report_text(const struct run *r, FILE *out)
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------ */
 
-static void json_text(FILE *out, const char *s)
+void report_json_text(FILE *out, const char *s)
 {
 	fputc('"', out);
 	for (; s && *s; s++) {
@@ -137,7 +137,7 @@ static void json_counts(FILE *out, const char *name, const uint64_t *counts, uns
 	fprintf(out, ", \"%s\": {", name);
 	for (unsigned i = 0; i < n; i++) {
 		fprintf(out, "%s", i ? ", " : "");
-		json_text(out, label(i));
+		report_json_text(out, label(i));
 		fprintf(out, ": %" PRIu64, counts[i]);
 	}
 	fputc('}', out);
@@ -160,7 +160,7 @@ static void json_expectations(FILE *out, const struct oracle *o)
 	fprintf(out, ", \"expectations\": [");
 	for (size_t i = 0; i < n; i++) {
 		fprintf(out, "%s{\"at_s\": %.3f, \"text\": ", i ? ", " : "", (double)e[i].at_us / US_PER_S);
-		json_text(out, e[i].text);
+		report_json_text(out, e[i].text);
 		fprintf(out, ", \"state\": \"%s\"}", e[i].skipped ? "skipped" : e[i].met ? "met" : "missed");
 	}
 	fputc(']', out);
@@ -172,7 +172,7 @@ void report_json(const struct run *r, FILE *out)
 
 	oracle_verdict(r->oracle, &v);
 	fprintf(out, "{\"drill\": ");
-	json_text(out, r->drill);
+	report_json_text(out, r->drill);
 	fprintf(out, ", \"seed\": %" PRIu64 ", \"trace\": \"%s\", \"virtual_s\": %.3f, \"wall_s\": %.3f, \"events\": %" PRIu64, r->seed, r->trace,
 		(double)r->virtual_us / US_PER_S, r->wall_s, r->events);
 	fprintf(out, ", \"accepted\": %" PRIu64 ", \"read\": %" PRIu64 ", \"expired\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"altered\": %" PRIu64
@@ -186,7 +186,7 @@ void report_json(const struct run *r, FILE *out)
 	fprintf(out, ", \"unsupported\": [");
 	for (size_t i = 0; i < r->n_unsupported; i++) {
 		fprintf(out, "%s", i ? ", " : "");
-		json_text(out, r->unsupported[i]);
+		report_json_text(out, r->unsupported[i]);
 	}
 	fprintf(out, "], \"ok\": %s, \"cut_short\": %s", run_ok(r) ? "true" : "false", r->cut_short ? "true" : "false");
 	fprintf(out, ", \"refused\": %" PRIu64 ", \"cancelled\": %" PRIu64 ", \"waiting\": %" PRIu64 ", \"misdelivered\": %" PRIu64 ", \"destroyed\": %" PRIu64
@@ -196,17 +196,17 @@ void report_json(const struct run *r, FILE *out)
 		fprintf(out, ", \"live\": true, \"speed\": %" PRId64 ", \"unjudged\": [", r->speed);
 		for (size_t i = 0; i < r->n_unjudged; i++) {
 			fprintf(out, "%s", i ? ", " : "");
-			json_text(out, r->unjudged[i]);
+			report_json_text(out, r->unjudged[i]);
 		}
 		fputc(']', out);
 	}
 	fprintf(out, ", \"broken\": ");
-	json_text(out, v.first_broken);
+	report_json_text(out, v.first_broken);
 	json_counts(out, "promises", v.broken, PROMISES, promise_name);
 	json_expectations(out, r->oracle);
 	json_counts(out, "faults", v.faults, FAULT_KINDS, fault_kind_name);
 	json_counts(out, "coverage", v.rares, RARES, rare_name);
 	fprintf(out, ", \"repeat\": ");
-	json_text(out, r->repeat);
+	report_json_text(out, r->repeat);
 	fprintf(out, "}\n");
 }

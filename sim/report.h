@@ -56,6 +56,8 @@ bool run_began(const struct run *r, char out[RUN_BEGAN_BYTES]);
 void report_text(const struct run *r, FILE *out);
 /* One object on one line; members of COMMANDS.md and, added, broken, promises, expectations, coverage, cut_short, repeat. */
 void report_json(const struct run *r, FILE *out);
+/* A text in quotes, as JSON has it. */
+void report_json_text(FILE *out, const char *s);
 /* Written beside and renamed into place. ERR_IO with m filled. */
 MUST_USE enum err report_html(const struct run *r, const char *path, struct errmsg *m);
 

@@ -141,11 +141,17 @@ static void figures(const struct verdict *v, FILE *out)
 	fputs("</div>\n", out);
 }
 
-static void head(const struct run *r, const struct verdict *v, FILE *out)
+void html_begin(FILE *out, const char *title)
 {
 	fputs("<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>", out);
-	html_text(out, r->drill);
-	fprintf(out, "</title><style>%s%s</style><main><h1>", colours, style);
+	html_text(out, title);
+	fprintf(out, "</title><style>%s%s</style><main>", colours, style);
+}
+
+static void head(const struct run *r, const struct verdict *v, FILE *out)
+{
+	html_begin(out, r->drill);
+	fputs("<h1>", out);
 	html_text(out, r->drill);
 	fprintf(out, "<span class=\"badge %s\">%s</span></h1><p>", badge_class(r, v), badge_text(r, v));
 	html_text(out, r->title);
@@ -245,8 +251,9 @@ static void story(const struct run *r, FILE *out)
 		fputs("<p class=small>The story is longer than what is shown here; the text on the terminal has more.</p>\n", out);
 }
 
-static void page(const struct run *r, FILE *out)
+static void page(const void *arg, FILE *out)
 {
+	const struct run *r = arg;
 	struct verdict v;
 
 	oracle_verdict(r->oracle, &v);
@@ -268,7 +275,7 @@ static void page(const struct run *r, FILE *out)
 	fputs("</main></html>\n", out);
 }
 
-enum err report_html(const struct run *r, const char *path, struct errmsg *m)
+enum err html_write(const char *path, void (*page_of)(const void *arg, FILE *out), const void *arg, struct errmsg *m)
 {
 	char *temporary = NULL;
 	enum err e = ERR_OK;
@@ -281,7 +288,7 @@ enum err report_html(const struct run *r, const char *path, struct errmsg *m)
 		e = err_set(m, ERR_IO, "%s: cannot be written: %m (give --report another path)", temporary);
 		goto out;
 	}
-	page(r, out);
+	page_of(arg, out);
 	bool bad = ferror(out) != 0;
 
 	if (fclose(out) || bad || rename(temporary, path)) {
@@ -291,4 +298,9 @@ enum err report_html(const struct run *r, const char *path, struct errmsg *m)
 out:
 	free(temporary);
 	return e;
+}
+
+enum err report_html(const struct run *r, const char *path, struct errmsg *m)
+{
+	return html_write(path, page, r, m);
 }

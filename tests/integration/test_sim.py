@@ -51,7 +51,7 @@ class Tap:
 
 class Page(html.parser.HTMLParser):
 	"""What a page shows, which tags were left open, and what it wants from elsewhere."""
-	VOID = {'meta', 'br', 'rect', 'line', 'path'}
+	VOID = {'meta', 'br', 'rect', 'line', 'path', 'polyline'}
 	LOOSE = {'html', 'head', 'body', 'p'}
 
 	def __init__(self, text):
@@ -85,8 +85,8 @@ class Sim:
 			f.write(DRILL % {'length': length, 'site': site, 'least': least})
 		return path
 
-	def run(self, *args, **env):
-		return subprocess.run([self.binary, 'run', *args], capture_output=True, text=True, timeout=100, cwd=self.folder, env={**os.environ, **env})
+	def run(self, *args, command='run', **env):
+		return subprocess.run([self.binary, command, *args], capture_output=True, text=True, timeout=100, cwd=self.folder, env={**os.environ, **env})
 
 
 def interrupted(sim, path, *args):
@@ -167,6 +167,36 @@ def journals(sim, tap):
 	tap.ok(r.returncode == 1 and 'nowhere' in r.stderr and 'TMPDIR' in r.stderr, 'no place for journals', r.stderr)
 
 
+def compared(sim, tap):
+	"""Two runs side by side: the figures are those of the runs alone."""
+	a, b, page = sim.drill('a.conf'), sim.drill('b.conf', site='cic-namen', least=1000000), os.path.join(sim.folder, 'compare.html')
+	r = sim.run(a, b, '--seed', '5', '--json', '--report', page, command='compare')
+	j = json.loads(r.stdout)
+	alone = [json.loads(sim.run(x, '--seed', '5', '--json').stdout) for x in (a, b)]
+	tap.ok(r.returncode == 0 and not r.stderr and j['ok'] and j['seed'] == 5 and not j['same'], 'compare: two drills, a missed expectation is no failure', r.stderr)
+	tap.ok([j[s]['trace'] for s in 'ab'] == [x['trace'] for x in alone] and [j[s]['accepted'] for s in 'ab'] == [x['accepted'] for x in alone],
+	       'compare: each side is the run alone', r.stdout)
+	tap.ok(j['a']['expectations_missed'] == 0 and j['b']['expectations_missed'] == 1 and 'expectations_missed' in j['differ'] and
+	       {(e['a'], e['b']) for e in j['expectations']} == {('met', None), (None, 'missed'), ('skipped', 'skipped'), ('met', 'met')},
+	       'compare: expectations are matched', j['expectations'])
+	tap.ok({s['site'] for s in j['sites']} == {'cic-luik', 'cic-namen'} and all(s[x]['most_waiting'] >= 0 for s in j['sites'] for x in 'ab'), 'compare: each site', j['sites'])
+	with open(page, encoding='utf-8') as f:
+		p = Page(f.read())
+	shown = ''.join(p.words)
+	tap.ok(not p.open and not p.wrong and not p.outside and 'B less A' in shown and 'cic-namen' in shown and '<b>two</b> & no more' in shown and j['repeat'] in shown,
+	       'compare: the page', f'{p.open} {p.wrong} {shown[:600]}')
+	r = sim.run(a, '--set', 'length=12min', '--json', command='compare')
+	j = json.loads(r.stdout)
+	tap.ok(j['a']['set'] is None and j['b']['set'] == 'length=12min' and j['a']['accepted'] > j['b']['accepted'], 'compare: one drill, with and without', r.stdout)
+	r = sim.run(a, '--set', 'length=12min', '--set', 'length=12min', command='compare')
+	tap.ok('the two runs are the same' in r.stdout, 'compare: the same twice', r.stdout)
+	r = sim.run(a, 'nowhere.conf', command='compare')
+	tap.ok(r.returncode == 1 and not r.stdout and r.stderr.startswith('estafette-sim: nowhere.conf: ') and r.stderr.count('\n') == 1, 'compare: no such drill', r.stderr)
+	for args in ((), (a,), (a, b, a), (a, '--set', 'a=1', '--set', 'a=2', '--set', 'a=3'), (a, b, '--seeds', '1..2'), (a, b, '--set', 'x=1')):
+		r = sim.run(*args, command='compare')
+		tap.ok(r.returncode == 2 and r.stderr.count('\n') == 1, 'bad usage: compare ' + ' '.join(args[1:]), f'{r.returncode} {r.stderr}')
+
+
 def main():
 	arguments = argparse.ArgumentParser()
 	arguments.add_argument('--bin', required=True)
@@ -174,7 +204,7 @@ def main():
 	folder, tap = tempfile.mkdtemp(prefix='test-sim-'), Tap()
 	sim = Sim(os.path.abspath(os.path.join(args.bin, 'estafette-sim')), folder)
 	try:
-		for part in (bad_input, members, cut_short, report_page, journals):
+		for part in (bad_input, members, cut_short, report_page, journals, compared):
 			part(sim, tap)
 	finally:
 		shutil.rmtree(folder, ignore_errors=True)
