@@ -386,7 +386,9 @@ static void heard_of(struct core *c, struct peer *p, struct stream *s, const str
 		return;
 	if (!below && memcmp(chain.b, fr->chain.b, hash_bytes) != 0) {
 		copies_fork(c, s);
-		flow_fork(c, f, f->agreed);
+		/* Once a connection: each shows the other its own history, and acknowledges with it what it gets. */
+		if (!f->forked)
+			flow_fork(c, f, f->agreed);
 		return;
 	}
 	f->agreed = !below && fr->number > f->agreed ? fr->number : f->agreed;

@@ -89,8 +89,8 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 16: frame_state_show(out, &first.id, 7, &last.id); break;
 	case 17: frame_state_want(out, &first.id, &items[0].name, 4096, 2048); break;
 	case 18: frame_state_part(out, &first.id, &state_part); break;
-	case 17: frame_got(out, 9); break;
-	case 18: frame_not_here(out, &last.id); break;
+	case 19: frame_got(out, 9); break;
+	case 20: frame_not_here(out, &last.id); break;
 	default: return false;
 	}
 	return true;
