@@ -1,4 +1,4 @@
-/* cmd_export.c - `journal export`: entries of a journal as JSON lines, as segments, or opened for a person. */
+/* cmd_export.c - `journal export`: entries of a journal as JSON lines, as segments, or opened for a person, or as a drill. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 struct wanted {
 	struct cli *cli;
 	struct pick pick;
-	const char *stream, *queue, *age;
-	bool open, binary;
+	const char *stream, *queue, *age, *names;
+	bool open, binary, as_drill;
 	struct age_recipient to;
 	const char *path, *file;
 };
@@ -67,7 +67,8 @@ static int read_arguments(struct wanted *w, int argc, char **argv)
 {
 	static const struct option options[] = {{"stream", required_argument, NULL, 's'}, {"queue", required_argument, NULL, 'q'}, {"from", required_argument, NULL, 'f'},
 	                                        {"to", required_argument, NULL, 't'},     {"open", no_argument, NULL, 'o'},        {"age", required_argument, NULL, 'a'},
-	                                        {"binary", no_argument, NULL, 'b'},       {NULL, 0, NULL, 0}};
+	                                        {"binary", no_argument, NULL, 'b'},       {"as-drill", no_argument, NULL, 'd'},    {"names", required_argument, NULL, 'n'},
+	                                        {NULL, 0, NULL, 0}};
 	int c, status = EXIT_OK;
 	cli_options_begin();
 	while (status == EXIT_OK && (c = cli_option(w->cli, argc, argv, options)) != -1) {
@@ -79,6 +80,8 @@ static int read_arguments(struct wanted *w, int argc, char **argv)
 		case 'o': w->open = true; break;
 		case 'a': w->age = optarg; break;
 		case 'b': w->binary = true; break;
+		case 'd': w->as_drill = true; break;
+		case 'n': w->names = optarg; break;
 		default: return EXIT_USAGE;
 		}
 	}
@@ -86,8 +89,14 @@ static int read_arguments(struct wanted *w, int argc, char **argv)
 		return status;
 	if (argc - optind != 2)
 		return cli_fail(w->cli, ERR_USAGE, "journal export: a folder or node.conf, and a file to write");
-	if (w->open + w->binary + (w->age != NULL) > 1)
-		return cli_fail(w->cli, ERR_USAGE, "journal export: one of --open, --age and --binary");
+	if (w->open + w->binary + w->as_drill + (w->age != NULL) > 1)
+		return cli_fail(w->cli, ERR_USAGE, "journal export: one of --open, --age, --binary and --as-drill");
+	if (w->as_drill ? w->stream || w->queue : w->names != NULL)
+		return cli_fail(w->cli, ERR_USAGE, "journal export: --as-drill goes with --from, --to and --names, and --names with nothing else");
+	if (w->names && strcmp(w->names, "keep") != 0 && strcmp(w->names, "replace") != 0)
+		return cli_fail(w->cli, ERR_USAGE, "journal export: --names %s: write keep or replace", w->names);
+	if (w->as_drill && w->pick.from.us >= w->pick.to.us)
+		return cli_fail(w->cli, ERR_USAGE, "journal export: --from is not before --to: that time is empty");
 	if (w->age != NULL && age_recipient_parse(w->age, &w->to) != ERR_OK)
 		return cli_fail(w->cli, ERR_USAGE, "journal export: --age %s: no recipient of age (age-keygen prints one, age1...)", w->age);
 	w->path = argv[optind];
@@ -116,7 +125,9 @@ static int run(struct wanted *w, struct source *s)
 		status = read_queue(s, w->queue, &w->pick);
 	if (status != EXIT_OK)
 		return status;
-	enum err e = w->age ? export_age(s, &w->pick, &w->to, w->file, &n, &m)
+	const struct drill_wanted drill = {w->pick.from, w->pick.to, w->names && strcmp(w->names, "replace") == 0};
+	enum err e = w->as_drill ? export_drill(s, &drill, w->file, &n, &m)
+	             : w->age ? export_age(s, &w->pick, &w->to, w->file, &n, &m)
 	             : w->binary ? export_binary(s, &w->pick, w->file, &n, &m)
 	                         : export_json(s, &w->pick, w->open, w->file, &n, &m);
 	if (e != ERR_OK)
@@ -134,7 +145,7 @@ int cmd_journal_export(struct cli *cli, int argc, char **argv)
 	if (status != EXIT_OK)
 		return status;
 	longwork_begin();
-	status = source_open(&s, cli, w.path, w.open || w.age || w.queue ? KEYS_NEEDED : KEYS_NONE);
+	status = source_open(&s, cli, w.path, w.open || w.age || w.queue || w.as_drill ? KEYS_NEEDED : KEYS_NONE);
 	if (status == EXIT_OK)
 		status = run(&w, &s);
 	source_close(&s);

@@ -95,4 +95,8 @@ MUST_USE enum err export_binary(struct source *s, const struct pick *pick, const
 /* A folder: index.age, and a file for each body. */
 MUST_USE enum err export_age(struct source *s, const struct pick *pick, const struct age_recipient *to, const char *folder, struct counts *n, struct errmsg *m);
 
+/* A period as a drill of the simulator, by this journal's view. from INT64_MIN, to INT64_MAX: from the first message on, to the last. */
+struct drill_wanted { struct wall from, to; bool replace; /* the names of sites, by site-001 ... */ };
+MUST_USE enum err export_drill(struct source *s, const struct drill_wanted *want, const char *file, struct counts *n, struct errmsg *m);
+
 #endif

@@ -45,7 +45,7 @@ static const struct command commands[] = {
 	{"trace", NULL, "ID", cmd_trace},
 	{"check", NULL, "[alive|disk|clock|keys|links|deadlines|journal]", cmd_check},
 	/* Before "journal" alone, which takes all its other words. */
-	{"journal", "export", "DIR|node.conf [--stream FROM:TO[:PRECEDENCE]] [--queue Q] [--from T] [--to T] [--binary | --open | --age RECIPIENT] FILE", cmd_journal_export},
+	{"journal", "export", "DIR|node.conf [--stream FROM:TO[:PRECEDENCE]] [--queue Q] [--from T] [--to T] [--binary | --open | --age RECIPIENT | --as-drill [--names keep|replace]] FILE", cmd_journal_export},
 	{"journal", "import", "node.conf FILE [--dry-run]", cmd_journal_import},
 	{"journal", "compact", "DIR|node.conf", cmd_journal_compact},
 	{"journal", "rescue", "DIR|node.conf", cmd_journal_rescue},
