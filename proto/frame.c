@@ -120,6 +120,14 @@ void frame_part(struct buf *out, const struct part *p)
 	buf_add(out, p->bytes);
 }
 
+void frame_again(struct buf *out, const struct again_frame *f)
+{
+	assert(f->number > 0);
+	frame_begin(out, FRAME_AGAIN);
+	buf_add(out, view_of(f->stream.b, HASH_BYTES));
+	buf_add_u64(out, f->number);
+}
+
 void frame_got(struct buf *out, uint64_t mark)
 {
 	frame_begin(out, FRAME_GOT);
@@ -567,6 +575,13 @@ static void rd_busy(struct rd *r, struct busy_frame *f)
 	check(r, f->why != 0, ERR_FORMAT);
 }
 
+static void rd_again(struct rd *r, struct again_frame *f)
+{
+	rd_copy(r, f->stream.b, HASH_BYTES);
+	f->number = rd_u64(r);
+	check(r, f->number > 0, ERR_RANGE);
+}
+
 static void rd_fields(struct rd *r, struct frame *out)
 {
 	switch (out->type) {
@@ -580,7 +595,11 @@ static void rd_fields(struct rd *r, struct frame *out)
 	case FRAME_FRONTIERS:
 		rd_frontiers(r, out);
 		break;
+	case FRAME_AGAIN:
+		rd_again(r, &out->u.again);
+		break;
 	case FRAME_SEGMENT:
+	case FRAME_SEGMENT_AGAIN:
 		rd_segment(r, &out->u.segment);
 		break;
 	case FRAME_SEGMENT_AFTER:

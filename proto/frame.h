@@ -42,6 +42,8 @@ enum frame_type {
 	FRAME_SEGMENT_AFTER = 19, /* dialler -> acceptor: the chain hash before its first entry, then a segment: for who has nothing before it */
 	FRAME_GOT = 20,       /* receiver -> holder: parts up to that mark have come; their acknowledgement */
 	FRAME_NOT_HERE = 21,  /* holder -> receiver: of a body that was wanted no more is here */
+	FRAME_AGAIN = 22,     /* receiver -> holder: one entry is wanted again, since it is damaged here */
+	FRAME_SEGMENT_AGAIN = 23, /* holder -> receiver: a segment of that entry alone */
 };
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */
@@ -202,6 +204,14 @@ struct busy_frame {
 };
 void frame_busy(struct buf *out, const struct busy_frame *f);
 
+/* FRAME_AGAIN: an entry that its sender holds damaged, or without its body of one piece. Who has it whole answers with FRAME_SEGMENT_AGAIN; who
+ * has not says nothing. */
+struct again_frame {
+	struct hash stream;              /* hash of the stream's name */
+	uint64_t number;                 /* from 1 */
+};
+void frame_again(struct buf *out, const struct again_frame *f);
+
 /* Decoder: type in out->type, the member of that name filled, views borrowed. Everything inside is checked for its shape,
  * so that nothing of a malformed frame is applied. ERR_VERSION (newer frame version), ERR_UNSUPPORTED (unknown type),
  * ERR_FORMAT, ERR_TRUNCATED, ERR_TOO_LARGE, ERR_RANGE (a part, count or slice that no body has). */
@@ -212,7 +222,7 @@ struct frame {
 		struct { uint16_t n; struct view lines; } digest; /* n * (2 + 32) bytes: digest_line_next */
 		struct { uint16_t complete; struct view rest; } frontiers; /* frontier_next */
 		struct { struct hash before; struct segment segment; } after; /* SEGMENT_AFTER */
-		struct segment segment;
+		struct segment segment;                          /* SEGMENT, SEGMENT_AGAIN */
 		struct part part;                                /* WANT, PART */
 		uint64_t got;                                    /* GOT */
 		struct hash not_here;                            /* NOT_HERE */
@@ -223,6 +233,7 @@ struct frame {
 		struct keys_frame keys;
 		struct floor_frame floor;
 		struct busy_frame busy;
+		struct again_frame again;
 		struct view raw;                                 /* VECTOR, HEADS */
 	} u;
 };

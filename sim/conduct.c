@@ -81,7 +81,8 @@ static enum err make_world(struct run_parts *p, struct errmsg *m)
 	struct world_config c = {
 		.seed = p->how->seed, .start = d->start, .suite = p->how->suite, .store = d->lmdb ? WORLD_LMDB : WORLD_MEMORY,
 		.roster = d->roster, .core = {.probe_us = p->how->probe_us ? p->how->probe_us : PROBE_US,
-				  .keep = {{d->keep_bodies_us, d->keep_bodies_us}, {d->keep_headers_us, d->keep_headers_us}, d->keep_unread_us}},
+				  .keep = {{d->keep_bodies_us, d->keep_bodies_us}, {d->keep_headers_us, d->keep_headers_us}, d->keep_unread_us},
+				  .scrub_us = d->scrub_us},
 	};
 	size_t n = drill_site_count(d);
 	enum err e = d->lmdb ? make_dir(p, m) : ERR_OK;

@@ -92,6 +92,7 @@ static const struct setting_spec drill_settings[] = {
 	{"sample", read_ppm, AT(sample_ppm)},
 	{"keep-bodies", read_span, AT(keep_bodies_us), .min = US_PER_S, .max = YEAR_US},
 	{"keep-headers", read_span, AT(keep_headers_us), .min = US_PER_S, .max = YEAR_US},
+	{"scrub", read_span, AT(scrub_us), .min = US_PER_S, .max = YEAR_US},
 	{"keep-unread", read_span, AT(keep_unread_us), .min = US_PER_S, .max = YEAR_US},
 	{"probe", read_span, AT(probe_us), .min = US_PER_S, .max = US_PER_DAY},
 	{"network", read_network, 0, .required = true},

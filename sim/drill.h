@@ -234,6 +234,7 @@ struct drill {
 	bool real_crypto;                    /* suite = "real"; default the fast one, every 16th seed of a sweep the real one */
 	bool lmdb;                           /* store = "lmdb" */
 	int64_t largest_bytes;               /* tables of bodies are read up to this size */
+	int64_t scrub_us; /* nodes read their journals through in so long; 0: as in the field */
 	int64_t keep_bodies_us, keep_headers_us, keep_unread_us; /* what nodes keep; 0: as in the field */
 	int64_t probe_us;                    /* how often a node probes an idle link; 0: as the command decides */
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */

@@ -36,7 +36,10 @@ static void count_ref(struct remake *r, uint64_t body_no)
 	r->refs[i]++;
 }
 
-/* Parts have no check of their own: what a scan found must be what the entry says. Bodies in chunks are left to `verify`. */
+/* Of an entry that is damaged, or whose body of one piece is: it is to be given again whole. */
+static const struct hash again;
+
+/* Parts have no check of their own: what was found must be what the entry says. Bodies in chunks are left to the node's scrub. */
 static bool is_body(struct remake *r, const struct entry_row *row)
 {
 	struct buf b = BUF_EMPTY;
@@ -47,22 +50,34 @@ static bool is_body(struct remake *r, const struct entry_row *row)
 	return fits;
 }
 
+/* It stays where it is until it comes again with its entry. */
+static void body_again(struct remake *r, const struct entry_row *row)
+{
+	r->out->bodies_lost++;
+	store_missing_put(r->t, row->stream, row->number, &again);
+}
+
 /* A body is there, or it is to come again. */
 static void derive_body(struct remake *r, const struct entry_row *row)
 {
 	struct key part = key_part(row->body_class, row->body_no, 0, 0, 0);
 	struct body_row body;
 	struct view value;
-	struct hash hash = row->e.body_hash;
+	struct header h;
+	bool pieces = header_decode(row->e.header, &h) == ERR_OK && (h.flags & HEADER_CHUNKED);
+	struct hash hash = pieces ? row->e.body_hash : again;
 	if (!row->e.body_len || (row->e.flags & ENTRY_STUB))
 		return;
 	if (row->body_no & BODY_NO_APART) {
-		if (store_body_row(r->t, row->body_class, row->body_no, &body) == ERR_OK && body.whole &&
-		    (!r->o->scan || body.chunks || is_body(r, row))) {
+		if (store_body_row(r->t, row->body_class, row->body_no, &body) == ERR_OK && body.whole) {
 			count_ref(r, row->body_no);
+			if (!body.chunks && !is_body(r, row))
+				body_again(r, row);
 			return;
 		}
-	} else if (row->body_no && kv_get(r->t->k, part.db, key_view(&part), &value) == ERR_OK && (!r->o->scan || is_body(r, row))) {
+	} else if (row->body_no && kv_get(r->t->k, part.db, key_view(&part), &value) == ERR_OK) {
+		if (!is_body(r, row))
+			body_again(r, row);
 		return;
 	}
 	uint64_t number = row->number;
@@ -125,6 +140,7 @@ static void mark_hole(struct remake *r, uint32_t stream, uint64_t number)
 	uint64_t arrival = unreadable(r);
 	put_u64(r, &k, arrival);
 	store_damage_put(r->t, arrival, r->o->now, "found when the journal was made anew");
+	store_missing_put(r->t, stream, number, &again);
 	r->out->lost++;
 	(void)remake_step(r);
 }

@@ -87,7 +87,7 @@ void txn_fail(struct txn *t, enum err e);
 /* ---- meta: small named values ---------------------------------------------------------------------------- */
 
 enum meta_key { META_COUNTERS = 1, META_LAST_ID = 2, META_LAST_WALL = 3, META_RECOVERING = 4, META_INCARNATIONS = 5,
-                META_VECTOR_VERSION = 6, META_ROSTER_SERIAL = 7, META_REBUILDING = 8, META_OTHER = 64 /* core's own from here */ };
+                META_VECTOR_VERSION = 6, META_ROSTER_SERIAL = 7, META_REBUILDING = 8, META_SCRUB = 80, META_OTHER = 64 /* core's own from here */ };
 void store_meta_put(struct txn *t, uint8_t key, struct view value); /* up to 1 KiB */
 MUST_USE enum err store_meta_get(struct txn *t, uint8_t key, struct view *value); /* ERR_NOT_FOUND, ERR_DAMAGED */
 
@@ -170,6 +170,13 @@ MUST_USE enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t numb
 uint64_t store_last_arrival(struct txn *t); /* the last number given, also when its entry is retired */
 /* The first entry with this arrival number or a higher one. ERR_NOT_FOUND; ERR_DAMAGED, with out->arrival filled from the key. */
 MUST_USE enum err store_entry_from(struct txn *t, uint64_t arrival, struct entry_row *out);
+/* Where a number of a stream lies by its position, whether the entry there can be read or not. ERR_NOT_FOUND, ERR_DAMAGED. */
+MUST_USE enum err store_entry_arrival(struct txn *t, uint32_t stream, uint64_t number, uint64_t *arrival);
+/* Leads there again: for a position that is damaged, or gone. */
+void store_entry_point(struct txn *t, uint32_t stream, uint64_t number, uint64_t arrival);
+/* Puts the row in the place of the record at row->arrival, its body (row->e.body, when not empty) in the place of the one with
+ * row->body_no. row's views are not the store's. For records that are damaged. */
+void store_entry_replace(struct txn *t, const struct entry_row *row);
 /* Marks a body that came later as present in the entry (its record is rewritten). */
 void store_entry_set_body(struct txn *t, uint64_t arrival, uint64_t body_no, uint8_t body_class);
 /* Makes a stub of it: header and hashes stay, the envelope goes, and it has no body here. (The body is removed apart.) */
@@ -204,7 +211,8 @@ bool store_body_del(struct txn *t, uint8_t class, uint64_t body_no, size_t max);
 /* Rows of bodies that no entry refers to (left by a submission that broke off). */
 MUST_USE enum err store_body_each_orphan(struct txn *t, enum err (*fn)(void *arg, const struct body_row *row), void *arg);
 
-/* Entries that are not whole: their body is still coming. */
+/* Entries that are not whole: their body is still coming; zeros for its hash: the entry is damaged, or its body of one piece is, and who
+ * holds it gives it again. */
 void store_missing_put(struct txn *t, uint32_t stream, uint64_t number, const struct hash *body);
 void store_missing_del(struct txn *t, uint32_t stream, uint64_t number);
 /* The first at or after (*stream, *number), which become its own. ERR_NOT_FOUND at the end; ERR_DAMAGED, with both filled
@@ -377,8 +385,9 @@ void store_redo_del(struct txn *t, uint32_t stream);
  * no way on. */
 MUST_USE enum err store_redo_from(struct txn *t, uint32_t stream, struct redo_row *out);
 
-/* Records found damaged when read: shown, not served. */
+/* Records found damaged when read: shown, not served, until they are mended. */
 void store_damage_put(struct txn *t, uint64_t arrival, struct wall found, const char *what);
+void store_damage_del(struct txn *t, uint64_t arrival);
 MUST_USE enum err store_damage_each(struct txn *t, enum err (*fn)(void *arg, uint64_t arrival, struct wall found, const char *what), void *arg);
 
 #endif

@@ -52,11 +52,11 @@ static void put_entry(struct txn *t, const struct entry_row *row, enum kv_put ho
 }
 
 /* A position has no check of its own: the entry it leads to says its stream and number under its own check. */
-static void put_position(struct txn *t, const struct entry_row *row)
+static void put_position(struct txn *t, const struct entry_row *row, enum kv_put how)
 {
 	struct key k = key_position(row->stream, row->number);
 	uint64_t arrival = __builtin_bswap64(row->arrival);
-	uint8_t *to = kv_reserve(t->k, k.db, key_view(&k), sizeof arrival, KV_NEW);
+	uint8_t *to = kv_reserve(t->k, k.db, key_view(&k), sizeof arrival, how);
 	if (to)
 		memcpy(to, &arrival, sizeof arrival);
 }
@@ -68,7 +68,7 @@ void store_entry_append(struct txn *t, struct entry_row *row)
 	if (inline_body)
 		row->body_no = row->arrival;
 	put_entry(t, row, KV_APPEND);
-	put_position(t, row);
+	put_position(t, row, KV_NEW);
 	if (inline_body && !txn_error(t))
 		body_put_slices(t, row->body_class, row->body_no, PART_WHOLE, 0, row->e.body);
 	t->last_arrival = row->arrival;
@@ -98,7 +98,7 @@ enum err store_entry_from(struct txn *t, uint64_t arrival, struct entry_row *out
 	return e;
 }
 
-enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t number, struct entry_row *out)
+enum err store_entry_arrival(struct txn *t, uint32_t stream, uint64_t number, uint64_t *arrival)
 {
 	struct key k = key_position(stream, number);
 	struct view value;
@@ -106,13 +106,33 @@ enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t number, struc
 	if (e)
 		return e;
 	struct rd r = rd_init(value);
-	uint64_t arrival = rd_u64(&r);
-	if (rd_done(&r))
-		return ERR_DAMAGED;
+	*arrival = rd_u64(&r);
+	return rd_done(&r) ? ERR_DAMAGED : ERR_OK;
+}
+
+enum err store_entry_find(struct txn *t, uint32_t stream, uint64_t number, struct entry_row *out)
+{
+	uint64_t arrival;
+	enum err e = store_entry_arrival(t, stream, number, &arrival);
+	if (e)
+		return e;
 	e = store_entry_get(t, arrival, out);
 	if (e)
 		return e == ERR_NOT_FOUND ? ERR_DAMAGED : e;
 	return out->stream == stream && out->number == number ? ERR_OK : ERR_DAMAGED;
+}
+
+void store_entry_point(struct txn *t, uint32_t stream, uint64_t number, uint64_t arrival)
+{
+	struct entry_row row = {.stream = stream, .number = number, .arrival = arrival};
+	put_position(t, &row, KV_PUT);
+}
+
+void store_entry_replace(struct txn *t, const struct entry_row *row)
+{
+	put_entry(t, row, KV_PUT);
+	if (row->e.body.len && row->body_no && !txn_error(t))
+		store_body_put_part(t, row->body_class, row->body_no, PART_WHOLE, 0, row->e.body);
 }
 
 void store_entry_set_body(struct txn *t, uint64_t arrival, uint64_t body_no, uint8_t body_class)

@@ -100,6 +100,12 @@ void store_damage_put(struct txn *t, uint64_t arrival, struct wall found, const 
 	record_put_wr(t, &k, &w, KV_PUT);
 }
 
+void store_damage_del(struct txn *t, uint64_t arrival)
+{
+	struct key k = key_damage(arrival);
+	record_del(t, &k);
+}
+
 enum err store_damage_each(struct txn *t, enum err (*fn)(void *arg, uint64_t arrival, struct wall found, const char *what), void *arg)
 {
 	struct key all = key_table(TABLE_DAMAGE);

@@ -52,6 +52,8 @@ static void fetch_page_load(struct core *c, struct fetch *f)
 /* How many parts it has, as far as is known. */
 static uint32_t parts_of(const struct fetch *f)
 {
+	if (f->mend)
+		return f->position + 1;
 	return f->have_manifest ? position_of(PART_CHUNK, f->manifest.chunks - 1) + 1 : UINT32_MAX;
 }
 
@@ -123,9 +125,35 @@ void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struc
 	(void)bodies_ask(c);
 }
 
+void bodies_mend(struct core *c, struct stream *s, uint64_t number, const struct body_row *row, uint32_t position)
+{
+	struct buf manifest = BUF_EMPTY;
+
+	if (fetch_find(c, &row->hash))
+		return;
+	struct fetch *f = array_grow(&c->fetches, &c->n_fetches, sizeof *f);
+
+	if (!f)
+		return;
+	c->fetches_touched = true;
+	*f = (struct fetch){.body = row->hash, .mend = true, .class = row->class, .body_no = row->body_no, .position = position,
+			    .rank = (uint8_t)(s->row.name.precedence + (s->row.name.exercise ? PREC_COUNT : 0))};
+	f->asked_at = f->lost_at = f->bad_at = (struct mono){INT64_MIN / 2};
+	f->have_manifest = store_body_get_part(c->t, f->class, f->body_no, PART_MANIFEST, 0, &manifest) == ERR_OK &&
+			   manifest_decode(buf_view(&manifest), &f->manifest) == ERR_OK;
+	f->have = position_kind(position) == PART_CHUNK ? position_index(position) : 0;
+	buf_release(&manifest);
+	waiter_add(f, s->row.local, number);
+	fetch_sort(c, f);
+	(void)bodies_ask(c);
+}
+
 static enum err load_one(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
 {
-	fetch_add(arg, stream, number, body);
+	static const struct hash again; /* its entry comes again whole */
+
+	if (!hash_equal(body, &again))
+		fetch_add(arg, stream, number, body);
 	return ERR_OK;
 }
 
@@ -380,7 +408,7 @@ static void fetch_discard(struct core *c, const struct fetch *f)
 {
 	struct body_row row;
 
-	if (!f->have_manifest || store_body_row(c->t, f->class, f->body_no, &row) || row.whole)
+	if (f->mend || !f->have_manifest || store_body_row(c->t, f->class, f->body_no, &row) || row.whole)
 		return;
 	row.refs = 0;
 	store_body_put_row(c->t, &row);
@@ -478,12 +506,7 @@ static void entry_whole(struct core *c, struct stream *s, uint64_t number, const
 		return;
 	store_entry_set_body(c->t, row.arrival, body->body_no, body->class);
 	store_missing_del(c->t, s->row.local, number);
-	for (uint16_t i = 0; i < s->n_missing; i++)
-		if (s->missing[i] == number) {
-			memmove(&s->missing[i], &s->missing[i + 1], (s->n_missing - i - 1u) * sizeof s->missing[0]);
-			s->n_missing--;
-			break;
-		}
+	stream_not_missing(s, number);
 	deliver_whole(c, s, number);
 	stream_advanced(c, s);
 	stream_ack(c, s);
@@ -583,6 +606,36 @@ static bool take_chunk(struct core *c, struct fetch *f, uint32_t index, struct v
 	return true;
 }
 
+/* The part that was damaged. When it fits f is gone. */
+static bool mend_part(struct core *c, struct fetch *f, uint8_t kind, uint32_t index, struct view bytes)
+{
+	struct waiter w = f->waiter[0];
+	struct hash h = kind == PART_PAGE ? page_hash(index, bytes) : chunk_hash(index, bytes);
+	struct manifest m;
+
+	if (kind == PART_MANIFEST) {
+		if (manifest_decode(bytes, &m))
+			return false;
+		h = manifest_hash(&m);
+		if (!hash_equal(&h, &f->body))
+			return false;
+	} else if (kind == PART_PAGE) {
+		if (!f->have_manifest || index >= f->manifest.pages || !hash_equal(&h, &f->manifest.page[index]))
+			return false;
+	} else {
+		size_t at = (index % LIMIT_LEAVES_PER_PAGE) * (size_t)HASH_BYTES;
+
+		fetch_page_load(c, f);
+		if (!page_here(f) || at + HASH_BYTES > f->page.len || memcmp(f->page.ptr + at, h.b, HASH_BYTES) != 0)
+			return false;
+	}
+	store_body_put_part(c->t, f->class, f->body_no, kind, index, bytes);
+	fetch_leave(c, f);
+	fetch_end(c, f);
+	again_part(c, w.stream, w.number);
+	return true;
+}
+
 /* A part is all here. */
 static bool take_part(struct core *c, struct fetch *f, struct view bytes, bool *done)
 {
@@ -590,6 +643,8 @@ static bool take_part(struct core *c, struct fetch *f, struct view bytes, bool *
 	uint32_t index = position_index(f->position);
 
 	c->fetches_touched = true;
+	if (f->mend)
+		return *done = mend_part(c, f, kind, index, bytes);
 	if (kind == PART_MANIFEST)
 		return take_manifest(c, f, bytes);
 	if (kind == PART_PAGE)

@@ -24,6 +24,7 @@
 #include "proto/frame.h"
 #include "proto/instant.h"
 #include "proto/seal.h"
+#include "storage/store.h"
 
 struct core;
 struct flow;
@@ -82,10 +83,13 @@ struct fetch {
 	uint32_t tries;              /* holders left since something came */
 	uint32_t denied;             /* of these said that they have no more of it */
 	uint16_t bad; struct mono bad_at; /* who gave what did not fit, most recently */
+	bool mend;                   /* all of it is here, but the part at position is damaged: that one only */
 };
 
 /* An entry's body lies apart and is not here. */
 void bodies_fetch(struct core *c, struct stream *s, uint64_t number, const struct hash *body);
+/* A part of a body that is here is damaged: it is fetched, and takes its place. row is the body's. */
+void bodies_mend(struct core *c, struct stream *s, uint64_t number, const struct body_row *row, uint32_t position);
 void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part *part);
 /* A part out of a courier's bundle. ERR_OK: taken; ERR_EXISTS: not asked for, or here already; ERR_GAP: one before it is missing; ERR_AUTH:
  * it does not fit its hash. */

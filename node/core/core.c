@@ -111,6 +111,8 @@ static void config_defaults(struct core_config *k)
 		k->clock_skew_us = DEFAULT_SKEW_US;
 	if (!k->max_clients)
 		k->max_clients = 256;
+	if (!k->scrub_us)
+		k->scrub_us = US_PER_DAY;
 	retention_defaults(&k->keep);
 }
 
@@ -531,7 +533,7 @@ static void look(struct core *c)
 	if (mono_before(c->now, c->look_at))
 		return;
 	c->restless = false;
-	struct mono next = mono_min(mono_min(mono_min(peers_help(c), mono_min(room_look(c), floor_look(c))), assist_look(c)), mono_min(alarms_look(c), mono_min(bodies_ask(c), grants_ask(c))));
+	struct mono next = mono_min(mono_min(mono_min(peers_help(c), mono_min(room_look(c), floor_look(c))), assist_look(c)), mono_min(mono_min(alarms_look(c), mono_min(scrub_look(c), again_look(c))), mono_min(bodies_ask(c), grants_ask(c))));
 
 	c->look_at = mono_min(mono_add(c->now, LOOK_AT_MOST_US), next);
 	if (!mono_before(mono_add(c->now, LOOK_AT_LEAST_US), c->look_at))
@@ -719,6 +721,7 @@ void core_committed(struct core *c)
 	bodies_give_committed(c);
 	submit_committed(c);
 	courier_committed(c);
+	scrub_committed(c);
 }
 
 struct mono core_deadline(const struct core *c) { return c->deadline; }

@@ -18,6 +18,7 @@
  *   reports.c   what happened: made and merged  waits.c     what became of a message, and who waits
  *   alarms.c    alarms, handling deadlines      show.c      rows for status, queues, links, ...
  *   room.c      what a filling journal admits   retain.c    what it keeps, and how long (floor.c: told to others)
+ *   scrub.c     all of it read through slowly   again.c     what is damaged, fetched from who holds it
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
@@ -50,6 +51,7 @@ struct core_config {
 	int64_t assist_oldest_us;     /* or when the oldest waits longer; 0: no */
 	int assist_stop;              /* until no more than this wait */
 	struct retention keep;        /* what stays in the journal, and for how long */
+	int64_t scrub_us;             /* all of the journal is read through in so long (scrub.h); 0: a day */
 };
 
 /* Reads what it needs from the store; no event was applied yet. The roster is owned by the core from here on (also when

@@ -14,6 +14,7 @@
 #include "node/core/minimize.h"
 #include "node/core/courier.h"
 #include "node/core/room.h"
+#include "node/core/scrub.h"
 #include "node/core/takeover.h"
 #include "node/core/travel.h"
 #include "node/core/vectors.h"
@@ -371,6 +372,7 @@ struct core {
 	struct minimize minimize;                       /* as the orders say; looked at in each batch */
 	struct courier courier;
 	struct vectors vectors;                         /* heard and asked */
+	struct scrub scrub;
 	struct transit passing;
 };
 
@@ -382,6 +384,7 @@ MUST_USE enum err mirror_load(struct core *c);
 struct stream *stream_load(struct core *c, const struct stream_row *row);
 struct queue *queue_load(struct core *c, const struct queue_row *row);
 void stream_missing(struct stream *s, uint64_t number); /* in its list of what is not whole, once */
+void stream_not_missing(struct stream *s, uint64_t number);
 struct stream *stream_by_name(struct core *c, const struct stream_name *name);
 struct stream *stream_by_hash(struct core *c, const struct hash *h);
 struct stream *stream_by_handle(struct core *c, const uint8_t first[ACK_HASH_BYTES]); /* by the first bytes of its hash */
@@ -511,6 +514,11 @@ struct frontier frontier_of(const struct stream *s);    /* ours */
 void flow_vouched(struct core *c, struct flow *f, const struct frontier *fr);
 void flow_learnt(struct core *c, struct flow *f, uint64_t number);
 void frontier_heard(struct core *c, struct peer *p, const struct frontier *fr); /* one from the peer itself, not of a complete list */
+/* Is it signed by its originator's identity, or by one of before? As segment_verify; s may be NULL. */
+MUST_USE enum err segment_signed(struct core *c, const struct site *o, struct stream *s, const struct hash *stream, const struct hash *before,
+				 struct segment *seg, struct hash *after, struct entry *e, enum signer *signer);
+/* Of an entry without its content: is it known that nothing is missing? False for one that has it. */
+bool stub_proved(struct core *c, const struct stream *s, const struct entry *e);
 void stream_ack(struct core *c, struct stream *s);      /* our frontier goes to all whom it concerns with this commit */
 /* ---- redo.c: a journal whose indexes were left behind ---- */
 /* All entries are opened again before anything is handed out, in four passes: messages become known, then what was reported of them,
@@ -593,7 +601,9 @@ void lease_due_add(struct core *c, const struct lease_row *l, struct mono at); /
 void lease_due_put(struct core *c, const struct lease_due *d);
 /* After leases_load: leases that were known before keep the time at which they end. old is sorted on the way. */
 void leases_keep(struct core *c, struct lease_due *old, size_t n);
+/* Set aside, shown, and asked for from others when it is the entry that is damaged. */
 void damage_found(struct core *c, uint64_t arrival, const char *what);
+void damage_show(struct core *c, uint64_t arrival, const char *what); /* shown only */
 /* Appends the plain body of a message of one chunk to out. */
 MUST_USE enum err open_body(struct core *c, const struct entry_row *row, const struct envelope *env, struct buf *out);
 /* The message row of an id that this site's desks may handle: what is out at a desk here, else what is or was served here. */

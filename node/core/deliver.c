@@ -8,12 +8,18 @@ static const char DEAD_LETTERS[] = "dead-letters";
 
 void damage_found(struct core *c, uint64_t arrival, const char *what)
 {
+	damage_show(c, arrival, what);
+	again_arrival(c, arrival, what);
+}
+
+void damage_show(struct core *c, uint64_t arrival, const char *what)
+{
 	char subject[24];
 
 	snprintf(subject, sizeof subject, "%llu", (unsigned long long)arrival);
 	store_damage_put(c->t, arrival, c->wall, what);
 	c->damaged++;
-	alarm_raise(c, "damage", subject, "run `estafette journal verify`; another site that holds the entry can give it again",
+	alarm_raise(c, "damage", subject, "it is asked for from sites that hold it; when it stays run `estafette journal verify`, and `--repair` on the stopped node",
 		    "entry %s of the journal is damaged (%s); it is set aside and not handed out", subject, what);
 }
 

@@ -470,6 +470,16 @@ void stream_missing(struct stream *s, uint64_t number)
 		s->missing[s->n_missing++] = number;
 }
 
+void stream_not_missing(struct stream *s, uint64_t number)
+{
+	for (uint16_t i = 0; i < s->n_missing; i++)
+		if (s->missing[i] == number) {
+			memmove(&s->missing[i], &s->missing[i + 1], (s->n_missing - i - 1u) * sizeof s->missing[0]);
+			s->n_missing--;
+			return;
+		}
+}
+
 static enum err load_missing(void *arg, uint32_t stream, uint64_t number, const struct hash *body)
 {
 	struct stream *s = stream_by_local(arg, stream);
@@ -570,6 +580,7 @@ enum err mirror_load(struct core *c)
 		alarms_load(c);
 		redo_load(c);
 		limits_load(c);
+		scrub_load(c);
 		vectors_load(c);
 	}
 	txn_abort(t);

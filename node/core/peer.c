@@ -582,6 +582,8 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 			else
 				peer_bad(c, p, "data on the wrong connection");
 			break;
+		case FRAME_AGAIN: again_frame(c, p, &f->u.again); break;
+		case FRAME_SEGMENT_AGAIN: again_segment(c, p, &f->u.segment); break;
 		case FRAME_VECTOR: vectors_frame(c, p, f->u.raw); break;
 		case FRAME_WANT: bodies_want(c, p, &f->u.part); break;
 		case FRAME_PART: bodies_part(c, p, lane, &f->u.part); break;

@@ -144,7 +144,7 @@ static bool has_ended(struct core *c, const struct stream *s, const struct entry
 
 /* Its header, or a report, proves of a stub that nothing is missing; one of which that is not known yet is not taken, not even from who
  * wrote it: somebody else may have it whole. */
-static bool is_stub(struct core *c, const struct stream *s, const struct entry *e)
+bool stub_proved(struct core *c, const struct stream *s, const struct entry *e)
 {
 	if (!(e->flags & ENTRY_STUB))
 		return false;
@@ -170,13 +170,25 @@ static void heard_sent(struct core *c, const struct stream *s, const struct entr
 		copies_entry(c, &s->row.name, h.sent);
 }
 
+/* The body comes by itself, in parts; one of one piece was damaged where it was written, and comes with its entry from who has it. */
+static void entry_apart(struct core *c, struct stream *s, const struct entry_row *row)
+{
+	struct hash body = left_out(&row->e) ? (struct hash){{0}} : row->e.body_hash;
+
+	store_missing_put(c->t, s->row.local, row->number, &body);
+	if (left_out(&row->e))
+		c->scrub.again = true;
+	else
+		bodies_fetch(c, s, row->number, &body);
+}
+
 static bool take_entry(struct core *c, uint16_t from, struct stream *s, const struct entry *e, const struct hash *chain)
 {
 	struct entry_row row = {
 		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = from,
 		.body_class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL, .e = *e,
 	};
-	bool stub = is_stub(c, s, e), apart = e->body_len && !e->body.len && !stub;
+	bool stub = stub_proved(c, s, e), apart = e->body_len && !e->body.len && !stub;
 	struct body_row have;
 
 	/* Only who wrote an entry may leave its body out where that would not come by itself. */
@@ -199,8 +211,7 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 	s->signed_to = row.number;
 	if (apart) {
 		s->missing[s->n_missing++] = row.number;
-		store_missing_put(c->t, s->row.local, row.number, &e->body_hash);
-		bodies_fetch(c, s, row.number, &e->body_hash);
+		entry_apart(c, s, &row);
 	}
 	heard_sent(c, s, e);
 	room_took(c, s->row.name.precedence, s->row.name.originator, e->body.len + e->envelope.len);
@@ -266,8 +277,8 @@ static enum err segment_bad(struct core *c, struct peer *p, enum err e, const ch
 }
 
 /* By the identity of its originator, or one of before. What the present one signs no former one goes on with. */
-static enum err verify(struct core *c, const struct site *o, struct stream *s, const struct hash *stream, const struct hash *before, struct segment *seg,
-		       struct hash *after, struct entry *e, enum signer *signer)
+enum err segment_signed(struct core *c, const struct site *o, struct stream *s, const struct hash *stream, const struct hash *before,
+			struct segment *seg, struct hash *after, struct entry *e, enum signer *signer)
 {
 	bool now = s && o->n_former && stream_signer(c, s) == SIGNER_NOW;
 	const struct sign_public *key;
@@ -290,7 +301,7 @@ static bool on_a_branch(struct core *c, struct stream *s, struct segment *seg, s
 	bool found = false;
 
 	for (size_t i = 0; !found && i < n; i++)
-		found = verify(c, o, s, &s->hash, &ends[i], seg, after, NULL, &signer) == ERR_OK;
+		found = segment_signed(c, o, s, &s->hash, &ends[i], seg, after, NULL, &signer) == ERR_OK;
 	if (found)
 		branch_keep(c, s, seg->first, &after[seg->entries - 1], raw);
 	free(ends);
@@ -363,7 +374,7 @@ static enum err take_segment(struct core *c, struct peer *p, uint16_t from, stru
 		txn_fail(c->t, rc = ERR_NOMEM);
 		goto out;
 	}
-	if (verify(c, o, s, stream, before, seg, after, e, &signer)) {
+	if (segment_signed(c, o, s, stream, before, seg, after, e, &signer)) {
 		rc = s && on_a_branch(c, s, seg, after, raw) ? ERR_CONFLICT : ERR_AUTH;
 		if (rc == ERR_AUTH && (!s || !s->forked))
 			segment_bad(c, p, rc, "a segment that its originator did not sign, or that does not follow what is here");
@@ -558,8 +569,9 @@ static void segment_damage(struct core *c, struct stream *s, uint64_t number)
 	char subject[LIMIT_NAME_BYTES + 32], name[LIMIT_NAME_BYTES + 1];
 
 	snprintf(subject, sizeof subject, "%u.%llu", s->row.local, (unsigned long long)number);
-	alarm_raise(c, "damage", subject, "run `estafette journal verify`; sites that hold the entry go on giving it",
+	alarm_raise(c, "damage", subject, "it is asked for from sites that hold it, which go on giving it; when it stays run `estafette journal verify`",
 		    "entry %llu of a stream to %s is damaged; it is set aside and not sent", (unsigned long long)number, site_name(c, s->row.name.addressee, name));
+	again_note(c, s, number, 0, "it could not be sent");
 	c->rebirth = c->rebirth || s->own;
 }
 

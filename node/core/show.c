@@ -135,6 +135,18 @@ static uint64_t queued(const struct core *c, bool exercise)
 	return n;
 }
 
+static void status_scrub(struct rows *r)
+{
+	const struct scrub *s = &r->c->scrub;
+
+	row_time(r, "scrub_ended", s->ended);
+	row_number(r, "scrub_entries", (int64_t)s->ended_entries);
+	row_number(r, "scrub_bytes", (int64_t)s->ended_bytes);
+	row_number(r, "scrub_percent", scrub_percent(r->c));
+	row_number(r, "scrub_found", (int64_t)s->found);
+	row_number(r, "scrub_mended", (int64_t)s->mended);
+}
+
 static void show_status(struct rows *r)
 {
 	struct core *c = r->c;
@@ -183,6 +195,7 @@ static void show_status(struct rows *r)
 	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
 	row_number(r, "exercise_handled_elsewhere", (int64_t)c->counters.elsewhere[1]);
 	status_moved(r);
+	status_scrub(r);
 	minimize_members(r);
 	row_flag(r, "recovering", c->recovering);
 	row_flag(r, "clock_unsure", c->clock_unsure);

@@ -293,6 +293,7 @@ enum err core_reload(struct core *c)
 	peers_touch_all(c);
 	digests_again(c);
 	retain_reload(c);
+	scrub_undo(c);
 	asked_reload(c);
 	c->restless = true;
 	c->expires_known = c->counters_dirty = c->last_id_dirty = false;

@@ -43,6 +43,7 @@ struct config {
 	int log_level;                     /* as syslog */
 	int64_t quota_bytes, reserve_bytes;
 	int64_t lease_us, probe_us, unattended_us, clock_skew_us;
+	int64_t scrub_us;      /* the whole journal is read through in so long: core.h */
 	int64_t keep_bodies_us, keep_headers_us, keep_exercise_bodies_us, keep_exercise_headers_us, keep_unread_us; /* retain.h */
 	int64_t assist_waiting, assist_oldest_us, assist_stop; /* core.h; waiting and oldest 0: nothing is lent by itself */
 	int64_t window_urgent_bytes, window_bulk_bytes;

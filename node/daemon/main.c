@@ -146,6 +146,7 @@ static enum err open_core(const struct start *s, struct store *store, struct cor
 		.clock_skew_us = c->clock_skew_us,
 		.max_clients = (int)c->max_clients,
 		.keep = {{c->keep_bodies_us, c->keep_exercise_bodies_us}, {c->keep_headers_us, c->keep_exercise_headers_us}, c->keep_unread_us},
+		.scrub_us = c->scrub_us,
 		.assist_waiting = (int)c->assist_waiting,
 		.assist_oldest_us = c->assist_oldest_us,
 		.assist_stop = (int)c->assist_stop,

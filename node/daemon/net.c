@@ -122,7 +122,7 @@ static void say_fixed(const struct config *old, const struct config *new)
 	    old->quota_bytes != new->quota_bytes || old->queue_bytes != new->queue_bytes || old->commit_batch != new->commit_batch ||
 	    old->lease_us != new->lease_us || old->keep_bodies_us != new->keep_bodies_us || old->keep_headers_us != new->keep_headers_us ||
 	    old->keep_exercise_bodies_us != new->keep_exercise_bodies_us || old->keep_exercise_headers_us != new->keep_exercise_headers_us ||
-	    old->keep_unread_us != new->keep_unread_us || old->window_urgent_bytes != new->window_urgent_bytes ||
+	    old->keep_unread_us != new->keep_unread_us || old->scrub_us != new->scrub_us || old->window_urgent_bytes != new->window_urgent_bytes ||
 	    old->window_bulk_bytes != new->window_bulk_bytes || old->probe_us != new->probe_us)
 		log_line(LEVEL_NOTICE, "reload: journal, socket, keys, sizes and times change at the next start only");
 }

@@ -35,6 +35,7 @@ struct world_node {
 	uint8_t seed[32];         /* of its present run; with fixed_seed it is given */
 	bool fixed_seed;
 	struct retention keep;    /* of its next run; zeros: the defaults */
+	int64_t scrub_us;         /* of its next run; 0: the default */
 	struct buf replies;       /* replies to the client, whole messages one after another */
 	size_t read;              /* how far a test has looked at them */
 	int64_t clock_offset_us;
