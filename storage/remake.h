@@ -24,7 +24,7 @@ struct remake_result {
 	/* Entries that are damaged or not there. Streams of other sites end before the first, so that who holds them gives the rest again; in
 	 * those of this site their numbers are marked as damaged. */
 	uint64_t lost;
-	uint64_t bodies_lost;  /* bodies apart that have to come again */
+	uint64_t bodies_lost;  /* bodies that are not there, or damaged, and have to come again */
 	uint64_t streams_lost; /* streams whose name nothing tells: their entries stay and are not served */
 	int64_t before_bytes, after_bytes;
 	char kept[4096];       /* where the old journal is now */

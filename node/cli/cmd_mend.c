@@ -1,6 +1,7 @@
 /* cmd_mend.c - `journal compact`, `journal rescue`, `journal verify --repair`, `rebuild`: a journal made anew beside the old one, which
  * it replaces in one step. The node must be down. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,9 @@ static int remake(struct cli *cli, const struct target *t, bool scan)
 	o.upright = true;
 	output_row(&o, row, sizeof row / sizeof row[0]);
 	int status = output_end(&o, NULL);
+	if (status == EXIT_OK && !cli->json && r.lost + r.bodies_lost > 0)
+		fprintf(stderr, "What only other sites can mend is noted: %" PRIu64 " entries and %" PRIu64 " bodies. The node asks them for it at its next start.\n", r.lost,
+			r.bodies_lost);
 	if (status == EXIT_OK && !cli->json)
 		fprintf(stderr, "The node opens its entries again at its next start, and hands nothing out before that is done; the old journal is in %s.\n", r.kept);
 	return status;

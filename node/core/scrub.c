@@ -341,10 +341,17 @@ static bool seek(struct core *c)
 	return false;
 }
 
-/* How long so many units may take. */
+/* What is due after so long; in milliseconds, and a day at most, so that the product fits. */
+static uint64_t units_due(const struct core *c, int64_t us)
+{
+	us = us > US_PER_DAY ? US_PER_DAY : us;
+	return (uint64_t)(us / 1000) * c->scrub.units / (uint64_t)(c->config.scrub_us / 1000);
+}
+
+/* How long so many units may take: no more than a step's. */
 static int64_t span_us(const struct core *c, uint64_t units)
 {
-	return (int64_t)((__int128)units * c->config.scrub_us / (int64_t)c->scrub.units);
+	return (int64_t)units * c->config.scrub_us / (int64_t)c->scrub.units;
 }
 
 /* The look at all the rest comes once a minute anyway; only a large journal needs more than that. */
@@ -364,13 +371,17 @@ struct mono scrub_look(struct core *c)
 	if (!r->going || !r->units)
 		pass_begin(c);
 	r->units = units_of(c); /* it grows meanwhile */
-	uint64_t due = (uint64_t)((__int128)(c->now.us - r->at.us) * (int64_t)r->units / c->config.scrub_us), spent = 0;
+	uint64_t due = units_due(c, c->now.us - r->at.us), spent = 0;
 
 	if (!due)
 		return next_look(c);
 	/* What could not be done in its time is not made up for: the pass takes longer. */
-	r->at = due > SCRUB_STEP ? c->now : mono_add(r->at, span_us(c, due));
-	due = due > SCRUB_STEP ? SCRUB_STEP : due;
+	if (due > SCRUB_STEP) {
+		due = SCRUB_STEP;
+		r->at = c->now;
+	} else {
+		r->at = mono_add(r->at, span_us(c, due));
+	}
 	while (spent < due && !txn_error(c->t)) {
 		if (!seek(c)) {
 			pass_end(c);

@@ -235,6 +235,9 @@ static void write_again(struct frame *f, struct buf *out)
 	case FRAME_SEGMENT:
 		write_segment(&f->u.segment, out);
 		break;
+	case FRAME_AGAIN:
+		frame_again(out, &f->u.again);
+		break;
 	case FRAME_WANT:
 		frame_want(out, &f->u.part);
 		break;
