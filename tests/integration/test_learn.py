@@ -86,9 +86,19 @@ def part_of_time(tap, net, out):
     start = re.search(r'start = "([^"]+)"', whole).group(1)
     row = estafette("journal", "export", net.conf(LUIK), os.path.join(out, "later.conf"), "--as-drill", "--from", start, "--json", check=True).row
     tap.eq(row["entries"], len(SENT), "from a time on")
+    again = net.send(SPOC, "all-cic/messages", b"aan allen", "--precedence", "priority", "--wait", "held")
+    sent = [e["time"] for e in net.cli(SPOC, "trace", again, "--json", check=True).rows if e["event"] == "accepted"][0]
+    after = os.path.join(out, "after.conf")
+    estafette("journal", "export", net.conf(SPOC), after, "--as-drill", "--from", sent, "--json", check=True)
+    text = lib.read(after).decode()
+    tap.eq(sends(text), collections.Counter({(SPOC, f"{s}/messages", "priority"): 1 for s in (LUIK, NAMEN)}), "a message to a group is one for each member")
+    tap.ok(f'at = "0s"; do = "relocate"; site = "{LUIK}"' in text and "minimize" not in text, "an order that was in force at the beginning, and none that was not", text)
+    j, r = play(after, "run")
+    tap.ok(r.returncode == 0 and j["ok"] and j["accepted"] == 2, "and it is played", r.stdout + r.stderr)
     net.down(LUIK)
     row = estafette("journal", "export", net.conf(LUIK), os.path.join(out, "stopped.conf"), "--as-drill", "--json", check=True).row
-    tap.eq(row["entries"], len(SENT), "the same of a node that is stopped")
+    # Luik is a standby of Namen, and may have the copy for Namen by now.
+    tap.ok(row["entries"] - len(SENT) in (1, 2), "the same of a node that is stopped, and what came to the group", row)
 
 
 def refused(tap, net, out):
