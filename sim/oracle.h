@@ -126,6 +126,7 @@ struct seen_entry {
 	uint16_t site;
 	const struct stream_name *stream;
 	uint64_t number;
+	uint64_t floor;                   /* of the stream in that journal, with this entry in it; may be 0 unless it is a grant */
 	const struct hash *chain;         /* after it */
 	const struct header *header;
 	uint64_t body_len;                /* sealed bytes */

@@ -139,8 +139,8 @@ void oracle_entry(struct oracle *o, const struct seen_entry *e)
 	o->v.checks[PROMISE_ALTERED]++;
 	bool passes = e->site != e->stream->originator && e->site != e->stream->addressee && passes_on(o, e->site, e->stream);
 
-	/* Once it is to hold the stream itself it may begin anew. */
-	if (h->passed && e->number <= h->held && !passes && !(e->number <= h->floor && e->header->kind == KIND_GRANT))
+	/* Once it is to hold the stream itself it may begin anew. A grant may also be had behind a floor that stays. */
+	if (h->passed && e->number <= h->held && !passes && e->number > e->floor)
 		*h = (struct holder){.site = e->site, .held = e->number - 1, .said = e->number - 1};
 	h->passed = h->passed || passes;
 	osite_get(o, e->site)->passed |= passes;

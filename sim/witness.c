@@ -96,6 +96,12 @@ static bool is_whole(const struct entry_row *row)
 	return row->e.body_len == 0 || row->body_no != 0;
 }
 
+static enum err read_floor(void *arg, const struct stream_row *row)
+{
+	*(uint64_t *)arg = row->floor;
+	return ERR_EXISTS; /* no more of them */
+}
+
 static void tell_entry(struct witness *w, struct journal *j, struct txn *t, const struct entry_row *row)
 {
 	const struct stream_name *name = stream_of(w, j, t, row->stream);
@@ -106,6 +112,8 @@ static void tell_entry(struct witness *w, struct journal *j, struct txn *t, cons
 	struct seen_entry e = {.site = j->site, .stream = name, .number = row->number, .chain = &row->chain, .header = &h, .body_len = row->e.body_len,
 			       .from = row->from, .whole = is_whole(row)};
 
+	if (h.kind == KIND_GRANT)
+		(void)!store_stream_each_from(t, row->stream, read_floor, &e.floor);
 	oracle_entry(w->oracle, &e);
 	if (!e.whole && j->site == name->addressee && h.kind == KIND_MESSAGE) {
 		j->coming = more(j->coming, j->n_coming + 1, &j->cap_coming, sizeof *j->coming);
