@@ -288,8 +288,9 @@ static void print_expected(const struct comparison *c, FILE *out)
 	size_t n;
 	struct pair_expected *p = compare_expected(c, &n);
 
+	fputs(n ? "\n" : "", out);
 	if (n)
-		fprintf(out, "\n  expected                                          A              B\n");
+		print_row(out, "expected", "A", "B", "");
 	for (size_t i = 0; i < n; i++) {
 		const struct expectation *e = p[i].of[0] ? p[i].of[0] : p[i].of[1];
 		char when[40];
