@@ -90,9 +90,15 @@ static void which_run(const struct run *r, FILE *out)
 	fputs("<p class=small>", out);
 	if (run_began(r, began))
 		fprintf(out, "begins %s; all times count from there<br>", began);
-	fprintf(out, "seed %" PRIu64 " &#183; estafette %s &#183; %.1f h of virtual time &#183; %" PRIu64 " sites, %" PRIu64
-		     " links &#183; %" PRIu64 " events &#183; trace <code>%.16s</code>",
-		r->seed, BUILD_VERSION, (double)r->virtual_us / 3600e6, r->sites, r->links, r->events, r->trace);
+	fprintf(out, "seed %" PRIu64 " &#183; estafette %s &#183; %" PRIu64 " sites, %" PRIu64 " links &#183; ", r->seed, BUILD_VERSION, r->sites, r->links);
+	if (r->speed)
+		fprintf(out, "on real daemons for %.1f s, the timetable %" PRId64 " times as fast &#183; %" PRIu64 " pieces on the wire", r->wall_s, r->speed, r->frames);
+	else
+		fprintf(out, "%.1f h of virtual time &#183; %" PRIu64 " events &#183; trace <code>%.16s</code>", (double)r->virtual_us / 3600e6, r->events, r->trace);
+	for (size_t i = 0; i < r->n_unjudged; i++) {
+		fputs(i ? ", " : "<br>not judged live: ", out);
+		html_text(out, r->unjudged[i]);
+	}
 	if (r->repeat) {
 		fputs("<br>again: <code>", out);
 		html_text(out, r->repeat);

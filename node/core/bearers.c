@@ -243,28 +243,33 @@ static const struct bearer_seen *seen(const struct lane_state *l, const char *na
 	return NULL;
 }
 
-static void add_bearer(struct buf *list, const struct bearer_seen *b, bool in_use)
+/* used: what carries the lane, NULL when nothing does. What is dearer is not tried beside it: what is known of that is old. */
+static void add_bearer(struct buf *list, const struct bearer_seen *b, const struct bearer_seen *used)
 {
 	char text[LIMIT_NAME_BYTES + 128], since[WALL_TEXT_BYTES], rate[32] = "";
 
 	wall_format(b->since_wall, 0, since);
 	if (b->news.rate_bps)
 		snprintf(rate, sizeof rate, ", %lld bit/s by the roster", (long long)b->news.rate_bps);
-	snprintf(text, sizeof text, "%s%s: %s since %s, cost %d%s", list->len ? "\n" : "", b->news.name,
-		 in_use ? "in use" : b->news.why == WHY_UP ? "free" : dial_why_name(b->news.why), since, b->news.cost, rate);
+	bool down = b != used && b->news.why > WHY_UNTRIED, left = used && down && b->news.cost >= used->news.cost;
+
+	snprintf(text, sizeof text, "%s%s: %s since %s%s, cost %d%s", list->len ? "\n" : "", b->news.name,
+		 b == used ? "in use" : b->news.why == WHY_UP ? "free" : dial_why_name(b->news.why), since, left ? " (not tried beside a better one)" : "",
+		 b->news.cost, rate);
 	buf_add(list, view_str(text));
 }
 
 /* All that may carry the lane, by cost: so that it is seen which better ones are down, since when, and why. */
 static void show_lane(struct rows *r, const char *name, const struct lane_state *l)
 {
+	const struct bearer_seen *used = l->dialled ? seen(l, l->bearer) : NULL;
 	struct buf list = BUF_EMPTY;
 
 	for (size_t i = 0; l->bearers && i < l->bearers->n; i++) {
 		const struct bearer_seen *b = &l->bearers->list[i];
 
 		if (b->news.name[0])
-			add_bearer(&list, b, l->dialled && strcmp(b->news.name, l->bearer) == 0);
+			add_bearer(&list, b, used);
 	}
 	row_list(r, name, &list);
 	buf_release(&list);

@@ -303,6 +303,8 @@ static void start(struct core *c)
 		alarm_raise(c, "rebuilding", NULL, "wait: it says when it is done",
 			    "the indexes of this node's journal are being made anew from its entries: nothing is handed out before that is done");
 	c->grace_until = mono_add(c->now, START_GRACE_US);
+	for (size_t i = 0; i < c->n_peers; i++)
+		c->peers[i]->live_at = c->now; /* since then nothing was heard of it, not since the machine was switched on */
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].since = c->now;
 	c->takeover.at = c->now;

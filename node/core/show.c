@@ -470,6 +470,14 @@ static enum err alarm_line(void *arg, const struct alarm_row *a)
 
 /* ---- trace ------------------------------------------------------------------------------------------------------------------------ */
 
+/* Its bearer, when that is the one of then: later connections say nothing of what came before. */
+static const char *bearer_of_then(const struct core *c, const struct peer *p, struct wall when)
+{
+	const struct lane_state *l = p ? &p->lane[LANE_URGENT] : NULL;
+
+	return !l || !l->bearer[0] || (when.us && c->wall.us - (c->now.us - l->hello_at.us) > when.us) ? NULL : l->bearer;
+}
+
 static void trace_line(struct rows *r, const struct msgid *id, uint16_t site, const char *event, struct wall when, uint16_t peer, const char *note)
 {
 	char text[MSGID_TEXT_BYTES], name[LIMIT_NAME_BYTES + 1];
@@ -484,10 +492,10 @@ static void trace_line(struct rows *r, const struct msgid *id, uint16_t site, co
 		row_text(r, "peer", site_name(r->c, peer, name));
 	else
 		row_null(r, "peer");
-	struct peer *p = peer ? peer_find(r->c, peer) : NULL;
+	const char *bearer = bearer_of_then(r->c, peer ? peer_find(r->c, peer) : NULL, when);
 
-	if (p && p->lane[LANE_URGENT].bearer[0])
-		row_text(r, "bearer", p->lane[LANE_URGENT].bearer);
+	if (bearer)
+		row_text(r, "bearer", bearer);
 	else
 		row_null(r, "bearer");
 	row_text(r, "note", note);
@@ -503,17 +511,40 @@ static bool holds_for(const struct core *c, uint16_t site, uint16_t addressee, b
 	return site == addressee || (ch && ch->now && order_names(&ch->now->order, site));
 }
 
+/* A link is there: why it is not with the peer yet. */
+static const char *why_not_yet(const struct core *c, const struct flow *f, char *out, size_t size)
+{
+	if (minimize_holds(c, f->stream->row.name.precedence)) {
+		char until[WALL_TEXT_BYTES];
+
+		wall_format(c->minimize.until, 0, until);
+		snprintf(out, size, "MINIMIZE holds it back until %s, or until it is lifted", until);
+		return out;
+	}
+	if (!f->retry_us)
+		return "being sent";
+	int64_t s = flow_is_held(c, f) ? (f->retry_at.us - c->now.us) / US_PER_S : 0;
+
+	snprintf(out, size, "it has no room for that in its journal, and is tried again in %lld s", (long long)s);
+	return out;
+}
+
 /* What is tried next for a site that is not reached: since when is the row's time. */
 static const char *way_on(struct core *c, const struct peer *p, char *out, size_t size)
 {
 	char name[LIMIT_NAME_BYTES + 1];
 	unsigned hops = 0;
 	const struct peer *via = p->live ? NULL : vectors_via(c, p->site, &hops);
+	bool any = false;
 
+	for (size_t i = 0; i < c->n_peers; i++)
+		any = any || c->peers[i]->live;
 	if (via)
 		snprintf(out, size, "no link since then; it goes over %s, %u links", site_name(c, via->site, name), hops);
+	else if (any)
+		snprintf(out, size, "no link since then and no path known; neighbours take copies, and it goes as soon as there is a link or a path");
 	else
-		snprintf(out, size, "no link since then and no path known; neighbours take copies, tried again as soon as there is one");
+		snprintf(out, size, "no link since then, and no site is reached at all; it goes as soon as one is (`estafette links`), or by courier");
 	return out;
 }
 
@@ -543,7 +574,7 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 		}
 		snprintf(note, sizeof note, "%s; %llu before it; %s", f->acked >= number ? "its body is on the way" : "not acknowledged yet",
 			 (unsigned long long)(number > f->acked + 1 ? number - f->acked - 1 : 0),
-			 up ? "being sent" : way_on(r->c, f->peer, next, sizeof next));
+			 up ? why_not_yet(r->c, f, next, sizeof next) : way_on(r->c, f->peer, next, sizeof next));
 		trace_line(r, id, site, "waits", up ? (struct wall){0} : (struct wall){r->c->wall.us - (r->c->now.us - f->peer->live_at.us)}, site, note);
 	}
 }

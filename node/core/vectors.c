@@ -829,6 +829,13 @@ bool vectors_linked(const struct core *c, uint16_t a, uint16_t b)
 	return x && y && routes_lists(x->v.peer_bytes, b) && routes_lists(y->v.peer_bytes, a);
 }
 
+bool vectors_apart(const struct core *c, uint16_t a, uint16_t b)
+{
+	const struct vector_known *x = newest_of(c, a), *y = newest_of(c, b);
+
+	return x && y && !routes_lists(x->v.peer_bytes, b) && !routes_lists(y->v.peer_bytes, a);
+}
+
 static int link_cost(const struct core *c, const struct peer *p)
 {
 	const struct site *s = roster_site(c->roster, p->site);

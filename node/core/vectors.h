@@ -79,6 +79,8 @@ bool peer_live(const struct peer *p);
 bool peer_unreached(const struct core *c, const struct peer *p);
 /* Do both say that they reach each other? */
 bool vectors_linked(const struct core *c, uint16_t a, uint16_t b);
+/* Do both say that they do not? False while one of them has said nothing. */
+bool vectors_apart(const struct core *c, uint16_t a, uint16_t b);
 /* The neighbour behind which a site lies; NULL when no path is known. *hops may be NULL. */
 struct peer *vectors_via(struct core *c, uint16_t site, unsigned *hops);
 

@@ -63,6 +63,16 @@ def at_another_address(tap, net, wires):
     net.take(LUIK, "dispatch", "--ack", "read")
 
 
+def peer_was_away(tap, net):
+    """What is known of a dearer bearer from a time when nobody was there is not shown as if it were so now."""
+    net.kill(NAMEN)
+    until(lambda: not any("in use" in x or "free" in x for x in link(net, LUIK, NAMEN)["urgent_bearers"]), 60, "both bearers are down")
+    net.up(NAMEN)
+    lies_on(net, CHEAP, 90, "both lanes lie on the cheap bearer again")
+    dear = link(net, LUIK, NAMEN)["urgent_bearers"][1]
+    tap.ok(re.match(DEAR + r": (free since|not tried yet since|[a-z ]+ since \S+ \(not tried beside a better one\))", dear), "an old failure is shown as one", dear)
+
+
 def names(tap):
     net = Net(LUIK, NAMEN, LEUVEN, up=False)
     book, library = os.path.join(net.top, "names"), os.path.join(net.top, "names.so")
@@ -112,6 +122,8 @@ def main():
     for part in (goes_silent, at_another_address):
         with tap.part(part.__name__):
             part(tap, net, wires)
+    with tap.part("peer_was_away"):
+        peer_was_away(tap, net)
     net.close(tap)
     wires.close()
     with tap.part("names"):

@@ -34,6 +34,9 @@ def traffic(tap, net):
     tap.eq(net.take(LUIK, "messages", "--ack", "read")[0]["body"], b"hurry", "priority goes")
     tap.eq(net.cli(LUIK, "take", "messages", "--timeout", "2s", "--json").code, 1, "routine does not")
     tap.eq(net.status(NAMEN)["minimize_held"], 1, "status counts it")
+    trace = net.cli(NAMEN, "trace", calm.out.split()[0], "--json", check=True).rows
+    waits = [r for r in trace if r["event"] == "waits"]
+    tap.ok(waits and all("MINIMIZE holds it back until 20" in r["note"] for r in waits), "trace says why it waits", trace)
     net.down(NAMEN)
     net.up(NAMEN)
     net.linked()

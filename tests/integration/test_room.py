@@ -43,6 +43,8 @@ def main():
     tap.ok(flash.code == 0, "FLASH is delivered at the full site", flash)
     held = net.status(LUIK)["queued"]
     tap.ok(0 < held < BULK, "the rest is held at Namen", held)
+    trace = net.cli(NAMEN, "trace", sent[-1], "--json", check=True).rows
+    tap.ok(any(r["event"] == "waits" and "has no room" in r["note"] for r in trace), "trace says why it waits there", trace)
     alarms = [a["kind"] for a in net.cli(NAMEN, "alarms", "--json").rows]
     tap.ok("peer" not in alarms and "loss" not in alarms, "and is no alarm there", alarms)
     refusal = net.cli(LUIK, "send", "--to", f"{NAMEN}/messages", "--timeout", "1s", "--json", "-", stdin=b"not now")
