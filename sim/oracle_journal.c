@@ -254,6 +254,9 @@ void oracle_frontier(struct oracle *o, uint16_t holder, const struct stream_name
 	}
 	struct holder *h = holder_get(o, s, holder);
 
+	/* It began anew, since it is to hold it itself; its first entries may be grants, which it had kept. */
+	if (h->passed && number < h->said && !passes_on(o, holder, name))
+		*h = (struct holder){.site = holder, .held = number, .said = number};
 	if (number > h->held)
 		oracle_broken(o, PROMISE_FRONTIER, "%s says that it holds the stream %s up to %llu, and its journal holds %llu", osite_name(o, holder),
 			      stream_text(o, name, text, sizeof text), (unsigned long long)number, (unsigned long long)h->held);

@@ -55,6 +55,7 @@ struct flow {
 	bool vouched;                /* acked as a vector said, not the peer itself */
 	/* transit.c */
 	bool guest;                  /* one of us two only passes the stream on: the peer is asked what it has before it is given anything */
+	bool passer;                 /* it is the peer: what it has may lack its beginning, and is begun anew when the stream comes to concern it */
 	bool giving, wanted;         /* it is to have what we hold */
 	bool no_base;                /* it did not begin at base: it is given what follows what it has */
 	uint64_t base;               /* what is at or below it every custodian has who has to; a peer that has nothing begins there */

@@ -245,9 +245,11 @@ static void flows_moved(struct stream *s, const struct flow *old, size_t n_old)
 	}
 }
 
-static bool is_guest(const struct core *c, const struct stream *s, const struct peer *p)
+static struct flow flow_to(const struct core *c, struct stream *s, struct peer *p)
 {
-	return s->transit || !concerns(c, p->site, &s->row.name);
+	bool passer = !concerns(c, p->site, &s->row.name);
+
+	return (struct flow){.stream = s, .peer = p, .guest = s->transit || passer, .passer = passer, .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
 }
 
 struct flow *flow_add(struct core *c, struct stream *s, struct peer *p)
@@ -260,7 +262,7 @@ struct flow *flow_add(struct core *c, struct stream *s, struct peer *p)
 	}
 	if (s->n_flows)
 		memcpy(flows, old, s->n_flows * sizeof *flows);
-	flows[s->n_flows] = (struct flow){.stream = s, .peer = p, .guest = is_guest(c, s, p), .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
+	flows[s->n_flows] = flow_to(c, s, p);
 	s->flows = flows;
 	s->said_due = true;
 	flows_moved(s, old, s->n_flows);
@@ -279,7 +281,7 @@ static const struct flow *flow_before(const struct flow *old, size_t n, const st
 /* What was heard before is kept. Of one who only passed it on only what it said itself. */
 static void flow_keep(struct flow *f, const struct flow *old)
 {
-	if (old->guest != f->guest)
+	if (old->guest != f->guest || (old->passer && !f->passer))
 		return;
 	f->acked = f->sent = old->acked;
 	f->known = old->known;
@@ -298,7 +300,7 @@ static void flow_keep(struct flow *f, const struct flow *old)
 
 static void flow_build(struct core *c, struct stream *s, struct flow *f, struct peer *p, const struct flow *old)
 {
-	*f = (struct flow){.stream = s, .peer = p, .guest = is_guest(c, s, p), .next_due_us = INT64_MIN, .stalled_since = MONO_NEVER};
+	*f = flow_to(c, s, p);
 	f->known = s->own && !f->guest;
 	if (old)
 		flow_keep(f, old);
