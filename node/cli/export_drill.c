@@ -479,7 +479,7 @@ static void put_order(struct drill_out *d, const struct given *g)
 		put(d, "%s\"%s\"", i ? ", " : " ", site_name(d, g->by[i], name));
 	put(d, " );");
 	if (o->exercise[0] && (o->kind == ORDER_RELOCATE || o->kind == ORDER_HANDBACK))
-		put(d, " exercise = \"%s\";", d->want->replace ? "exercise" : o->exercise);
+		put(d, " exercise = \"%s\";", !d->want->replace && view_is_name(view_str(o->exercise)) ? o->exercise : "exercise"); /* as of its messages */
 	put(d, " }");
 }
 
