@@ -58,7 +58,7 @@ static const struct setting settings[] = {
 	S("keep_headers", KIND_DURATION, keep_headers_us, "400d", SEC, 36500 * US_PER_DAY),
 	S("keep_exercise_bodies", KIND_DURATION, keep_exercise_bodies_us, "7d", SEC, 36500 * US_PER_DAY),
 	S("keep_exercise_headers", KIND_DURATION, keep_exercise_headers_us, "30d", SEC, 36500 * US_PER_DAY),
-	S("scrub", KIND_DURATION, scrub_us, "1d", 60 * SEC, 36500 * US_PER_DAY),
+	S("scrub", KIND_DURATION, scrub_us, "1d", SEC, 36500 * US_PER_DAY),
 	S("keep_unread", KIND_DURATION, keep_unread_us, "400d", SEC, 36500 * US_PER_DAY),
 	S("lease", KIND_DURATION, lease_us, "5min", SEC, LIMIT_LEASE_US),
 	S("probe", KIND_DURATION, probe_us, "5s", 100 * US_PER_MS, 600 * SEC),

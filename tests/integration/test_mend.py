@@ -49,6 +49,17 @@ def cut(path):
     os.truncate(path, os.path.getsize(path) * 3 // 4)
 
 
+def rot(conf, folder, id_):
+    """Flips a bit in each copy of an entry's record, which holds the hash of its body."""
+    needle = bytes.fromhex(estafette("journal", "show", conf, id_, "--json").row["body_hash"])
+    path = os.path.join(folder, "data.mdb")
+    data = lib.read(path)
+    at = data.find(needle)
+    while at >= 0:
+        patch(path, at + 5, bytes([data[at + 5] ^ 4]))
+        at = data.find(needle, at + 1)
+
+
 def refuses(tap, name, result, code, folder, before):
     tap.ok(result.code == 1 and result.error["code"] == code, f"{name}: refused", str(result))
     tap.eq(files(folder), before, f"{name}: nothing is touched")
@@ -127,6 +138,27 @@ def main():
         tap.eq(files(journal), files(base), "what a broken-off one left beside it is not the journal")
         tap.ok(estafette("journal", "compact", journal).code == 0 and not os.path.exists(journal + ".new"), "the next one clears it")
         tap.eq(estafette("journal", "verify", net.conf(LUIK), "--json").row["wrong"], 0, "and it is whole")
+    net.down(NAMEN)
+    for repair in (True, False):
+        with tap.part("what rots is fetched from who holds it, " + ("noted by verify --repair" if repair else "found by the scrub")):
+            conf, folder = net.conf(NAMEN), os.path.join(net.dir, NAMEN, "journal")
+            shutil.rmtree(journal)
+            shutil.copytree(base, journal)
+            rot(conf, folder, list(sent)[5 if repair else 6])
+            tap.ok(estafette("journal", "verify", conf, "--json").code == 1, "verify finds it")
+            if repair:
+                got = estafette("journal", "verify", "--repair", conf, "--json", timeout=120)
+                tap.eq(got.rows[0]["lost"], 1, "repair says what only peers can mend")
+                shutil.rmtree(folder + ".old")
+            with open(conf, "a", encoding="utf-8") as f:
+                f.write("" if repair else 'scrub = "2s";\n')
+            net.up(NAMEN, LUIK)
+            net.linked(NAMEN, LUIK)
+            until(lambda: estafette("journal", "verify", conf, "--json").code == 0, 60, "the journal is whole again")
+            until(lambda: not any(a["kind"] in ("damage", "rebuilding", "recovering") for a in net.cli(NAMEN, "alarms", "--json").rows), 60, "the alarm is over")
+            tap.ok(net.cli(NAMEN, "status", "--json").row["scrub_mended"] >= 1, "it was given again, and status says so")
+            net.down(NAMEN)
+            net.down(LUIK)
     tap.done(net)
 
 
