@@ -253,6 +253,16 @@ static void got_and_not_here(void **state)
 	assert_int_equal(f.type, FRAME_NOT_HERE);
 	assert_true(hash_equal(&f.u.not_here, &body));
 	refuses_cuts_and_tails(&b);
+	buf_clear(&b);
+	frame_again(&b, &(struct again_frame){.stream = body, .number = 7});
+	assert_hex(buf_view(&b), "01 16 9999999999999999999999999999999999999999999999999999999999999999 0000000000000007");
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_AGAIN);
+	assert_int_equal(f.u.again.number, 7);
+	assert_true(hash_equal(&f.u.again.stream, &body));
+	refuses_cuts_and_tails(&b);
+	b.ptr[b.len - 1] = 0;
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_RANGE);
 	buf_release(&b);
 }
 
