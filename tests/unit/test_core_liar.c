@@ -12,8 +12,8 @@
 #include "proto/stream.h"
 #include "tests/lib/world.h"
 
-static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant"};
-enum { LUIK, NAMEN, LEUVEN };
+static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-henegouwen"};
+enum { LUIK, NAMEN, LEUVEN, HENEGOUWEN };
 
 /* An entry of the liar's, whose bytes live in it. */
 struct made { uint8_t header[HEADER_BYTES]; struct buf envelope, body; struct entry e; };
@@ -26,8 +26,8 @@ static void make(struct made *m, const struct stream_name *name, uint8_t kind, u
 	m->e.header = view_of(m->header, sizeof m->header);
 }
 
-/* A stream of `from` to `to` that begins with a grant and has one report: it was read. */
-static void lie(struct world *w, size_t from, size_t to, const struct msgid *id, uint16_t addressee, uint8_t event, struct buf *out)
+/* A stream of `from` to `to` that begins with a grant and has one report: it was read. Signed with the key of `signer`. */
+static void lie_signed(struct world *w, size_t from, size_t signer, size_t to, const struct msgid *id, uint16_t addressee, uint8_t event, struct buf *out)
 {
 	struct stream_name name = {.originator = w->number[from], .addressee = w->number[to], .precedence = PREC_FLASH,
 				   .incarnation = {world_wall(w, from).us + 1, {9}}};
@@ -60,7 +60,7 @@ static void lie(struct world *w, size_t from, size_t to, const struct msgid *id,
 	chain = chain_next(&chain, 1, &leaf);
 	leaf = entry_leaf(&report.e);
 	head.chain = chain_next(&chain, 2, &leaf);
-	head_sign(w->suite, &w->keys[from].identity, &stream, &head);
+	head_sign(w->suite, &w->keys[signer].identity, &stream, &head);
 	frame_begin(out, FRAME_SEGMENT);
 	segment_begin(&sw, out, &name, 1);
 	segment_add(&sw, &grant.e);
@@ -69,6 +69,24 @@ static void lie(struct world *w, size_t from, size_t to, const struct msgid *id,
 	buf_release(&grant.body);
 	buf_release(&report.envelope);
 	buf_release(&records);
+}
+
+static void lie(struct world *w, size_t from, size_t to, const struct msgid *id, uint16_t addressee, uint8_t event, struct buf *out)
+{
+	lie_signed(w, from, from, to, id, addressee, event, out);
+}
+
+static void give(struct world *w, size_t at, size_t from, const struct buf *frame)
+{
+	struct effects out = EFFECTS_EMPTY;
+	struct event ev = {.type = EVENT_FRAME, .now = w->now, .wall = world_wall(w, at)};
+
+	ev.u.frame.peer = w->number[from];
+	ev.u.frame.lane = LANE_URGENT;
+	ev.u.frame.side = SIDE_ACCEPTED;
+	ev.u.frame.bytes = buf_view(frame);
+	assert_int_equal(core_apply(w->node[at].core, w->node[at].store, &ev, 1, &out), ERR_OK);
+	effects_release(&out);
 }
 
 /* `from` says it to Namen, which sent the message. */
@@ -132,12 +150,64 @@ static void the_addressee_does_not_cancel(void **state)
 	assert_true(alarm);
 }
 
+/* Leuven passes on, as a copy on its way from Luik to Henegouwen, what Luik never signed: refused, and Leuven is named. What Luik signed
+ * is taken from the same hands afterwards. */
+static void a_copy_that_nobody_signed(void **state)
+{
+	struct world w;
+	struct msgid id = {{1}};
+	struct buf forged = BUF_EMPTY, true_one = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 4, 18);
+	world_run(&w, 2 * US_PER_S);
+	lie_signed(&w, LUIK, LEUVEN, HENEGOUWEN, &id, w.number[HENEGOUWEN], EVENT_READ, &forged);
+	give(&w, NAMEN, LEUVEN, &forged);
+	assert_true(world_alarm(&w, NAMEN, "peer"));
+	assert_false(world_alarm(&w, NAMEN, "fork"));
+	world_verify(&w, NAMEN);
+	world_run(&w, 5 * US_PER_S);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("rest"), NULL, &id, NULL), ERR_OK);
+	world_run(&w, US_PER_S);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
+	lie(&w, LUIK, NAMEN, &id, w.number[LUIK], EVENT_READ, &true_one);
+	give(&w, NAMEN, LEUVEN, &true_one);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
+	buf_release(&forged);
+	buf_release(&true_one);
+	world_release(&w);
+}
+
+/* The same frame again and again counts once, and is no alarm: lines repeat, too. */
+static void repeated_frames_count_once(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 4, 19);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("eenmaal"), NULL, &id, NULL), ERR_OK);
+	world_run(&w, US_PER_S);
+	lie(&w, LUIK, NAMEN, &id, w.number[LUIK], EVENT_READ, &b);
+	for (unsigned i = 0; i < 20; i++)
+		give(&w, NAMEN, i % 2 ? LEUVEN : LUIK, &b);
+	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
+	assert_int_equal(world_status(&w, NAMEN, "receipts_read"), 1);
+	assert_false(world_alarm(&w, NAMEN, "peer"));
+	world_verify(&w, NAMEN);
+	buf_release(&b);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_queues_site_is_believed),
 		cmocka_unit_test(another_site_is_not),
 		cmocka_unit_test(the_addressee_does_not_cancel),
+		cmocka_unit_test(a_copy_that_nobody_signed),
+		cmocka_unit_test(repeated_frames_count_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
