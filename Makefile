@@ -127,6 +127,8 @@ $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/libestafette.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
 
+# Objects of tests are kept: what did not change is only linked again.
+.SECONDARY:
 tests: $(UNIT_BIN)
 fuzzers: $(FUZZ_BIN)
 benches: $(BENCH_BIN)
