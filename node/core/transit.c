@@ -56,6 +56,14 @@ void transit_live(struct core *c, struct peer *p)
 	transit_all(c);
 }
 
+/* Is what we hold of it what its originator calls held? A standby is heard of by who serves. */
+static bool serves(const struct core *c, const struct stream *s)
+{
+	const struct chain *ch = c->takeover.n_chains ? chain_find(c, s->row.name.addressee, s->row.name.exercise) : NULL;
+
+	return s->row.name.addressee == c->self || (ch && ch->now && order_names(&ch->now->order, c->self));
+}
+
 void transit_advanced(struct core *c, struct stream *s)
 {
 	bool look = s->transit;
@@ -68,7 +76,7 @@ void transit_advanced(struct core *c, struct stream *s)
 		return;
 	const struct peer *o = peer_find(c, s->row.name.originator);
 
-	if (s->guests || (o && !o->live))
+	if (s->guests || (o && !o->live && serves(c, s)))
 		vector_vouch(c, s);
 }
 
@@ -535,6 +543,18 @@ static bool to_live(struct core *c, struct stream *s, const struct at *at, size_
 	return lazily;
 }
 
+/* Another custodian that lives here is linked to it, and helps it. */
+static bool helped(struct core *c, const struct peer *p, const struct at *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct peer *other = at[i].site == p->site || at[i].site == c->self ? NULL : peer_find(c, at[i].site);
+
+		if (other && other->live && vectors_linked(c, other->site, p->site))
+			return true;
+	}
+	return false;
+}
+
 /* The rest: over the shortest path each, or over everybody. */
 static void to_unreached(struct core *c, struct stream *s, const struct at *at, size_t n)
 {
@@ -549,6 +569,8 @@ static void to_unreached(struct core *c, struct stream *s, const struct at *at, 
 			c->passing.at = mono_min(c->passing.at, mono_add(p->live_at, UNREACHED_US));
 			continue;
 		}
+		if (helped(c, p, at, n))
+			continue;
 		via = stale ? NULL : vectors_via(c, p->site, NULL);
 		all = all || !via;
 		if (via && via->site != s->row.name.originator && via->site != s->giver)
