@@ -128,6 +128,7 @@ void peers_build(struct core *c)
 	for (size_t i = 0; i < c->n_peers; i++)
 		if (c->peers[i]->gone && !c->peers[i]->left)
 			peer_leaves(c, c->peers[i]);
+	vectors_roster(c);
 }
 
 bool peer_reachable(const struct peer *p)

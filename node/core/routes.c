@@ -18,19 +18,14 @@ bool routes_lists(struct view peers, uint16_t site)
 	return false;
 }
 
-static struct route_site *find(struct route_site *sites, size_t n, uint16_t site)
+/* By number: at 250 sites each list is as long as the network, so nothing is searched for. NULL when out of memory. */
+static struct route_site **by_number(struct route_site *sites, size_t n)
 {
-	size_t lo = 0, hi = n;
+	struct route_site **table = calloc(n ? sites[n - 1].site + 1u : 1, sizeof(struct route_site *));
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (sites[mid].site < site)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < n && sites[lo].site == site ? &sites[lo] : NULL;
+	for (size_t i = 0; table && i < n; i++)
+		table[sites[i].site] = &sites[i];
+	return table;
 }
 
 static int by_cost(const void *a, const void *b)
@@ -44,23 +39,25 @@ static int by_cost(const void *a, const void *b)
 
 bool routes_find(struct route_site *sites, size_t n)
 {
-	struct route_site **queue = calloc(n ? n : 1, sizeof *queue);
+	struct route_site **queue = calloc(n ? n : 1, sizeof(struct route_site *)), **table = by_number(sites, n);
+	uint16_t last = n ? sites[n - 1].site : 0;
 	size_t n_queue = 0;
 
 	for (size_t i = 0; i < n; i++)
 		sites[i].via = sites[i].hops = 0;
-	if (!queue)
-		return false;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; queue && i < n; i++)
 		if (sites[i].near) {
 			sites[i].via = sites[i].site;
 			sites[i].hops = 1;
 			queue[n_queue++] = &sites[i];
 		}
-	qsort(queue, n_queue, sizeof *queue, by_cost);
-	for (size_t at = 0; at < n_queue; at++)
+	if (n_queue)
+		qsort(queue, n_queue, sizeof *queue, by_cost);
+	/* Until all are reached: where everybody is a neighbour nothing is looked at. */
+	for (size_t at = 0; table && at < n_queue && n_queue < n; at++)
 		for (size_t i = 0; i < listed(queue[at]->peers); i++) {
-			struct route_site *next = find(sites, n, listed_at(queue[at]->peers, i));
+			uint16_t site = listed_at(queue[at]->peers, i);
+			struct route_site *next = site <= last ? table[site] : NULL;
 
 			if (!next || next->hops || !routes_lists(next->peers, queue[at]->site))
 				continue;
@@ -68,6 +65,9 @@ bool routes_find(struct route_site *sites, size_t n)
 			next->hops = (uint16_t)(queue[at]->hops + 1);
 			queue[n_queue++] = next;
 		}
+	bool found = queue && table;
+
 	free(queue);
-	return true;
+	free(table);
+	return found;
 }

@@ -5,6 +5,8 @@
 
 /* Without progress for so long, the path that should do it is not relied on: every neighbour gets a copy. */
 #define PATH_FAILS_US (120 * US_PER_S)
+/* ... and who seems to be served by somebody else is not, who may have lost it, or think the same of us. */
+#define SERVED_FAILS_US (20 * US_PER_S)
 #define UNREACHED_US (2 * US_PER_S)
 /* Who does not answer is asked again after so long, then twice as long, ... */
 #define ASK_AGAIN_US (2 * US_PER_S)
@@ -445,6 +447,12 @@ static bool pull_from(struct core *c, struct peer *p, const struct stream_name *
 	return x->from == p->site;
 }
 
+/* Nobody has more of that than we do. */
+static bool is_of_this_run(const struct core *c, const struct stream_name *n)
+{
+	return n->originator == c->self && incarnation_equal(&n->incarnation, &c->incarnation);
+}
+
 static void asked_one(struct core *c, struct peer *p, const struct frontier *fr)
 {
 	const struct stream_name *n = &fr->stream;
@@ -460,7 +468,7 @@ static void asked_one(struct core *c, struct peer *p, const struct frontier *fr)
 	frontier_heard(c, p, fr);
 	if (s && ours && !theirs)
 		transit_guests(c, s);
-	if (fr->number > held && (n->originator == c->self || (!ours && !transit_accepts(c, n)) || !pull_from(c, p, n, &hash, held)))
+	if (fr->number > held && (is_of_this_run(c, n) || (!ours && !transit_accepts(c, n)) || !pull_from(c, p, n, &hash, held)))
 		return;
 	struct transit_answer *a = array_grow(&c->passing.answers, &c->passing.n_answers, sizeof *a);
 
@@ -507,11 +515,21 @@ static void target(struct core *c, struct stream *s, struct peer *p)
 	flow_update(c, f);
 }
 
+/* Who wrote it runs anew since, and may have lost it. */
+static bool writer_anew(const struct core *c, const struct stream *s)
+{
+	const struct peer *o = s->row.name.originator == c->self ? NULL : peer_find((struct core *)c, s->row.name.originator);
+
+	return o && o->met && !incarnation_equal(&o->incarnation, &s->row.name.incarnation);
+}
+
 /* It gets it from who gave it to us, or from who wrote it: they are linked. */
 static bool served(struct core *c, const struct stream *s, const struct peer *p)
 {
 	uint16_t o = s->row.name.originator;
 
+	if (c->now.us - s->needed_since.us > SERVED_FAILS_US)
+		return false;
 	return (s->giver && s->giver != p->site && vectors_linked(c, s->giver, p->site)) || (o != c->self && p->site != o && vectors_linked(c, o, p->site));
 }
 
@@ -580,6 +598,15 @@ static void to_unreached(struct core *c, struct stream *s, const struct at *at, 
 		flood(c, s);
 }
 
+/* Custodians give a site what it wrote and lost; of what they do not have, who passes it on does. */
+static void to_writer(struct core *c, struct stream *s)
+{
+	struct peer *o = writer_anew(c, s) ? peer_find(c, s->row.name.originator) : NULL;
+
+	if (s->transit && o && o->live)
+		target(c, s, o);
+}
+
 /* Whether a copy is done with custodians do not say to us by themselves while others serve them. */
 static void ask_lazily(struct core *c, struct stream *s, const struct at *at, size_t n)
 {
@@ -646,6 +673,7 @@ static void stream_look(struct core *c, struct stream *s)
 
 		if (s->transit || settled_of(hoped, n_hoped) < s->row.held)
 			to_unreached(c, s, at, n);
+		to_writer(c, s);
 		if (s->transit && (lazily || c->now.us - s->needed_since.us > LAZILY_US))
 			ask_lazily(c, s, at, n);
 	}

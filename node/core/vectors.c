@@ -58,7 +58,28 @@ static void todo_all(struct core *c, struct vector_known *k, const struct peer *
 	}
 }
 
-/* ---- the list ------------------------------------------------------------------------------------------------------ */
+/* ---- the list: by holder, of each the oldest first ------------------------------------------------------------------- */
+
+/* Where those of a holder begin, or would. */
+static size_t first_of(const struct core *c, uint16_t holder)
+{
+	size_t lo = 0, hi = c->vectors.n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (c->vectors.list[mid]->holder < holder)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool is_of(const struct core *c, size_t i, uint16_t holder)
+{
+	return i < c->vectors.n && c->vectors.list[i]->holder == holder;
+}
 
 static void known_free(struct vector_known *k)
 {
@@ -77,17 +98,16 @@ static struct hash slot_key(uint16_t holder, uint8_t slot)
 
 static struct vector_known *newest_of(const struct core *c, uint16_t holder)
 {
-	const struct vectors *x = &c->vectors;
+	struct vector_known *newest = NULL;
 
 	if (holder != c->self) {
 		struct peer *p = peer_find((struct core *)c, holder);
 
 		return p ? p->vector : NULL;
 	}
-	for (size_t i = x->n; i-- > 0;)
-		if (x->list[i]->holder == holder)
-			return x->list[i];
-	return NULL;
+	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++)
+		newest = c->vectors.list[i];
+	return newest;
 }
 
 static void newest_set(struct core *c, uint16_t holder)
@@ -97,9 +117,8 @@ static void newest_set(struct core *c, uint16_t holder)
 	if (!p)
 		return;
 	p->vector = NULL;
-	for (size_t i = c->vectors.n; i-- > 0 && !p->vector;)
-		if (c->vectors.list[i]->holder == holder)
-			p->vector = c->vectors.list[i];
+	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++)
+		p->vector = c->vectors.list[i];
 }
 
 static void known_drop(struct core *c, size_t i)
@@ -194,10 +213,10 @@ static bool outdone(const struct core *c, const struct vector_known *k)
 	while (rest.len && frontier_next(&rest, &f) == ERR_OK) {
 		bool found = false;
 
-		for (size_t i = 0; !found && i < c->vectors.n; i++) {
+		for (size_t i = first_of(c, k->holder); !found && is_of(c, i, k->holder); i++) {
 			const struct vector_known *other = c->vectors.list[i];
 
-			found = other->holder == k->holder && age(&other->v, &k->v) > 0 && names(other, &f.stream, NULL);
+			found = age(&other->v, &k->v) > 0 && names(other, &f.stream, NULL);
 		}
 		if (!found)
 			return false;
@@ -207,13 +226,12 @@ static bool outdone(const struct core *c, const struct vector_known *k)
 
 static void clear_old(struct core *c, uint16_t holder)
 {
-	size_t n = 0, bytes = 0;
+	size_t n = 0, bytes = 0, first = first_of(c, holder), end = first;
 
-	for (size_t i = c->vectors.n; i-- > 0;) {
+	while (is_of(c, end, holder))
+		end++;
+	for (size_t i = end; i-- > first;) {
 		struct vector_known *k = c->vectors.list[i];
-
-		if (k->holder != holder)
-			continue;
 		bool too_much = n >= VECTOR_SLOTS || bytes + k->blob.len > HOLDER_BYTES;
 
 		if (k != newest_of(c, holder) && (too_much || outdone(c, k))) {
@@ -230,9 +248,8 @@ static uint8_t free_slot(const struct core *c, uint16_t holder)
 {
 	uint32_t used = 0;
 
-	for (size_t i = 0; i < c->vectors.n; i++)
-		if (c->vectors.list[i]->holder == holder)
-			used |= 1u << c->vectors.list[i]->slot;
+	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++)
+		used |= 1u << c->vectors.list[i]->slot;
 	for (uint8_t s = 0; s < VECTOR_SLOTS + 1; s++)
 		if (!(used & 1u << s))
 			return s;
@@ -249,6 +266,11 @@ static void keep(struct core *c, struct vector_known *k)
 	store_state_put(c->t, STATE_VECTORS, &key, buf_view(&k->blob));
 	k->stored = true;
 	*slot = k;
+}
+
+static bool is_behind(const struct vector_known *a, const struct vector_known *k)
+{
+	return a->holder != k->holder ? a->holder > k->holder : age(&a->v, &k->v) > 0;
 }
 
 /* Puts one that was verified into the list, behind all older ones of its holder. NULL when out of memory. */
@@ -272,18 +294,17 @@ static struct vector_known *known_add(struct core *c, struct view blob, const st
 	}
 	size_t i = c->vectors.n - 1;
 
-	for (; i > 0 && c->vectors.list[i - 1]->holder == k->holder && age(&c->vectors.list[i - 1]->v, &k->v) > 0; i--)
+	for (; i > 0 && is_behind(c->vectors.list[i - 1], k); i--)
 		c->vectors.list[i] = c->vectors.list[i - 1];
 	c->vectors.list[i] = k;
-	/* Others may stand between: one that is older than some of its holder goes before the first of those. */
-	for (size_t a = 0; a < i; a++)
-		if (c->vectors.list[a]->holder == k->holder && age(&c->vectors.list[a]->v, &k->v) > 0) {
-			memmove(&c->vectors.list[a + 1], &c->vectors.list[a], (i - a) * sizeof *c->vectors.list);
-			c->vectors.list[a] = k;
-			break;
-		}
+	const struct vector_known *before = newest_of(c, k->holder);
+	struct view were = before ? before->v.peer_bytes : view_of(NULL, 0);
+
 	newest_set(c, k->holder);
-	c->vectors.links++;
+	const struct vector_known *now = newest_of(c, k->holder);
+
+	if (!before || !now || !view_equal(were, now->v.peer_bytes))
+		c->vectors.links++;
 	return k;
 }
 
@@ -385,16 +406,38 @@ static bool by_former(struct core *c, const struct site *o, struct view blob)
 /* Had already: who gave it needs it no more. */
 static bool had(struct core *c, const struct peer *from, uint16_t holder, struct view blob)
 {
-	for (size_t i = 0; i < c->vectors.n; i++) {
+	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++) {
 		struct vector_known *k = c->vectors.list[i];
 
-		if (k->holder != holder || !view_equal(buf_view(&k->blob), blob))
+		if (!view_equal(buf_view(&k->blob), blob))
 			continue;
 		if (from)
 			todo_take(k, from->site);
 		return true;
 	}
 	return false;
+}
+
+/* What was told to all under an identity that counts no more, or by a site that is gone, is as if never said: whoever has the old
+ * key could sign a run that outdoes every later one. */
+void vectors_roster(struct core *c)
+{
+	for (size_t i = c->vectors.n; i-- > 0;) {
+		struct vector_known *k = c->vectors.list[i];
+		const struct site *o = roster_site(c->roster, k->holder);
+		struct peer *p = k->holder == c->self ? NULL : peer_find(c, k->holder);
+		struct vector v;
+
+		if (o && (k->holder == c->self || (p && !p->gone)) &&
+		    vector_open(c->config.suite, &o->identity, &c->roster->network_hash, buf_view(&k->blob), &v) == ERR_OK)
+			continue;
+		k->stored = false; /* what the journal has of it is passed over when it is read, and written over */
+		known_drop(c, i);
+		if (p)
+			forget_said(c, p);
+	}
+	c->vectors.links++;
+	transit_all(c);
 }
 
 static void vector_taken(struct core *c, struct peer *from, struct peer *holder, struct view blob, const struct vector *v)
@@ -518,20 +561,17 @@ static void own_again(struct core *c)
 {
 	struct view rest;
 	struct frontier f;
-	size_t n = 0;
+	size_t n = 0, first = first_of(c, c->self);
 
-	for (size_t i = 0; i < c->vectors.n; i++)
-		n += c->vectors.list[i]->holder == c->self;
-	for (size_t i = 0; n + 2 >= VECTOR_SLOTS && i < c->vectors.n; i++) {
-		if (c->vectors.list[i]->holder != c->self)
-			continue;
+	while (is_of(c, first + n, c->self))
+		n++;
+	for (size_t i = first; n + 2 >= VECTOR_SLOTS && i < first + n; i++)
 		for (rest = c->vectors.list[i]->v.frontier_bytes; rest.len && frontier_next(&rest, &f) == ERR_OK;) {
 			struct stream *s = stream_by_name(c, &f.stream);
 
 			if (s)
 				s->vouch = true;
 		}
-	}
 }
 
 static void add_orders(const struct core *c, struct vector *v, struct buf *out)
@@ -665,11 +705,9 @@ static void summary_of(const struct core *c, uint16_t holder, uint8_t out[8])
 {
 	struct buf b = BUF_EMPTY;
 
-	for (size_t i = 0; i < c->vectors.n; i++) {
+	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++) {
 		const struct vector_known *k = c->vectors.list[i];
 
-		if (k->holder != holder)
-			continue;
 		buf_add_u64(&b, (uint64_t)k->v.incarnation.born_us);
 		buf_add(&b, view_of(k->v.incarnation.random, sizeof k->v.incarnation.random));
 		buf_add_u64(&b, k->v.version);
@@ -710,9 +748,8 @@ static void summary_heard(struct core *c, struct peer *p, struct view rest)
 		uint8_t sum[8];
 
 		summary_of(c, holder, sum);
-		for (size_t i = 0; memcmp(sum, rest.ptr + 2, sizeof sum) == 0 && i < c->vectors.n; i++)
-			if (c->vectors.list[i]->holder == holder)
-				todo_take(c->vectors.list[i], p->site);
+		for (size_t i = first_of(c, holder); memcmp(sum, rest.ptr + 2, sizeof sum) == 0 && is_of(c, i, holder); i++)
+			todo_take(c->vectors.list[i], p->site);
 	}
 	p->vectors_at = c->now;
 	if (rest.len)
@@ -887,8 +924,9 @@ static enum err load_one(void *arg, const struct hash *key, struct view blob)
 	if (vector_holder(blob, &number))
 		return ERR_OK; /* a slot that is free again */
 	const struct site *o = roster_site(c->roster, number);
+	const struct peer *p = number == c->self ? NULL : peer_find(c, number);
 
-	if (!o || vector_open(c->config.suite, &o->identity, &c->roster->network_hash, blob, &v))
+	if (!o || (p && p->gone) || vector_open(c->config.suite, &o->identity, &c->roster->network_hash, blob, &v))
 		return ERR_OK;
 	for (size_t i = 0; i < c->vectors.n; i++)
 		if (c->vectors.list[i]->holder == number && age(&c->vectors.list[i]->v, &v) == 0)

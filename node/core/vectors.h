@@ -56,6 +56,7 @@ void vectors_each(struct core *c, void (*fn)(void *arg, uint16_t holder, struct 
 
 void vectors_load(struct core *c);   /* part of mirror_load */
 void vectors_drop(struct core *c);
+void vectors_roster(struct core *c); /* another roster, or a revocation: what does not count any more goes */
 void vectors_undo(struct core *c);   /* the batch failed: what it gave was not sent, what it stored is not there */
 void vectors_forget(struct core *c); /* the batch is committed */
 void vectors_frame(struct core *c, struct peer *p, struct view raw);
