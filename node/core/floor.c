@@ -40,6 +40,9 @@ bool floor_say(struct core *c, struct stream *s, struct floor_frame *say)
 	struct floor_note note;
 
 	*say = (struct floor_frame){.stream = s->row.name};
+	/* That of a copy that was on its way only says where others were: what is below it may not have ended. */
+	if (store_floor_get(c->t, s->row.local, &note) == ERR_OK && note.number == s->row.floor && !note.proof.len)
+		return false;
 	if (store_floor_get(c->t, s->row.local, &note) || floor_decode(note.proof, &say->floor) || say->floor.number != s->row.floor) {
 		floor_sign_own(c, s); /* a restored or remade journal may have lost it */
 		if (store_floor_get(c->t, s->row.local, &note) || floor_decode(note.proof, &say->floor))

@@ -320,7 +320,7 @@ void stream_flows_build(struct core *c, struct stream *s)
 	s->transit = !concerns(c, c->self, &s->row.name);
 	s->settled = 0;
 	s->said_due = true;
-	if (was && !s->transit && s->row.floor)
+	if (was && !s->transit && s->row.held)
 		transit_concerned(c, s);
 	sites[n_sites++] = s->row.name.originator;
 	for (size_t i = 0; flows && i < n_sites && !s->transit; i++) {

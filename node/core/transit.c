@@ -255,9 +255,39 @@ static void retire(struct core *c, struct stream *s, uint64_t upto)
 		c->passing.at = mono_min(c->passing.at, mono_add(c->now, US_PER_S));
 }
 
-/* What is read may be below the floor of a copy, but nobody said so: it comes anew from the first entry on. */
+static bool held_it_from_the_beginning(const struct core *c, const struct stream *s, uint16_t site)
+{
+	uint16_t sites[LIMIT_CUSTODIANS];
+	size_t n = roster_custodians(c->roster, s->row.name.addressee, sites);
+
+	for (size_t i = 0; i < n; i++)
+		if (sites[i] == site)
+			return true;
+	return site == s->row.name.originator;
+}
+
+/* Somebody who is reached has said, in this run, that he has all that is here. */
+static bool is_elsewhere(const struct core *c, const struct stream *s)
+{
+	for (size_t i = 0; i < s->n_flows; i++) {
+		const struct flow *f = &s->flows[i];
+
+		if (f->peer->live && !f->peer->gone && f->known && !f->vouched && !f->forked && f->acked >= s->row.held && !f->n_missing &&
+		    held_it_from_the_beginning(c, s, f->peer->site))
+			return true;
+	}
+	return false;
+}
+
+/* What is read may be below the floor of a copy, but nobody said so: it comes anew from the first entry on. Where nobody who is reached is
+ * known to have what lies above the floor it stays, since it may be the last copy there is, and is opened as it is; its floor is signed by
+ * nobody (floor_say). */
 void transit_concerned(struct core *c, struct stream *s)
 {
+	if (s->row.floor == 0 || (s->row.held > s->row.floor && !is_elsewhere(c, s))) {
+		redo_add(c, s, s->row.floor + 1, s->row.held);
+		return;
+	}
 	stream_touch(c, s);
 	stream_heat(c, s);
 	if (store_stream_empty(c->t, &s->row, &s->hash, unused, c))

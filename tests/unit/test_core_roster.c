@@ -422,9 +422,52 @@ static void order_of_before(void **state)
 	world_release(&w);
 }
 
+/* Brussels passed on what Antwerpen wrote to Luik, and has the last of it alone when Antwerpen burns. Then a roster makes it a standby of
+ * Luik: what it holds stays, though the copy lacks its beginning, and reaches Luik. */
+static void relay_that_becomes_a_standby_keeps_what_only_it_has(void **state)
+{
+	struct world w;
+	struct msgid id;
+	(void)state;
+
+	world_init(&w, SITES, N, 31);
+	for (size_t i = 0; i < N; i++)
+		if (i != SPOC && i != ANTWERPEN)
+			world_link(&w, ANTWERPEN, i, false);
+	world_run(&w, 10 * US_PER_S);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "one", &id);
+	world_run(&w, 120 * US_PER_S); /* it is there, and Brussels' copy is done with */
+	read_is(&w, LUIK, "cic-luik/dispatch", "one");
+	world_run(&w, 120 * US_PER_S);
+	for (size_t i = 0; i < N; i++)
+		if (i != SPOC && i != ANTWERPEN)
+			world_link(&w, SPOC, i, false);
+	world_run(&w, 10 * US_PER_S);
+	send_ok(&w, ANTWERPEN, "cic-luik/dispatch", "two", &id);
+	world_run(&w, 30 * US_PER_S);
+	world_crash(&w, ANTWERPEN);
+	world_lose_journal(&w, ANTWERPEN);
+	world_run(&w, 10 * US_PER_S);
+
+	struct roster *r = world_roster_copy(&w);
+	struct site *luik = site_in(&w, r, LUIK);
+
+	luik->standbys[luik->n_standbys - 1] = w.number[SPOC];
+	world_roster(&w, r);
+	roster_free(r);
+	world_run(&w, 10 * US_PER_S);
+	for (size_t i = 0; i < N; i++)
+		if (i != SPOC)
+			world_link(&w, SPOC, i, true);
+	world_run(&w, 60 * US_PER_S);
+	read_is(&w, LUIK, "cic-luik/dispatch", "two");
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(relay_that_becomes_a_standby_keeps_what_only_it_has),
 		cmocka_unit_test(removed_without_successor),
 		cmocka_unit_test(removed_with_standbys),
 		cmocka_unit_test(removed_after_its_order),
