@@ -216,6 +216,8 @@ static const struct item_rule {
 	[F_DRY] = {ITEM_U8, 1},
 	[F_BLOB] = {ITEM_BYTES, LIMIT_STATE_BYTES},
 	[F_PIECE] = {ITEM_BYTES, LIMIT_REQUEST_BYTES},
+	[F_SINCE] = {ITEM_WALL, 0},
+	[F_UNTIL] = {ITEM_WALL, 0},
 };
 
 static struct rd item_rd(const struct request_item *i, size_t n)

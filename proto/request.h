@@ -37,6 +37,7 @@ enum request_type {
 	REQ_PACK = 18,         /* TO.. (sites, or all), [PRECEDENCE], [SIZE]: a bundle begins -> PIECE; then INDEX 1, 2, ... each -> PIECE, until LAST */
 	REQ_UNPACK = 19,       /* PIECE (a bundle's head), BLOB (its end) -> a row, DONE; then INDEX, PIECE (a frame of it) each -> a row, DONE */
 	REQ_RETRY = 20,        /* WHAT (a peer).. : its links are dialled anew at once, over any bearer -> DONE */
+	REQ_REPLAY = 21,       /* QUEUE, [TO: into that queue], [SINCE], [UNTIL], [PRECEDENCE], [CHANNEL], [FROM], [REASON], [COUNT], [DRY, NUMBER], [LAST]: a step -> a row, DONE */
 	/* replies */
 	REPLY_ERROR = 128,     /* CODE, TEXT, [TIME: when to try again]; ends the request */
 	REPLY_ACCEPTED = 129,  /* ID, DUPLICATE, STATE; one a submission */
@@ -58,6 +59,7 @@ enum request_field {
 	F_NAME = 32, F_NUMBER = 33 /* i64 */, F_FLAG = 34 /* u8 */, F_TIME = 35 /* i64 wall us */, F_LIST = 36 /* text, items apart by \n */,
 	F_PLAIN_HASH = 37 /* 32 bytes */, F_NULL = 38 /* empty */, F_HANDLE_BY = 39 /* i64 */, F_AREA = 40 /* text */,
 	F_ASSIGN = 41 /* text: SITE[:QUEUE,..|:area=A|:share=N%] */, F_WITHOUT = 42 /* text: a site */, F_DRY = 43 /* u8 */, F_BLOB = 44 /* signed state */, F_PIECE = 45 /* of a bundle */,
+	F_SINCE = 46 /* i64 wall us */, F_UNTIL = 47 /* i64 wall us */,
 	F_COUNT_OF_FIELDS
 };
 

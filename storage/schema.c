@@ -17,7 +17,7 @@ static enum kv_db db_of(enum table t)
 
 bool table_known(uint8_t table)
 {
-	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_FLOOR) ||
+	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_REPLAY_JOB) ||
 	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
 }
 
@@ -154,6 +154,36 @@ struct key key_floor(uint32_t local)
 {
 	struct key k = key_table(TABLE_FLOOR);
 	add_u32(&k, local);
+	return k;
+}
+
+static void add_replay(struct key *k, const struct replay_place *p)
+{
+	add_u32(k, p->queue);
+	add_u8(k, p->precedence);
+	add_u64(k, p->arrival);
+	add_u64(k, p->job);
+}
+
+struct key key_replay(const struct replay_place *p)
+{
+	struct key k = key_table(TABLE_REPLAY);
+	add_replay(&k, p);
+	return k;
+}
+
+struct key key_replay_out(const struct msgid *id, const struct replay_place *p)
+{
+	struct key k = key_table(TABLE_REPLAY_OUT);
+	memcpy(room(&k, sizeof id->b), id->b, sizeof id->b);
+	add_replay(&k, p);
+	return k;
+}
+
+struct key key_replay_job(const struct hash *what)
+{
+	struct key k = key_table(TABLE_REPLAY_JOB);
+	add_hash(&k, what);
 	return k;
 }
 

@@ -289,6 +289,39 @@ MUST_USE enum err store_msg_get(struct txn *t, const struct msgid *id, uint16_t 
  * ERR_DAMAGED, with id and addressee filled from the key, so that the caller can go on behind it. */
 MUST_USE enum err store_msg_from(struct txn *t, const struct msgid *id, uint16_t addressee, struct msg_row *out);
 
+/* ---- replays: what is handed out again on purpose ------------------------------------------------------------------ */
+
+/* A copy of a message that was handed out before, for desks to take once more. It is no place and no lease of the message, whose row
+ * knows nothing of it, and counts in no queue. */
+struct replay_place {
+	uint32_t queue;     /* where it waits */
+	uint8_t precedence;
+	uint64_t arrival;   /* of the message's entry */
+	uint64_t job;       /* of which replay */
+};
+struct replay_copy {
+	struct replay_place at;
+	struct msgid id;
+	char by[LIMIT_USER_BYTES + 1], why[LIMIT_REASON_BYTES + 1]; /* who had it handed out again, and why */
+	char desk[LIMIT_USER_BYTES + 1];                            /* with the next two of one that is out at a desk */
+	int64_t lease_us;
+	struct wall since;
+};
+void store_replay_put(struct txn *t, const struct replay_copy *copy);
+void store_replay_del(struct txn *t, const struct replay_place *at);
+/* The first that waits at or after *from in the same queue: in order of precedence, then arrival. ERR_NOT_FOUND; ERR_DAMAGED, with out->at
+ * filled from the key. */
+MUST_USE enum err store_replay_from(struct txn *t, const struct replay_place *from, struct replay_copy *out);
+/* Those that are out at desks. _from: the first of that message at or after *from; errors as above, with out->id filled too. */
+void store_replay_out_put(struct txn *t, const struct replay_copy *copy);
+void store_replay_out_del(struct txn *t, const struct replay_copy *copy);
+MUST_USE enum err store_replay_out_from(struct txn *t, const struct msgid *id, const struct replay_place *from, struct replay_copy *out);
+MUST_USE enum err store_replay_out_each(struct txn *t, enum err (*fn)(void *arg, const struct replay_copy *copy), void *arg);
+/* How far a replay has come that is not over: core's encoding, up to 1 KiB. */
+void store_replay_job_put(struct txn *t, const struct hash *what, struct view blob);
+MUST_USE enum err store_replay_job_get(struct txn *t, const struct hash *what, struct view *blob);
+void store_replay_job_del(struct txn *t, const struct hash *what);
+
 /* ---- indexes ---------------------------------------------------------------------------------------------------------- */
 
 /* Idempotency keys, in day tables probed newest first; kept until they are retired. */

@@ -34,6 +34,7 @@ static const struct command commands[] = {
 	{"minimize", NULL, "[--precedence routine|priority] [--until T] [--reason TEXT] [--dry-run] [--yes]  |  --lift [--reason TEXT] [--dry-run] [--yes]", cmd_minimize},
 	{"assist", NULL, "QUEUE --to SITE [--count N]", cmd_assist},
 	{"purge", NULL, "--exercise NAME [--yes]", cmd_purge},
+	{"replay", NULL, "QUEUE [--from T] [--to T] [--precedence P] [--channel C] [--originator SITE] [--into QUEUE] [--rate N] [--reason TEXT] [--dry-run]", cmd_replay},
 	{"status", NULL, "[--watch]", cmd_show},
 	{"queues", NULL, "[QUEUE [--list]] [--watch]", cmd_show},
 	{"links", "retry", "PEER...", cmd_links_retry},

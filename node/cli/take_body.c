@@ -105,12 +105,13 @@ static json_t *time_or_null(int64_t us)
 
 json_t *take_object(const struct estafette_message *m)
 {
-	return json_pack("{s:s,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:b,s:o,s:o,s:o}", "id", m->id, "from", cli_json_string(m->from),
+	return json_pack("{s:s,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "id", m->id, "from", cli_json_string(m->from),
 	                 "queue", cli_json_string(m->queue), "precedence", precedence_name((unsigned)m->precedence), "type", cli_json_string(m->type ? m->type : "application/octet-stream"),
 	                 "lang", text_or_null(m->lang), "channel", text_or_null(m->channel), "subject", text_or_null(m->subject), "re", text_or_null(m->re),
 	                 "sent", time_or_null(m->sent_us), "expires", time_or_null(m->expires_us), "size", (json_int_t)m->body_bytes,
 	                 "exercise", text_or_null(m->exercise), "replayed", m->replayed, "perhaps_seen", text_or_null(m->perhaps_seen),
-	                 "handle_by", time_or_null(m->handle_by_us), "to", text_or_null(m->to[0] ? m->to : NULL));
+	                 "handle_by", time_or_null(m->handle_by_us), "to", text_or_null(m->to[0] ? m->to : NULL),
+	                 "replayed_by", text_or_null(m->replayed_by), "replayed_why", text_or_null(m->replayed_why));
 }
 
 /* Base64 of a stream: what does not fill three bytes waits for the next piece. */

@@ -53,6 +53,7 @@ static void run_command(const struct taking *t, const struct estafette_message *
 	tell("ESTAFETTE_RE", m->re);
 	tell("ESTAFETTE_EXERCISE", m->exercise);
 	tell("ESTAFETTE_PERHAPS_SEEN", m->perhaps_seen);
+	tell("ESTAFETTE_REPLAYED_BY", m->replayed_by);
 	signal(SIGPIPE, SIG_DFL);
 	if (dup2(body, STDIN_FILENO) == STDIN_FILENO)
 		execl("/bin/sh", "sh", "-c", t->exec, (char *)NULL);

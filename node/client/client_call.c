@@ -230,7 +230,9 @@ static bool fits(uint8_t request, uint8_t reply)
 	case REPLY_TAKEN: return request == REQ_TAKE;
 	case REPLY_BODY: return request == REQ_READ;
 	case REPLY_PIECE: return request == REQ_PACK;
-	case REPLY_ROW: return request == REQ_SHOW || request == REQ_ORDER || request == REQ_ENDORSE || request == REQ_PURGE || request == REQ_PACK || request == REQ_UNPACK;
+	case REPLY_ROW:
+		return request == REQ_SHOW || request == REQ_ORDER || request == REQ_ENDORSE || request == REQ_PURGE || request == REQ_PACK || request == REQ_UNPACK ||
+		       request == REQ_REPLAY;
 	case REPLY_DONE: return request != REQ_SUBMIT && request != REQ_WAIT && request != REQ_READ && request != REQ_PACK;
 	default: return false;
 	}

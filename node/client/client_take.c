@@ -151,6 +151,8 @@ static void keep_field(struct message *m, const struct request_item *i)
 	case F_EXERCISE: m->m.exercise = keep_some(m, i->value); break;
 	case F_AREA: m->m.area = keep_some(m, i->value); break;
 	case F_PERHAPS_SEEN: m->m.perhaps_seen = keep_some(m, i->value); break;
+	case F_BY: m->m.replayed_by = keep_some(m, i->value); break;
+	case F_REASON: m->m.replayed_why = keep_some(m, i->value); break;
 	case F_PRECEDENCE: m->m.precedence = item_u8(i); break;
 	case F_REPLAYED: m->m.replayed = item_u8(i) != 0; break;
 	case F_SENT: m->m.sent_us = (int64_t)item_u64(i); break;

@@ -153,6 +153,7 @@ struct estafette_message {
 	uint64_t body_bytes;
 	const void *body;            /* NULL: it came apart, see estafette_read_body */
 	const unsigned char *plain_hash; /* 32 bytes, or NULL: the node's hash of the plain body (proto/README.md) */
+	const char *replayed_by, *replayed_why; /* NULL, or who had it handed out again, and why */
 };
 
 /* Starts a take; one at a time. Messages come leased; any connection that may take can acknowledge them. */
@@ -255,6 +256,37 @@ struct estafette_purged {
 /* Removes the messages of an exercise from the node's journal, in as many requests as it takes, each within timeout_ms. dry: only
  * counts. *out has what was done also when it fails on the way; called again, it goes on. */
 ESTAFETTE_API int estafette_purge(estafette *h, const char *exercise, int dry, struct estafette_purged *out, int timeout_ms);
+
+/* ---- what is handed out again on purpose ------------------------------------------------------------------------------ */
+
+struct estafette_replay {
+	size_t size;
+	const char *queue;          /* whose messages, those that were read or refused */
+	const char *into;           /* another queue that the node serves; NULL: the same */
+	int64_t from_us, to_us;     /* sent then or later, and before; 0: any time */
+	int precedence;             /* -1: any */
+	const char *channel, *originator, *reason; /* NULL: any, any, none */
+	uint32_t count;             /* of this step, at most; 0: the node's choice */
+	int dry;                    /* only count */
+};
+#define ESTAFETTE_REPLAY_INIT { sizeof(struct estafette_replay), NULL, NULL, 0, 0, -1 }
+struct estafette_replayed {
+	size_t size;
+	uint64_t replayed, now;     /* in all; in this step */
+	uint64_t by_precedence[4];
+	uint64_t waiting;           /* not, as they still wait or are out at a desk */
+	uint64_t ended;             /* not, as they expired or were cancelled */
+	uint64_t sealed, quarantined, damaged; /* not, as they cannot be opened here, are kept back, cannot be read */
+	uint64_t gone, elsewhere;   /* not, as the body is not here; as another site serves them */
+	int64_t began_us;           /* the first step of this replay, and by whom */
+	char by[72];
+	uint64_t next;              /* 0: nothing is left; keep it for the next step */
+};
+#define ESTAFETTE_REPLAYED_INIT { sizeof(struct estafette_replayed) }
+/* One step of a replay. Called again with the same struct, until out->next is 0; then estafette_replay_end ends it. A replay that broke
+ * off goes on where it was when the same is asked for again. */
+ESTAFETTE_API int estafette_replay(estafette *h, const struct estafette_replay *r, struct estafette_replayed *out, int timeout_ms);
+ESTAFETTE_API int estafette_replay_end(estafette *h, const struct estafette_replay *r, int timeout_ms);
 
 /* ---- bundles: what a courier carries on a stick ------------------------------------------------------------------------ */
 

@@ -156,7 +156,7 @@ enum err core_new(const struct core_config *config, struct roster *roster, struc
 	c->store_full_since = c->room.full_since = c->room.holds_at = c->floors_at = MONO_NEVER;
 	c->minimize.from = PREC_COUNT;
 	c->held_until.us = INT64_MIN;
-	c->vectors.links_at = c->vectors.vouch_at = c->passing.at = MONO_NEVER;
+	c->vectors.links_at = c->vectors.vouch_at = c->passing.at = c->replay.at = MONO_NEVER;
 	c->batch = 1; /* 0 is none: no lane has sent in it */
 	rng_seed(&c->rng, config->seed);
 	crypt_wipe(c->config.seed, sizeof c->config.seed);
@@ -243,6 +243,7 @@ void core_free(struct core *c)
 	free(c->uploads);
 	free(c->flash);
 	free(c->trash);
+	free(c->replay.due);
 	free(c->pending);
 	buf_release(&c->scratch);
 	buf_release(&c->scratch2);
@@ -311,6 +312,7 @@ static void start(struct core *c)
 	submit_start(c);
 	c->n_leases = 0;
 	leases_load(c);
+	replay_load(c);
 	grants_again(c);
 	c->started = c->last_id_dirty = c->restless = true;
 	c->look_at = c->now;
@@ -493,6 +495,7 @@ static void request(struct core *c, uint64_t client, struct view bytes)
 	case REQ_PACK: pack_request(c, cl, &rq); break;
 	case REQ_UNPACK: unpack_request(c, cl, &rq); break;
 	case REQ_RETRY: link_retry(c, cl, &rq); break;
+	case REQ_REPLAY: replay_request(c, cl, &rq); break;
 	default: reply_error(c, client, rq.tag, ERR_UNSUPPORTED, "request: type %u is not known to this node (it may be older than the client)", rq.type);
 	}
 }
@@ -627,7 +630,7 @@ static struct mono own_due(struct core *c)
 	}
 	if (c->n_leases)
 		at = mono_min(at, c->leases[0].at);
-	at = mono_min(at, minimize_due(c));
+	at = mono_min(mono_min(at, minimize_due(c)), c->replay.at);
 	return c->serve_more ? c->now : at;
 }
 
@@ -663,6 +666,7 @@ static void own_look(struct core *c)
 	takeover_look(c);
 	redo_step(c);
 	deliver_leases(c);
+	replay_leases(c);
 	deliver_expire(c);
 	deliver_serve(c);
 	told_step(c);
@@ -724,6 +728,7 @@ void core_committed(struct core *c)
 	submit_committed(c);
 	courier_committed(c);
 	scrub_committed(c);
+	replay_committed(c);
 }
 
 struct mono core_deadline(const struct core *c) { return c->deadline; }

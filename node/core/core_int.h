@@ -12,6 +12,7 @@
 #include "node/core/bodies.h"
 #include "node/core/core.h"
 #include "node/core/minimize.h"
+#include "node/core/replay.h"
 #include "node/core/courier.h"
 #include "node/core/room.h"
 #include "node/core/scrub.h"
@@ -367,6 +368,7 @@ struct core {
 	struct takeover takeover;                       /* part of the mirror */
 	struct room room;
 	struct retain retain;
+	struct replay replay;
 	struct mono floors_at;                          /* offers of floors are looked at; MONO_NEVER: there are none */
 	struct exchange exchange;
 	struct travel travel;

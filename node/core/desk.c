@@ -3,9 +3,6 @@
 
 #include "node/core/core_int.h"
 
-/* Handed out in one commit at most, so that a long backlog does not hold up what is urgent. */
-#define SERVE_MESSAGES 512
-#define SERVE_BYTES (8 * 1024 * 1024)
 /* Messages of other exercises that one take passes over in one commit. */
 #define SERVE_LOOKED_AT 512
 
@@ -227,11 +224,10 @@ enum err open_body(struct core *c, const struct entry_row *row, const struct env
 	return e == ERR_AUTH ? ERR_DAMAGED : e;
 }
 
-static void taken_fields(struct core *c, struct request_writer *w, const struct take *t, const struct place *p, const struct msgid *id,
-			 const struct header *h, const struct envelope *env, struct view events)
+void taken_fields(struct core *c, struct request_writer *w, const struct take *t, const struct msgid *id, const struct header *h, const struct envelope *env,
+		  const struct msg_event *seen)
 {
 	char name[LIMIT_NAME_BYTES + 1], text[LIMIT_ADDRESS_BYTES + LIMIT_USER_BYTES + 8];
-	struct msg_event seen;
 	struct queue *q = queue_by_local(c, t->queue);
 
 	request_id(w, id);
@@ -252,11 +248,10 @@ static void taken_fields(struct core *c, struct request_writer *w, const struct 
 	request_u64(w, F_HANDLE_BY, (uint64_t)h->handle_by.us);
 	request_u64(w, F_SIZE, env->body_bytes);
 	request_field(w, F_EXERCISE, env->exercise);
-	if (!p->fresh && events_find(events, EVENT_HANDED_OUT, &seen)) {
-		snprintf(text, sizeof text, "%s%s%.*s", site_name(c, seen.source, name), seen.by.len ? " by " : "", (int)seen.by.len, (const char *)seen.by.ptr);
+	if (seen) {
+		snprintf(text, sizeof text, "%s%s%.*s", site_name(c, seen->source, name), seen->by.len ? " by " : "", (int)seen->by.len, (const char *)seen->by.ptr);
 		request_str(w, F_PERHAPS_SEEN, text);
 	}
-	request_u8(w, F_REPLAYED, 0);
 	request_field(w, F_PLAIN_HASH, view_of(env->body_plain_hash.b, HASH_BYTES));
 }
 
@@ -303,6 +298,7 @@ static enum handed hand_out(struct core *c, struct take *t, const struct queue *
 	struct msg_row row;
 	struct header h;
 	struct request_writer w;
+	struct msg_event seen;
 	enum handed result = REMOVED;
 	enum err e = msg_load(c, id, q->row.site, &row, &events);
 
@@ -350,7 +346,8 @@ static enum handed hand_out(struct core *c, struct take *t, const struct queue *
 		goto out;
 	}
 	reply_begin(c, &w, REPLY_TAKEN, t->tag);
-	taken_fields(c, &w, t, p, id, &h, &env, buf_view(&events));
+	taken_fields(c, &w, t, id, &h, &env, !p->fresh && events_find(buf_view(&events), EVENT_HANDED_OUT, &seen) ? &seen : NULL);
+	request_u8(&w, F_REPLAYED, 0);
 	if (h.flags & HEADER_CHUNKED)
 		request_u64(&w, F_BODY_BYTES, env.body_bytes);
 	else
@@ -442,7 +439,7 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 			continue;
 		}
 		if (e == ERR_NOT_FOUND && !serve_again(t, q, resumed))
-			return true;
+			return t->exercise || replay_serve(c, t, served, bytes_from); /* behind all that is operational */
 		if (e == ERR_NOT_FOUND)
 			continue;
 		if (e) {

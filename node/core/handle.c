@@ -50,8 +50,7 @@ enum err msg_served(struct core *c, const struct msgid *id, struct msg_row *out)
 	return msg_of(c, id, 0, out);
 }
 
-/* Another site's desk ended it while ours had it: ours says so too, and both are told that it was handled twice. */
-static bool handled_too(const struct core *c, const struct msg_row *row, uint8_t which)
+bool handled_too(const struct core *c, const struct msg_row *row, uint8_t which)
 {
 	struct view events = row->events;
 	struct msg_event e;
@@ -66,13 +65,6 @@ static bool handled_too(const struct core *c, const struct msg_row *row, uint8_t
 	}
 	return had;
 }
-
-struct handling {
-	uint8_t type;
-	const char *by, *why;
-	int64_t lease_us;
-	uint16_t addressee;          /* of the id that comes next; 0 when the request does not say */
-};
 
 /* What became of the message when it cannot be handled; ERR_EXISTS: it was read here already, which is as good. */
 static enum err handle_check(struct core *c, const struct msgid *id, const struct handling *how, struct errmsg *m)
@@ -202,6 +194,7 @@ static enum err handling_queue(struct core *c, struct view text, struct handling
 /* One field of the request, in the round that checks (0) or the one that does (1). n counts what was done. */
 static enum err ack_field(struct core *c, const struct request *rq, const struct request_item *f, struct handling *how, int round, uint32_t *n, struct errmsg *m)
 {
+	struct replay_copy copy;
 	struct msgid id;
 	char alarm[80];
 
@@ -218,6 +211,13 @@ static enum err ack_field(struct core *c, const struct request *rq, const struct
 	if (f->field != F_ID)
 		return ERR_OK;
 	memcpy(id.b, f->value.ptr, MSGID_BYTES);
+	if (replay_out(c, &id, how->addressee, &copy)) {
+		*n += round;
+		if (round)
+			replay_handle(c, &copy, how);
+		how->addressee = 0;
+		return ERR_OK;
+	}
 	if (rq->type == REQ_REFUSE && quarantine_known(c, &id)) {
 		*n += round;
 		return round ? quarantine_refuse(c, &id, how->by, how->why) : ERR_OK;
@@ -266,8 +266,13 @@ static enum err read_chunk(struct core *c, const struct msgid *id, uint32_t inde
 	struct msg_row row;
 	struct body_row body;
 	struct header h;
+	struct replay_copy copy;
 	enum err e = msg_served(c, id, &row);
 
+	if (e == ERR_NOT_FOUND && replay_out(c, id, 0, &copy)) {
+		row.arrival = copy.at.arrival; /* of another site, and never out at a desk here before */
+		e = ERR_OK;
+	}
 	if (!e)
 		e = store_entry_get(c->t, row.arrival, &entry);
 	struct stream *s = e ? NULL : stream_by_local(c, entry.stream);

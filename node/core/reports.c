@@ -138,6 +138,19 @@ static void oldest_cut(struct buf *events, uint16_t source)
 		}
 }
 
+/* What was handed out again takes no room from what happened to the message: of many times the latest count. */
+static void replayed_cut(struct buf *events, uint16_t source)
+{
+	struct view rest = buf_view(events), from = rest;
+	struct msg_event e;
+
+	for (; events_next(&rest, &e); from = rest)
+		if (e.source == source && e.event == EVENT_REPLAYED) {
+			event_cut(events, from, rest);
+			return;
+		}
+}
+
 void events_add(struct buf *events, const struct msg_event *e)
 {
 	struct view rest = buf_view(events), from = rest;
@@ -153,7 +166,9 @@ void events_add(struct buf *events, const struct msg_event *e)
 			break;
 		}
 	}
-	if (events->len > EVENTS_SOFT_BYTES && e->event != EVENT_DELIVERED && !report_event_ends(e->event))
+	if (e->event == EVENT_REPLAYED && events->len > EVENTS_SOFT_BYTES / 2)
+		replayed_cut(events, e->source);
+	else if (events->len > EVENTS_SOFT_BYTES && e->event != EVENT_DELIVERED && !report_event_ends(e->event))
 		oldest_cut(events, e->source);
 	if (events->len > EVENTS_BYTES - EVENT_BYTES || (events->len > EVENTS_SOFT_BYTES && !report_event_ends(e->event)))
 		return;

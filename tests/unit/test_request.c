@@ -205,7 +205,7 @@ static void numbers(void **state)
 	static const struct { uint8_t field; size_t len; } fixed[] = {
 		{F_RE, 16}, {F_ID, 16}, {F_BODY_BYTES, 8}, {F_COUNT, 4}, {F_INDEX, 4}, {F_SIZE, 8}, {F_NUMBER, 8}, {F_TIME, 8},
 		{F_PLAIN_HASH, 32}, {F_NULL, 0}, {F_EXPIRES, 8}, {F_SENT, 8}, {F_HANDLE_BY, 8}, {F_LEASE_US, 8}, {F_LAST, 1},
-		{F_FLAG, 1}, {F_DUPLICATE, 1}, {F_REPLAYED, 1}, {F_PRECEDENCE, 1}, {F_DRY, 1},
+		{F_FLAG, 1}, {F_DUPLICATE, 1}, {F_REPLAYED, 1}, {F_PRECEDENCE, 1}, {F_DRY, 1}, {F_SINCE, 8}, {F_UNTIL, 8},
 	};
 
 	for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
