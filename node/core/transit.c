@@ -8,6 +8,8 @@
 /* ... and who seems to be served by somebody else is not, who may have lost it, or think the same of us. */
 #define SERVED_FAILS_US (20 * US_PER_S)
 #define UNREACHED_US (2 * US_PER_S)
+/* How often it is asked whether the beginning of a kept copy can come. */
+#define KEPT_LOOK_US (5 * US_PER_S)
 /* Who does not answer is asked again after so long, then twice as long, ... */
 #define ASK_AGAIN_US (2 * US_PER_S)
 #define ASK_AGAIN_MOST_US (60 * US_PER_S)
@@ -266,9 +268,19 @@ static bool held_it_from_the_beginning(const struct core *c, const struct stream
 	return site == s->row.name.originator;
 }
 
-/* Somebody who is reached has said, in this run, that he has all that is here. */
-static bool is_elsewhere(const struct core *c, const struct stream *s)
+/* Its originator is reached, and in the run that wrote it: what it wrote then it has. */
+static bool writer_has_it(struct core *c, const struct stream *s)
 {
+	const struct peer *p = peer_find(c, s->row.name.originator);
+
+	return p && p->live && !p->gone && p->met && incarnation_equal(&p->incarnation, &s->row.name.incarnation);
+}
+
+/* Somebody who is reached has said, in this run, that he has all that is here. */
+static bool is_elsewhere(struct core *c, const struct stream *s)
+{
+	if (writer_has_it(c, s) && !s->forked)
+		return true;
 	for (size_t i = 0; i < s->n_flows; i++) {
 		const struct flow *f = &s->flows[i];
 
@@ -279,17 +291,37 @@ static bool is_elsewhere(const struct core *c, const struct stream *s)
 	return false;
 }
 
+/* A message of a copy stands nowhere any more, as if it had not come: what was said of it is kept, and it is placed when it comes again. */
+static void message_forget(struct core *c, struct stream *s, uint64_t number)
+{
+	struct buf events = BUF_EMPTY;
+	struct entry_row entry;
+	struct msg_row row;
+	struct header h;
+
+	if (store_entry_find(c->t, s->row.local, number, &entry) || header_decode(entry.e.header, &h) || h.kind != KIND_MESSAGE)
+		return;
+	uint64_t arrival = entry.arrival;
+
+	if (msg_load(c, &h.id, s->row.name.addressee, &row, &events) == ERR_OK && row.arrival == arrival) {
+		deliver_remove(c, &row);
+		row.arrival = 0;
+		row.events = buf_view(&events);
+		store_msg_put(c->t, &row);
+	}
+	buf_release(&events);
+}
+
 /* What is read may be below the floor of a copy, but nobody said so: it comes anew from the first entry on. Where nobody who is reached is
  * known to have what lies above the floor it stays, since it may be the last copy there is, and is opened as it is; its floor is signed by
  * nobody (floor_say). */
-void transit_concerned(struct core *c, struct stream *s)
+static void begin_anew(struct core *c, struct stream *s)
 {
-	if (s->row.floor == 0 || (s->row.held > s->row.floor && !is_elsewhere(c, s))) {
-		redo_add(c, s, s->row.floor + 1, s->row.held);
-		return;
-	}
+	s->kept = false;
 	stream_touch(c, s);
 	stream_heat(c, s);
+	for (uint64_t n = s->row.floor + 1; n <= s->row.held; n++)
+		message_forget(c, s, n);
 	if (store_stream_empty(c->t, &s->row, &s->hash, unused, c))
 		return;
 	s->signed_to = 0;
@@ -298,6 +330,24 @@ void transit_concerned(struct core *c, struct stream *s)
 	crypt_wipe(&s->epoch, sizeof s->epoch);
 	s->dirty = true;
 	bodies_gone(c);
+}
+
+void transit_concerned(struct core *c, struct stream *s)
+{
+	s->kept = s->row.floor && s->row.held > s->row.floor && !is_elsewhere(c, s);
+	if (s->row.floor && !s->kept)
+		begin_anew(c, s);
+	else
+		redo_add(c, s, s->row.floor + 1, s->row.held);
+}
+
+/* Somebody has it all now: the beginning comes, and with it what was here already. */
+static void kept_look(struct core *c, struct stream *s)
+{
+	if (is_elsewhere(c, s))
+		begin_anew(c, s);
+	else
+		c->passing.at = mono_min(c->passing.at, mono_add(c->now, KEPT_LOOK_US));
 }
 
 bool transit_begin(struct core *c, struct stream *s, uint64_t number, const struct hash *chain)
@@ -691,6 +741,8 @@ static void stream_look(struct core *c, struct stream *s)
 
 	if (!s->row.held || s->forked)
 		return;
+	if (s->kept && !s->transit)
+		kept_look(c, s);
 	if (s->transit)
 		vectors_stream(c, s);
 	size_t n = custodians_at(c, s, false, at), n_hoped = custodians_at(c, s, true, hoped);
@@ -729,7 +781,7 @@ void transit_look(struct core *c)
 		x->all = false;
 		x->all_at = mono_add(c->now, LOOK_ALL_US);
 		for (size_t i = 0; i < c->n_streams; i++)
-			if (open_ended(c->streams[i]) || (c->streams[i]->transit && c->streams[i]->row.floor < c->streams[i]->row.held))
+			if (open_ended(c->streams[i]) || c->streams[i]->kept || (c->streams[i]->transit && c->streams[i]->row.floor < c->streams[i]->row.held))
 				transit_due(c, c->streams[i]);
 	} else if (x->all) {
 		x->at = mono_min(x->at, x->all_at);
