@@ -93,7 +93,7 @@ struct stream {
 	/* transit.c and vectors.c */
 	bool transit;                /* it does not concern this site: held for others */
 	bool guests;                 /* others hold it so */
-	bool due;                    /* in core.transit.due */
+	bool due; struct mono look_at; /* in core.passing.due; when it is at the latest */
 	bool vouch; uint64_t vouched;/* our next vector names it; up to where one did */
 	uint16_t giver;              /* who gave the latest entry, in this run */
 	bool kept;                   /* it was on its way here and is to be held now, and its beginning is not here: transit_concerned */

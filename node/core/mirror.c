@@ -351,7 +351,7 @@ struct stream *stream_load(struct core *c, const struct stream_row *row)
 	s->own = row->name.originator == c->self && incarnation_equal(&row->name.incarnation, &c->incarnation);
 	s->signed_to = row->held;
 	s->limit = s->limit_next = UINT64_MAX;
-	s->needed_since = MONO_NEVER;
+	s->needed_since = s->look_at = MONO_NEVER;
 	s->said_due = true;
 	if (!stream_index(c, s)) {
 		free(s);

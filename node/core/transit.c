@@ -38,6 +38,13 @@ void transit_due(struct core *c, struct stream *s)
 	s->due = true;
 }
 
+/* It is looked at again then, if nothing happens before. */
+static void later(struct core *c, struct stream *s, struct mono at)
+{
+	s->look_at = mono_min(s->look_at, at);
+	c->passing.at = mono_min(c->passing.at, at);
+}
+
 void transit_all(struct core *c)
 {
 	c->passing.all = true;
@@ -55,8 +62,6 @@ void transit_live(struct core *c, struct peer *p)
 		f->ask_at = c->now;
 		f->no_base = false;
 	}
-	if (!p->live)
-		c->passing.at = mono_min(c->passing.at, mono_add(c->now, UNREACHED_US));
 	transit_all(c);
 }
 
@@ -203,7 +208,7 @@ static void unused(void *arg, const struct body_row *body)
 
 /* The last entry that may go: one that something more is known of than that it passed stays, and all after it. What came in this batch
  * goes in a later one, so that what is acknowledged was in the journal. */
-static uint64_t retire_upto(struct core *c, const struct stream *s, uint64_t upto)
+static uint64_t retire_upto(struct core *c, struct stream *s, uint64_t upto)
 {
 	uint64_t n = s->row.floor;
 
@@ -215,7 +220,7 @@ static uint64_t retire_upto(struct core *c, const struct stream *s, uint64_t upt
 		if (store_entry_find(c->t, s->row.local, n + 1, &row) || header_decode(row.e.header, &h))
 			break;
 		if (c->fresh_from && row.arrival >= c->fresh_from) {
-			c->passing.at = mono_min(c->passing.at, mono_add(c->now, US_PER_S));
+			later(c, s, mono_add(c->now, US_PER_S));
 			break;
 		}
 		enum err e = h.kind == KIND_MESSAGE ? store_msg_get(c->t, &h.id, s->row.name.addressee, &msg) : ERR_NOT_FOUND;
@@ -254,7 +259,7 @@ static void retire(struct core *c, struct stream *s, uint64_t upto)
 		return; /* what cannot be read stays, and is found by verify */
 	missing_above(c, s, s->row.floor);
 	if (s->row.floor < upto && s->row.floor > floor)
-		c->passing.at = mono_min(c->passing.at, mono_add(c->now, US_PER_S));
+		later(c, s, mono_add(c->now, US_PER_S));
 }
 
 static bool held_it_from_the_beginning(const struct core *c, const struct stream *s, uint16_t site)
@@ -393,7 +398,7 @@ static void ask(struct core *c, struct stream *s, struct flow *f)
 	int64_t wait = ASK_AGAIN_US > 2 * f->peer->rtt_us ? ASK_AGAIN_US : 2 * f->peer->rtt_us;
 
 	if (mono_before(c->now, f->ask_at)) {
-		c->passing.at = mono_min(c->passing.at, f->ask_at);
+		later(c, s, f->ask_at);
 		return;
 	}
 	struct transit_frontier *slot = array_grow(&c->passing.asks, &c->passing.n_asks, sizeof *slot);
@@ -405,7 +410,7 @@ static void ask(struct core *c, struct stream *s, struct flow *f)
 		wait *= 2;
 	f->asks++;
 	f->ask_at = mono_add(c->now, wait);
-	c->passing.at = mono_min(c->passing.at, f->ask_at);
+	later(c, s, f->ask_at);
 }
 
 /* Frames to one peer of the streams in a list; each line is taken off it. */
@@ -664,7 +669,7 @@ static void to_unreached(struct core *c, struct stream *s, const struct at *at, 
 		if (!p || at[i].has >= s->row.held || p->live)
 			continue;
 		if (!peer_unreached(c, p)) {
-			c->passing.at = mono_min(c->passing.at, mono_add(p->live_at, UNREACHED_US));
+			later(c, s, mono_add(p->live_at, UNREACHED_US));
 			continue;
 		}
 		if (helped(c, p, at, n))
@@ -695,7 +700,7 @@ static void ask_lazily(struct core *c, struct stream *s, const struct at *at, si
 	if (s->lazily_at.us == 0 || s->lazily_at.us == MONO_NEVER.us)
 		s->lazily_at = mono_add(c->now, LAZILY_US + c->self % 16 * US_PER_S);
 	if (mono_before(c->now, s->lazily_at)) {
-		c->passing.at = mono_min(c->passing.at, s->lazily_at);
+		later(c, s, s->lazily_at);
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -709,7 +714,7 @@ static void ask_lazily(struct core *c, struct stream *s, const struct at *at, si
 		wait *= 4;
 	s->lazily++;
 	s->lazily_at = mono_add(c->now, wait);
-	c->passing.at = mono_min(c->passing.at, s->lazily_at);
+	later(c, s, s->lazily_at);
 }
 
 /* Who is not to have it any more is given no more of it. */
@@ -769,14 +774,26 @@ static bool open_ended(const struct stream *s)
 	return s->row.held > s->settled && s->row.held > s->row.floor;
 }
 
+static void timers_look(struct core *c)
+{
+	if (mono_before(c->now, c->passing.at))
+		return;
+	c->passing.at = MONO_NEVER;
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct stream *s = c->streams[i];
+
+		if (mono_before(c->now, s->look_at))
+			c->passing.at = mono_min(c->passing.at, s->look_at);
+		else
+			transit_due(c, s);
+	}
+}
+
 void transit_look(struct core *c)
 {
 	struct transit *x = &c->passing;
 
-	if (!mono_before(c->now, x->at)) {
-		x->at = MONO_NEVER;
-		x->all = true;
-	}
+	timers_look(c);
 	if (x->all && !mono_before(c->now, x->all_at)) {
 		x->all = false;
 		x->all_at = mono_add(c->now, LOOK_ALL_US);
@@ -792,6 +809,7 @@ void transit_look(struct core *c)
 		if (!s || !s->due)
 			continue;
 		s->due = false;
+		s->look_at = MONO_NEVER;
 		stream_look(c, s);
 	}
 	x->n_due = 0;
