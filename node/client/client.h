@@ -12,7 +12,7 @@
 #include "proto/buf.h"
 #include "proto/request.h"
 
-#define SHOW_MEMBERS 48     /* members of one row; a node sends far fewer */
+#define SHOW_MEMBERS 96     /* members of one row; a node sends far fewer */
 #define READ_PIECES 8       /* pieces of a body asked for ahead */
 #define TAKE_WINDOW 256     /* messages that may lie here unread */
 #define OUT_SOFT (256 * 1024) /* a streamed body waits while so much is queued */
