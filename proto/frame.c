@@ -297,6 +297,18 @@ void frame_floor(struct buf *out, const struct floor_frame *f)
 	buf_add_u64(out, f->grant);
 }
 
+void frame_want_entry(struct buf *out, const struct want_entry *w)
+{
+	assert(w->number && w->offset < part_max_bytes(PART_WHOLE) && w->rank < 2 * PREC_COUNT && !(w->flags & ~WANT_LOST));
+	frame_begin(out, FRAME_WANT_ENTRY);
+	add_stream_name(out, &w->stream);
+	buf_add_u64(out, w->number);
+	buf_add(out, view_of(w->body.b, HASH_BYTES));
+	buf_add_u32(out, w->offset);
+	buf_add_u8(out, w->rank);
+	buf_add_u8(out, w->flags);
+}
+
 void frame_busy(struct buf *out, const struct busy_frame *f)
 {
 	frame_begin(out, FRAME_BUSY);
@@ -566,6 +578,20 @@ static void rd_floor(struct rd *r, struct floor_frame *f)
 	check(r, f->floor.number != 0 && f->grant <= f->floor.number, ERR_RANGE);
 }
 
+static void rd_want_entry(struct rd *r, struct want_entry *w)
+{
+	rd_stream_name(r, &w->stream);
+	w->number = rd_u64(r);
+	check(r, w->number > 0, ERR_RANGE);
+	rd_copy(r, w->body.b, HASH_BYTES);
+	w->offset = rd_u32(r);
+	check(r, w->offset < part_max_bytes(PART_WHOLE), ERR_RANGE);
+	w->rank = rd_u8(r);
+	check(r, w->rank < 2 * PREC_COUNT, ERR_RANGE);
+	w->flags = rd_u8(r);
+	check(r, !(w->flags & ~WANT_LOST), ERR_FORMAT);
+}
+
 static void rd_busy(struct rd *r, struct busy_frame *f)
 {
 	rd_stream_name(r, &f->stream);
@@ -637,6 +663,9 @@ static void rd_fields(struct rd *r, struct frame *out)
 		break;
 	case FRAME_GOT:
 		out->u.got = rd_u64(r);
+		break;
+	case FRAME_WANT_ENTRY:
+		rd_want_entry(r, &out->u.want_entry);
 		break;
 	case FRAME_NOT_HERE:
 		rd_copy(r, out->u.not_here.b, HASH_BYTES);

@@ -15,9 +15,11 @@
 
 #define FRAME_VERSION 1
 #define PROTOCOL_MIN 1
-#define PROTOCOL_MAX 2
+#define PROTOCOL_MAX 3
 /* From this protocol on a peer reads short acknowledgements and probes, and rosters and dictionaries travel. */
 #define PROTOCOL_SHORT 2
+/* From this one on it takes entries whose body of one chunk follows by itself, and gives such bodies in slices. */
+#define PROTOCOL_SLICES 3
 
 enum frame_type {
 	FRAME_HELLO = 1,      /* dialler -> acceptor, first on each connection */
@@ -44,6 +46,7 @@ enum frame_type {
 	FRAME_NOT_HERE = 21,  /* holder -> receiver: of a body that was wanted no more is here */
 	FRAME_AGAIN = 22,     /* receiver -> holder: one entry is wanted again, since it is damaged here */
 	FRAME_SEGMENT_AGAIN = 23, /* holder -> receiver: a segment of that entry alone */
+	FRAME_WANT_ENTRY = 24, /* receiver -> holder: the body of one chunk of an entry wanted (protocol 3) */
 };
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */
@@ -97,6 +100,15 @@ uint32_t part_max_bytes(unsigned kind);
 uint32_t part_max_count(unsigned kind);
 void frame_want(struct buf *out, const struct part *p);
 void frame_part(struct buf *out, const struct part *p);
+/* FRAME_WANT_ENTRY: a body of one chunk lies with its entry, so that is named. It comes in slices, in parts of kind WHOLE. */
+struct want_entry {
+	struct stream_name stream;
+	uint64_t number;
+	struct hash body;
+	uint32_t offset;      /* from there on */
+	uint8_t rank, flags;  /* as of a part; WANT_LOST or nothing */
+};
+void frame_want_entry(struct buf *out, const struct want_entry *w);
 void frame_got(struct buf *out, uint64_t mark);
 void frame_not_here(struct buf *out, const struct hash *body);
 struct probe {
@@ -226,6 +238,7 @@ struct frame {
 		struct part part;                                /* WANT, PART */
 		uint64_t got;                                    /* GOT */
 		struct hash not_here;                            /* NOT_HERE */
+		struct want_entry want_entry;
 		struct probe probe;                              /* PROBE, PROBE_REPLY */
 		struct nudge nudge;                              /* NUDGE, NUDGE_REPLY */
 		struct { struct view rest; } acks;               /* one at least: ack_next */

@@ -54,6 +54,8 @@ static uint32_t parts_of(const struct fetch *f)
 {
 	if (f->mend)
 		return f->position + 1;
+	if (f->single)
+		return 1;
 	return f->have_manifest ? position_of(PART_CHUNK, f->manifest.chunks - 1) + 1 : UINT32_MAX;
 }
 
@@ -63,7 +65,7 @@ static void fetch_resume(struct core *c, struct fetch *f)
 	struct buf b = BUF_EMPTY;
 	struct body_row row;
 
-	if (store_body_find(c->t, f->class, &f->body, &row) || !row.refs)
+	if (f->single || store_body_find(c->t, f->class, &f->body, &row) || !row.refs)
 		return; /* or it is on its way out */
 	if (store_body_get_part(c->t, f->class, row.body_no, PART_MANIFEST, 0, &b) == ERR_OK && manifest_decode(buf_view(&b), &f->manifest) == ERR_OK &&
 	    row.have < f->manifest.chunks) {
@@ -95,6 +97,18 @@ static void waiter_add(struct fetch *f, uint32_t stream, uint64_t number)
 		f->waiter[f->n_waiters++] = (struct waiter){stream, number};
 }
 
+/* Is it a body of one chunk, which its entry leads to? */
+static bool is_single(struct core *c, uint32_t stream, uint64_t number, uint64_t *bytes)
+{
+	struct entry_row row;
+	struct header h;
+
+	if (store_entry_find(c->t, stream, number, &row) || header_decode(row.e.header, &h))
+		return false;
+	*bytes = row.e.body_len;
+	return !(h.flags & HEADER_CHUNKED);
+}
+
 static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const struct hash *body)
 {
 	struct stream *s = stream_by_local(c, stream);
@@ -102,14 +116,17 @@ static void fetch_add(struct core *c, uint32_t stream, uint64_t number, const st
 
 	if (!s)
 		return;
-	uint8_t rank = (uint8_t)(s->row.name.precedence + (s->row.name.exercise ? PREC_COUNT : 0));
+	uint64_t bytes = 0;
+	bool single = is_single(c, stream, number, &bytes);
+	/* Short ones go as their messages do, between the entries. */
+	uint8_t rank = (uint8_t)(s->row.name.precedence + (s->row.name.exercise && !single ? PREC_COUNT : 0));
 
 	c->fetches_touched = true;
 	if (!f) {
 		f = array_grow(&c->fetches, &c->n_fetches, sizeof *f);
 		if (!f)
 			return;
-		*f = (struct fetch){.body = *body, .rank = rank, .class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL};
+		*f = (struct fetch){.body = *body, .single = single, .single_bytes = bytes, .rank = rank, .class = s->row.name.exercise ? BODY_EXERCISE : BODY_OPERATIONAL};
 		f->asked_at = f->lost_at = f->bad_at = (struct mono){INT64_MIN / 2};
 		fetch_resume(c, f);
 	}
@@ -176,6 +193,11 @@ void bodies_load(struct core *c)
 void fetch_progress(const struct fetch *f, struct body_progress *out)
 {
 	*out = (struct body_progress){.chunks = f->have, .from = f->from};
+	if (f->single) {
+		out->of = 1;
+		out->of_bytes = f->single_bytes;
+		out->bytes = f->part.len;
+	}
 	if (!f->have_manifest)
 		return;
 	out->of = f->manifest.chunks;
@@ -208,9 +230,9 @@ static bool peer_has(const struct flow *f, uint64_t number, bool whole)
 }
 
 /* One more who can be reached: parts come on the connection that it dialled. */
-static void holder_add(struct holders *h, struct peer *p)
+static void holder_add(const struct fetch *f, struct holders *h, struct peer *p)
 {
-	if (!p || p->gone || !p->lane[LANE_BULK].accepted || h->n == HOLDERS_MAX)
+	if (!p || p->gone || !p->lane[LANE_BULK].accepted || h->n == HOLDERS_MAX || (f->single && p->protocol < PROTOCOL_SLICES))
 		return;
 	for (size_t i = 0; i < h->n; i++)
 		if (h->list[i] == p)
@@ -218,7 +240,7 @@ static void holder_add(struct holders *h, struct peer *p)
 	h->list[h->n++] = p;
 }
 
-static void holders_of(struct core *c, const struct waiter *w, bool whole, struct holders *h)
+static void holders_of(struct core *c, const struct fetch *f, const struct waiter *w, bool whole, struct holders *h)
 {
 	struct stream *s = stream_by_local(c, w->stream);
 	struct entry_row row;
@@ -226,12 +248,12 @@ static void holders_of(struct core *c, const struct waiter *w, bool whole, struc
 	if (!s)
 		return;
 	if (whole && s->row.name.originator != c->self)
-		holder_add(h, peer_find(c, s->row.name.originator));
+		holder_add(f, h, peer_find(c, s->row.name.originator));
 	for (size_t i = 0; i < s->n_flows; i++)
 		if (peer_has(&s->flows[i], w->number, whole))
-			holder_add(h, s->flows[i].peer);
+			holder_add(f, h, s->flows[i].peer);
 	if (!whole && store_entry_find(c->t, w->stream, w->number, &row) == ERR_OK && row.from != c->self)
-		holder_add(h, peer_find(c, row.from));
+		holder_add(f, h, peer_find(c, row.from));
 }
 
 static bool is_live(const struct peer *p)
@@ -256,14 +278,46 @@ static void fetch_holders(struct core *c, const struct fetch *f, struct holders 
 	h->n = 0;
 	for (int whole = 1; whole >= 0; whole--)
 		for (size_t i = 0; i < f->n_waiters; i++)
-			holders_of(c, &f->waiter[i], whole != 0, h);
+			holders_of(c, f, &f->waiter[i], whole != 0, h);
 	holders_sort(f, h);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------------ */
 
+/* The entry that the peer finds it by: one of those of which it is a holder. */
+static const struct waiter *waiter_at(struct core *c, const struct peer *p, const struct fetch *f)
+{
+	for (int whole = 1; whole >= 0; whole--)
+		for (size_t i = 0; i < f->n_waiters; i++) {
+			struct holders h = {.n = 0};
+
+			holders_of(c, f, &f->waiter[i], whole != 0, &h);
+			for (size_t k = 0; k < h.n; k++)
+				if (h.list[k] == p)
+					return &f->waiter[i];
+		}
+	return &f->waiter[0];
+}
+
+static void want_single(struct core *c, struct peer *p, const struct fetch *f, uint8_t flags)
+{
+	const struct waiter *w = waiter_at(c, p, f);
+	const struct stream *s = stream_by_local(c, w->stream);
+
+	if (!s)
+		return;
+	struct want_entry x = {.stream = s->row.name, .number = w->number, .body = f->body, .offset = (uint32_t)f->part.len, .rank = f->rank, .flags = flags};
+
+	frame_want_entry(effect_begin(c->out), &x);
+	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
+}
+
 static void want(struct core *c, struct peer *p, const struct fetch *f, uint32_t end, uint8_t flags)
 {
+	if (f->single) {
+		want_single(c, p, f, flags);
+		return;
+	}
 	struct part w = {.body = f->body, .kind = position_kind(f->position), .index = position_index(f->position), .offset = (uint32_t)f->part.len,
 			 .count = end - f->position, .rank = f->rank, .flags = flags};
 
@@ -448,12 +502,24 @@ void bodies_linked(struct core *c, struct peer *p)
 	for (size_t i = 0; i < c->n_fetches; i++) {
 		struct fetch *f = &c->fetches[i];
 
-		if (f->from != p->site && !f->tries)
+		/* A short one goes on from who wrote it, or from who now stands first. */
+		if (f->from != p->site && !f->tries && !f->denied && !f->single)
 			continue;
 		f->again = true;
 		f->tries = f->denied = 0;
 	}
 	(void)bodies_ask(c);
+}
+
+void bodies_answered(struct core *c, struct peer *p)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < c->n_fetches; i++)
+		if (c->fetches[i].single && c->fetches[i].from && c->fetches[i].from != p->site)
+			any = c->fetches[i].again = true;
+	if (any)
+		(void)bodies_ask(c);
 }
 
 void bodies_unlinked(struct core *c, struct peer *p)
@@ -636,9 +702,28 @@ static bool mend_part(struct core *c, struct fetch *f, uint8_t kind, uint32_t in
 	return true;
 }
 
+/* Then f is gone. */
+static bool take_single(struct core *c, struct fetch *f, struct view bytes)
+{
+	struct body_row row = {.class = f->class, .hash = f->body, .sealed_len = bytes.len, .refs = 1, .whole = true};
+	struct hash h = body_hash(bytes);
+
+	if (bytes.len != f->single_bytes || !hash_equal(&h, &f->body))
+		return false;
+	store_body_add(c->t, &row);
+	store_body_put_part(c->t, row.class, row.body_no, PART_WHOLE, 0, bytes);
+	fetch_done(c, f, &row);
+	return true;
+}
+
 /* A part is all here. */
 static bool take_part(struct core *c, struct fetch *f, struct view bytes, bool *done)
 {
+	if (f->single) {
+		c->fetches_touched = true;
+		*done = take_single(c, f, bytes);
+		return *done;
+	}
 	uint8_t kind = position_kind(f->position);
 	uint32_t index = position_index(f->position);
 
@@ -677,7 +762,7 @@ static bool slice_add(struct core *c, struct fetch *f, const struct peer *p, con
 		f->part_total = part->total;
 		f->part_from = p->site;
 	}
-	if (f->part_total != part->total)
+	if (f->part_total != part->total || (f->single && part->total != f->single_bytes))
 		return false;
 	if (f->part_from != p->site)
 		f->part_from = PART_FROM_SEVERAL;
@@ -753,7 +838,7 @@ void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part
 	struct fetch *f = fetch_find(c, &part->body);
 	uint32_t position = position_of(part->kind, part->index);
 
-	if (lane != LANE_BULK || part->kind == PART_WHOLE) {
+	if (lane != LANE_BULK || (f && f->single != (part->kind == PART_WHOLE))) {
 		peer_bad(c, p, "a part of a body where none belongs");
 		return;
 	}
@@ -766,6 +851,19 @@ void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part
 		fetch_part(c, f, p, part);
 	else if (p->site == f->from && (position > f->position || (position == f->position && part->offset > f->part.len)))
 		fetch_lost(c, f, p);
+}
+
+void bodies_came(struct core *c, struct stream *s, uint64_t number, const struct entry *e)
+{
+	struct fetch *f = NULL;
+
+	for (uint16_t i = 0; !f && i < s->n_missing; i++)
+		f = s->missing[i] == number ? fetch_find(c, &e->body_hash) : NULL;
+	if (!f || !f->single)
+		return;
+	c->fetches_touched = true;
+	fetch_leave(c, f);
+	(void)take_single(c, f, e->body);
 }
 
 enum err bodies_apply(struct core *c, const struct part *part)

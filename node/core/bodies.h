@@ -13,7 +13,11 @@
  * in the air stands in the ring of its lane like a segment, and the receiver's GOT takes it out. Who has only the first chunks
  * gives these, says that it has no more for now, and goes on when more has come: so a body streams through a relay.
  *
- * Several entries that wait for the same body share one fetch and one stored body. */
+ * Several entries that wait for the same body share one fetch and one stored body.
+ *
+ * On a narrow line bodies of one chunk come so too: an entry of the bulk lane that is longer than a slice with its body goes without it
+ * (replicate.c), and who takes it asks for its one part, of kind WHOLE, in the name of the entry, since that is where such a body lies.
+ * Who gets the entry whole in another way, as out of a courier's bundle, has it (bodies_came). */
 #ifndef CORE_BODIES_H
 #define CORE_BODIES_H
 
@@ -35,7 +39,7 @@ struct stream;
 #define PARTS_PER_PAGE (LIMIT_LEAVES_PER_PAGE + 1)
 static inline uint32_t position_of(uint8_t kind, uint32_t index)
 {
-	if (kind == PART_MANIFEST)
+	if (kind == PART_MANIFEST || kind == PART_WHOLE)
 		return 0;
 	if (kind == PART_PAGE)
 		return 1 + index * PARTS_PER_PAGE;
@@ -65,6 +69,8 @@ struct fetch {
 	struct waiter { uint32_t stream; uint64_t number; } waiter[FETCH_WAITERS];
 	size_t n_waiters;
 	uint8_t rank;                /* of the most urgent of them */
+	bool single;                 /* of one chunk, and of so many bytes */
+	uint64_t single_bytes;
 	bool have_manifest;
 	struct manifest manifest;
 	uint64_t body_no; uint8_t class;
@@ -95,11 +101,14 @@ void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part
  * it does not fit its hash. */
 MUST_USE enum err bodies_apply(struct core *c, const struct part *part);
 void bodies_not_here(struct core *c, struct peer *p, const struct hash *body);
+/* An entry that is held without its body came once more, with it. */
+void bodies_came(struct core *c, struct stream *s, uint64_t number, const struct entry *e);
 struct mono bodies_ask(struct core *c); /* asks for what is due; when to look again */
 void bodies_gone(struct core *c); /* entries that waited for bodies are gone: what none waits for any more is not fetched */
 void bodies_load(struct core *c);
 void bodies_drop(struct core *c);
 void bodies_linked(struct core *c, struct peer *p);   /* it may give now: a connection of its bulk lane begins */
+void bodies_answered(struct core *c, struct peer *p); /* and it is there: short ones go on from who now stands first */
 void bodies_unlinked(struct core *c, struct peer *p); /* or it cannot any more */
 /* How much of it is here: chunks of all chunks (0: not known yet) and sealed bytes; from whom it comes (0: nobody now). */
 struct body_progress { uint32_t chunks, of; uint64_t bytes, of_bytes; uint16_t from; };
@@ -113,6 +122,7 @@ bool bodies_progress(struct core *c, const struct hash *body, struct body_progre
 struct giving {
 	struct hash body;
 	uint64_t body_no; uint8_t class;
+	bool single; uint64_t arrival; /* of one chunk, of the entry that arrived so */
 	uint8_t rank;
 	bool dry;                    /* nothing more is here for now */
 	bool whole;                  /* all of it is here */
@@ -125,6 +135,7 @@ struct giving {
 /* How many of its chunks have gone to the peer on the present connection's account. False: it wants none now. */
 bool bodies_given(struct peer *p, const struct hash *body, uint32_t *chunks);
 void bodies_want(struct core *c, struct peer *p, const struct part *want);
+void bodies_want_entry(struct core *c, struct peer *p, const struct want_entry *want);
 void bodies_got(struct core *c, struct peer *p, uint8_t lane, uint64_t mark);
 /* Does a body's slice go before the segment of f (NULL: none is due)? */
 bool bodies_turn(struct peer *p, const struct flow *f);

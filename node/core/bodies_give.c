@@ -85,23 +85,9 @@ static void giving_goes_on(struct giving *g, const struct part *w, uint32_t posi
 	}
 }
 
-void bodies_want(struct core *c, struct peer *p, const struct part *w)
+/* What is here of it as the row says. arrival: of the entry that a body of one chunk belongs to, else 0. */
+static void want_heard(struct peer *p, struct giving *g, const struct part *w, const struct body_row *row, uint64_t arrival)
 {
-	struct giving *g = giving_find(p, &w->body);
-	struct body_row row;
-
-	if (w->kind == PART_WHOLE)
-		return; /* those travel with their entries */
-	if (g && (w->flags & WANT_END)) {
-		giving_end(p, g);
-		return;
-	}
-	if (w->flags & WANT_END)
-		return;
-	if (!body_here(c, &w->body, &row)) {
-		not_here(c, p, &w->body);
-		return;
-	}
 	uint32_t position = position_of(w->kind, w->index);
 	bool new = !g;
 
@@ -119,12 +105,48 @@ void bodies_want(struct core *c, struct peer *p, const struct part *w)
 	}
 	if (!g)
 		return;
-	g->body_no = row.body_no;
-	g->class = row.class;
-	g->parts = parts_here(&row);
-	g->whole = row.whole;
+	g->body_no = row->body_no;
+	g->class = row->class;
+	g->parts = parts_here(row);
+	g->whole = row->whole;
+	g->single = arrival != 0;
+	g->arrival = arrival;
 	giving_goes_on(g, w, position, new || (w->flags & WANT_LOST) || !in_the_air(&p->lane[LANE_BULK]));
 	g->dry = false; /* looked at when its turn comes */
+}
+
+void bodies_want(struct core *c, struct peer *p, const struct part *w)
+{
+	struct giving *g = giving_find(p, &w->body);
+	struct body_row row;
+
+	if (w->kind == PART_WHOLE)
+		return; /* it would have to say of which entry */
+	if (g && (w->flags & WANT_END))
+		giving_end(p, g);
+	if (w->flags & WANT_END)
+		return;
+	if (body_here(c, &w->body, &row))
+		want_heard(p, g, w, &row, 0);
+	else
+		not_here(c, p, &w->body);
+}
+
+void bodies_want_entry(struct core *c, struct peer *p, const struct want_entry *want)
+{
+	struct part w = {.body = want->body, .kind = PART_WHOLE, .offset = want->offset, .count = 1, .rank = want->rank, .flags = want->flags};
+	struct stream *s = stream_by_name(c, &want->stream);
+	struct entry_row row;
+	struct header h;
+
+	if (!s || store_entry_find(c->t, s->row.local, want->number, &row) || !row.body_no || !hash_equal(&row.e.body_hash, &want->body) ||
+	    header_decode(row.e.header, &h) || (h.flags & HEADER_CHUNKED)) {
+		not_here(c, p, &want->body);
+		return;
+	}
+	struct body_row body = {.body_no = row.body_no, .class = row.body_class, .whole = true};
+
+	want_heard(p, giving_find(p, &want->body), &w, &body, row.arrival);
 }
 
 void bodies_more(struct core *c, const struct hash *body)
@@ -186,10 +208,15 @@ static uint32_t slice_bytes(const struct core *c, const struct peer *p, size_t l
 	return left <= (size_t)piece + (size_t)piece / 8 ? (uint32_t)left : (uint32_t)piece;
 }
 
+static uint8_t part_kind(const struct giving *g)
+{
+	return g->single ? PART_WHOLE : position_kind(g->position);
+}
+
 static void slice_send(struct core *c, struct peer *p, struct giving *g, struct view whole)
 {
 	uint32_t len = slice_bytes(c, p, whole.len - g->offset);
-	struct part part = {.body = g->body, .kind = position_kind(g->position), .index = position_index(g->position), .offset = g->offset,
+	struct part part = {.body = g->body, .kind = part_kind(g), .index = position_index(g->position), .offset = g->offset,
 			    .total = (uint32_t)whole.len, .mark = ++p->part_mark, .bytes = view_of(whole.ptr + g->offset, len)};
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
@@ -203,6 +230,17 @@ static void slice_send(struct core *c, struct peer *p, struct giving *g, struct 
 		g->offset = 0;
 		g->position++;
 	}
+}
+
+/* Of parts in many chunks the receiver finds out which one is damaged. */
+static bool single_fits(struct core *c, const struct giving *g)
+{
+	struct hash hash = body_hash(buf_view(&c->scratch));
+
+	if (hash_equal(&hash, &g->body))
+		return true;
+	damage_found(c, g->arrival, "its body does not fit its hash");
+	return false;
 }
 
 bool bodies_give(struct core *c, struct peer *p)
@@ -220,7 +258,9 @@ bool bodies_give(struct core *c, struct peer *p)
 
 	buf_clear(&c->scratch);
 	if (!e)
-		e = store_body_get_part(c->t, g->class, g->body_no, position_kind(g->position), position_index(g->position), &c->scratch);
+		e = store_body_get_part(c->t, g->class, g->body_no, part_kind(g), position_index(g->position), &c->scratch);
+	if (!e && g->single && !single_fits(c, g))
+		e = ERR_DAMAGED;
 	if (!e && g->offset < c->scratch.len) {
 		slice_send(c, p, g, buf_view(&c->scratch));
 		e = g->whole && g->position >= g->parts ? ERR_CLOSED : ERR_OK;

@@ -184,14 +184,22 @@ static void body_add(struct core *c, struct packing *p, const struct stream *s, 
 	p->bodies[p->at.n_bodies++] = (struct packed_body){class, s->row.name.precedence, row.body_no, rank_of(s)};
 }
 
-/* Bodies of entries that a site has, and said that it lacks the body of. */
-static void missing_add(struct core *c, struct packing *p, const struct stream *s, const struct flow *f)
+/* Bodies of entries that a site has, and said that it lacks the body of. Those of one chunk go with their entries: so much of the stream
+ * the site is taken to have. */
+static uint64_t missing_add(struct core *c, struct packing *p, const struct stream *s, const struct flow *f, uint64_t upto)
 {
 	struct entry_row row;
+	struct header h;
 
-	for (uint16_t i = 0; f && f->known && i < f->n_missing; i++)
-		if (store_entry_find(c->t, s->row.local, f->missing[i], &row) == ERR_OK)
+	for (uint16_t i = 0; f && f->known && i < f->n_missing; i++) {
+		if (store_entry_find(c->t, s->row.local, f->missing[i], &row) || header_decode(row.e.header, &h))
+			continue;
+		if (h.flags & HEADER_CHUNKED)
 			body_add(c, p, s, &row.e.body_hash);
+		else if (row.body_no && f->missing[i] <= upto)
+			upto = f->missing[i] - 1;
+	}
+	return upto;
 }
 
 /* Streams from where the one of the sites that has the least stands. */
@@ -202,8 +210,8 @@ static void stream_add(struct core *c, struct packing *p, struct stream *s)
 
 	for (size_t i = 0; i < p->n_sites; i++)
 		if (known_to_hold(c, p->sites[i], s, &upto, &f)) {
+			upto = missing_add(c, p, s, f, upto);
 			least = upto < least ? upto : least;
-			missing_add(c, p, s, f);
 		}
 	bool floor = least < s->row.floor;
 

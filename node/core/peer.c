@@ -354,7 +354,11 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	}
 	if (!l->up)
 		effect_log(c->out, 5, "link to %s (%s) is up", site_name(c, p->site, name), lane_name(lane));
+	bool was = l->up;
+
 	l->up = true;
+	if (!was && lane == LANE_BULK)
+		bodies_answered(c, p);
 	l->timeouts = l->unanswered = 0;
 	c->probes_at = mono_min(c->probes_at, p->probe_at);
 	p->last_ack = c->now;
@@ -587,6 +591,7 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 		case FRAME_SEGMENT_AGAIN: again_segment(c, p, &f->u.segment); break;
 		case FRAME_VECTOR: vectors_frame(c, p, f->u.raw); break;
 		case FRAME_WANT: bodies_want(c, p, &f->u.part); break;
+		case FRAME_WANT_ENTRY: bodies_want_entry(c, p, &f->u.want_entry); break;
 		case FRAME_PART: bodies_part(c, p, lane, &f->u.part); break;
 		case FRAME_GOT: bodies_got(c, p, lane, f->u.got); break;
 		case FRAME_NOT_HERE: bodies_not_here(c, p, &f->u.not_here); break;

@@ -7,6 +7,10 @@
 /* The head that signs a segment, and how many hashes stand before it. */
 #define SEGMENT_END_BYTES 128
 #define SEGMENT_MOST (LIMIT_SEGMENT_BYTES - LIMIT_HEAD_SPACING * HASH_BYTES)
+/* A sealed body of 1 KiB and less always goes with its entry. */
+#define BODY_ALONG (FRAME_LEAST + 128)
+/* Entries of a stream that may go before the bodies of those before them; more than LIMIT_NOT_WHOLE nobody takes. */
+#define APART_AHEAD 32
 /* A message that expired so long ago goes as a stub. */
 #define EXPIRED_FOR_US (60 * US_PER_S)
 
@@ -154,6 +158,7 @@ bool stub_proved(struct core *c, const struct stream *s, const struct entry *e)
 	return false;
 }
 
+/* A body that lies with its entry did not come with it. */
 static bool left_out(const struct entry *e)
 {
 	struct header h;
@@ -161,7 +166,19 @@ static bool left_out(const struct entry *e)
 	return e->body_len && !e->body.len && header_decode(e->header, &h) == ERR_OK && !(h.flags & HEADER_CHUNKED);
 }
 
-/* Appends one verified entry. False when it has to stop here. */
+static bool is_message(const struct entry *e)
+{
+	struct header h;
+
+	return header_decode(e->header, &h) || h.kind == KIND_MESSAGE;
+}
+
+/* It comes by itself: asked of who gave the entry, or of others who have it. What is urgent is whole, or waits for who has it whole. */
+static bool comes_later(const struct peer *p, const struct stream *s, const struct entry *e)
+{
+	return p && p->protocol >= PROTOCOL_SLICES && lane_of(s) == LANE_BULK && is_message(e);
+}
+
 static void heard_sent(struct core *c, const struct stream *s, const struct entry *e)
 {
 	struct header h;
@@ -170,19 +187,22 @@ static void heard_sent(struct core *c, const struct stream *s, const struct entr
 		copies_entry(c, &s->row.name, h.sent);
 }
 
-/* The body comes by itself, in parts; one of one piece was damaged where it was written, and comes with its entry from who has it. */
-static void entry_apart(struct core *c, struct stream *s, const struct entry_row *row)
+/* The body comes by itself, in parts or slices. One of one piece that does not was damaged where it was written, and comes with its entry from
+ * who has it. */
+static void entry_apart(struct core *c, const struct peer *p, struct stream *s, const struct entry_row *row)
 {
-	struct hash body = left_out(&row->e) ? (struct hash){{0}} : row->e.body_hash;
+	static const struct hash again;
+	bool damaged = left_out(&row->e) && !comes_later(p, s, &row->e);
 
-	store_missing_put(c->t, s->row.local, row->number, &body);
-	if (left_out(&row->e))
+	store_missing_put(c->t, s->row.local, row->number, damaged ? &again : &row->e.body_hash);
+	if (damaged)
 		c->scrub.again = true;
 	else
-		bodies_fetch(c, s, row->number, &body);
+		bodies_fetch(c, s, row->number, &row->e.body_hash);
 }
 
-static bool take_entry(struct core *c, uint16_t from, struct stream *s, const struct entry *e, const struct hash *chain)
+/* Appends one verified entry. False when it has to stop here. p: who gave it on a line, NULL for a bundle. */
+static bool take_entry(struct core *c, const struct peer *p, uint16_t from, struct stream *s, const struct entry *e, const struct hash *chain)
 {
 	struct entry_row row = {
 		.stream = s->row.local, .number = s->row.held + 1, .chain = *chain, .stored = c->wall, .from = from,
@@ -192,7 +212,7 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 	struct body_row have;
 
 	/* Only who wrote an entry may leave its body out where that would not come by itself. */
-	if (!stub && ((e->flags & ENTRY_STUB) || (from != s->row.name.originator && left_out(e))))
+	if (!stub && ((e->flags & ENTRY_STUB) || (from != s->row.name.originator && left_out(e) && !comes_later(p, s, e))))
 		return false;
 
 	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole && have.refs) {
@@ -211,7 +231,7 @@ static bool take_entry(struct core *c, uint16_t from, struct stream *s, const st
 	s->signed_to = row.number;
 	if (apart) {
 		s->missing[s->n_missing++] = row.number;
-		entry_apart(c, s, &row);
+		entry_apart(c, p, s, &row);
 	}
 	heard_sent(c, s, e);
 	room_took(c, s->row.name.precedence, s->row.name.originator, e->body.len + e->envelope.len);
@@ -229,13 +249,6 @@ static void flow_ack(struct core *c, struct stream *s, const struct peer *p)
 		f = flow_add(c, s, (struct peer *)p);
 	if (f)
 		f->ack_due = true;
-}
-
-static bool is_message(const struct entry *e)
-{
-	struct header h;
-
-	return header_decode(e->header, &h) || h.kind == KIND_MESSAGE;
 }
 
 /* Does it say something else under a number that is held here? */
@@ -340,7 +353,7 @@ static void given_by(struct core *c, struct stream *s, struct peer *p, uint64_t 
 }
 
 /* When room is short the giver keeps its messages and gives them again; reports and grants are taken while there is any. */
-static enum err take_entries(struct core *c, uint16_t from, struct stream *s, const struct segment *seg, const struct entry *e, const struct hash *after)
+static enum err take_entries(struct core *c, const struct peer *p, uint16_t from, struct stream *s, const struct segment *seg, const struct entry *e, const struct hash *after)
 {
 	bool admits = s->transit || room_admits(c, seg->name.precedence, seg->name.originator, true), go = true;
 
@@ -350,7 +363,9 @@ static enum err take_entries(struct core *c, uint16_t from, struct stream *s, co
 		if (seg->first + i == s->row.held + 1) {
 			if (!admits && is_message(&e[i]))
 				c->room.refused_why = BUSY_ROOM;
-			go = !c->room.refused_why && take_entry(c, from, s, &e[i], &after[i]);
+			go = !c->room.refused_why && take_entry(c, p, from, s, &e[i], &after[i]);
+		} else if (seg->first + i <= s->row.held && e[i].body.len) {
+			bodies_came(c, s, seg->first + i, &e[i]);
 		}
 	if (seg->head.number > s->row.head)
 		head_keep(c, s, seg, e);
@@ -416,7 +431,7 @@ static enum err take_segment(struct core *c, struct peer *p, uint16_t from, stru
 		flow_ack(c, s, p);
 	else
 		stream_ack(c, s);
-	rc = take_entries(c, from, s, seg, e, after);
+	rc = take_entries(c, p, from, s, seg, e, after);
 	if (begins && s->row.held < seg->first)
 		s->row = was; /* none of it could be taken */
 	else if (begins)
@@ -585,7 +600,43 @@ static void cut_expired(const struct core *c, struct entry *e)
 }
 
 /* How long a segment is to be, and how long it may be when an entry makes it longer; link: it goes over a line, where MINIMIZE counts. */
-struct cut { size_t most; int64_t room; bool link; };
+struct cut {
+	size_t most;
+	int64_t room;
+	bool link;
+	bool slices;    /* bodies of one chunk may follow by themselves, */
+	uint64_t along; /* those that are longer than this do, */
+	unsigned apart; /* and so many may at most */
+};
+
+/* On a narrow line the entry goes without its body, which follows in slices. */
+static bool goes_apart(const struct entry_row *row, const struct cut *cut)
+{
+	struct header h;
+
+	return cut->slices && row->e.body_len > cut->along && row->body_no && !(row->e.flags & ENTRY_STUB) && header_decode(row->e.header, &h) == ERR_OK &&
+	       h.kind == KIND_MESSAGE && !(h.flags & HEADER_CHUNKED);
+}
+
+/* False when the segment ends before this entry. */
+static bool body_put(struct core *c, const struct stream *s, struct entry_row *row, struct cut *cut, struct buf *body)
+{
+	if (goes_apart(row, cut)) {
+		if (!cut->apart)
+			return false; /* it goes when some of those that went have their bodies */
+		cut->apart--;
+		return true;
+	}
+	/* One that is still to come here goes without it to who asks for bodies of one chunk. */
+	row->e.body = view_of(NULL, 0);
+	if (!cut->slices && s->row.name.originator != c->self && !(row->e.flags & ENTRY_STUB) && !row->body_no && left_out(&row->e))
+		return false;
+	/* A body that does not fit stays here. Its originator's stream goes on without it; others leave it to those who have it. */
+	if (!(row->e.flags & ENTRY_STUB) && !body_along(c, row, body) && s->row.name.originator != c->self)
+		return false;
+	row->e.body = buf_view(body);
+	return true;
+}
 
 /* Fills a segment from the entry after `sent` on, with one entry at least and no more than cut.most bytes otherwise, at most up to the
  * entry upto that is signed next, so that what signs it is never far away. The number of the last one put in, or sent when there
@@ -604,10 +655,8 @@ static uint64_t segment_fill(struct core *c, struct stream *s, uint64_t sent, st
 		if (*e || (cut.link && minimize_holds_entry(c, &row.e)))
 			break;
 		cut_expired(c, &row.e);
-		/* A body that does not fit stays here. Its originator's stream goes on without it; others leave it to those who have it. */
-		if (!(row.e.flags & ENTRY_STUB) && !body_along(c, &row, body) && s->row.name.originator != c->self)
+		if (!body_put(c, s, &row, &cut, body))
 			break;
-		row.e.body = buf_view(body);
 		row.e.flags = (uint8_t)(row.e.flags & ~ENTRY_BODY_APART);
 		if (row.e.body_len && !body->len && !(row.e.flags & ENTRY_STUB))
 			row.e.flags |= ENTRY_BODY_APART;
@@ -678,10 +727,22 @@ static bool head_here(struct core *c, const struct stream *s, uint64_t number, s
 	return true;
 }
 
-static struct cut cut_of(struct core *c, const struct peer *p, uint8_t lane)
+/* How many entries whose body comes later it may be given now. */
+static unsigned apart_of(const struct flow *f)
+{
+	uint64_t from = f->guest ? transit_from(f) : f->acked, ahead = f->n_missing + (f->sent > from ? f->sent - from : 0);
+
+	return ahead < APART_AHEAD ? APART_AHEAD - (unsigned)ahead : 0;
+}
+
+static struct cut cut_of(struct core *c, const struct peer *p, uint8_t lane, const struct flow *f)
 {
 	int64_t room = window_room(c, p, lane), piece = (int64_t)window_piece(p, lane), most = piece < room ? piece : room;
 	struct cut cut = {.most = 0, .room = window_idle(p, lane) ? INT64_MAX : room, .link = true};
+
+	cut.slices = p->protocol >= PROTOCOL_SLICES && lane == LANE_BULK;
+	cut.along = piece > BODY_ALONG ? (uint64_t)piece : BODY_ALONG;
+	cut.apart = apart_of(f);
 
 	if (most > SEGMENT_END_BYTES)
 		cut.most = (size_t)most - SEGMENT_END_BYTES;
@@ -764,7 +825,7 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 	enum err filled = ERR_OK, e = begins ? chain_at(c, f->stream, f->sent, &before) : ERR_OK;
 
 	if (!e)
-		e = segment_cut(c, f->stream, f->sent, begins ? &before : NULL, cut_of(c, p, lane), out, &last, &filled);
+		e = segment_cut(c, f->stream, f->sent, begins ? &before : NULL, cut_of(c, p, lane, f), out, &last, &filled);
 
 	if (e) {
 		if (e == ERR_BUSY) {

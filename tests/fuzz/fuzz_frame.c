@@ -61,6 +61,7 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	struct digest_line lines[2] = {{13, {{1}}}, {14, {{2}}}};
 	struct part want = {.kind = PART_CHUNK, .index = 3, .count = 8, .rank = 1, .flags = WANT_LOST};
 	struct part part = {.kind = PART_WHOLE, .offset = 2, .total = 9, .mark = 7, .bytes = view_str("a part")};
+	struct want_entry want_entry = {.stream = {.originator = 13, .addressee = 15}, .number = 7, .offset = 2, .flags = WANT_LOST};
 	struct probe probe = {42, {1}};
 	struct nudge nudge = {42, {1}};
 	struct state_frame state_part = {.name = {3, {{5}}}, .offset = 2, .bytes = 6, .total = 9, .blob = view_str("a part")};
@@ -91,6 +92,7 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 18: frame_state_part(out, &first.id, &state_part); break;
 	case 19: frame_got(out, 9); break;
 	case 20: frame_not_here(out, &last.id); break;
+	case 21: frame_want_entry(out, &want_entry); break;
 	default: return false;
 	}
 	return true;
@@ -272,6 +274,9 @@ static void write_again(struct frame *f, struct buf *out)
 		break;
 	case FRAME_NOT_HERE:
 		frame_not_here(out, &f->u.not_here);
+		break;
+	case FRAME_WANT_ENTRY:
+		frame_want_entry(out, &f->u.want_entry);
 		break;
 	default:
 		frame_begin(out, f->type);

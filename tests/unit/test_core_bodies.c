@@ -145,6 +145,38 @@ static void flash_overtakes(void **state)
 	world_release(&w);
 }
 
+/* 60 KB on a narrow line come in slices, out of an entry, and go on from another holder where the first one was cut off. */
+static void a_short_body_from_another_holder(void **state)
+{
+	const size_t len = 60000;
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 212);
+	w.rate_bps = 9600;
+	w.delay_us = 50 * US_PER_MS;
+	struct msgid id = send_body(&w, NAMEN, QUEUE, PREC_ROUTINE, len);
+	uint64_t before = w.frame_bytes;
+
+	world_run(&w, 30 * US_PER_S);
+	assert_int_equal(fetches(&w, LUIK), 1);
+	struct fetch *f = &w.node[LUIK].core->fetches[0];
+
+	assert_true(f->single && f->part.len > 15000);
+	assert_true(world_state(&w, NAMEN, &id) < STATE_HELD); /* what is not whole is not held */
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, 120 * US_PER_S);
+	assert_int_equal(fetches(&w, LUIK), 0);
+	assert_int_equal(fetches(&w, LEUVEN), 0);
+	print_message("%.1f %% more than the bodies\n", 100.0 * (double)(w.frame_bytes - before - 2 * len) / (double)(2 * len));
+	assert_true(w.frame_bytes - before < 2 * len * 130 / 100);
+	world_verify(&w, LUIK);
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 10 * US_PER_S);
+	assert_true(delivered(&w, NAMEN, &id));
+	world_release(&w);
+}
+
 /* The originator is cut off from the addressee in the middle; a standby that has no more of it than the addressee takes over, chunk by
  * chunk as it gets them. */
 static void another_holder_goes_on(void **state)
@@ -399,6 +431,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slices_outlive_cuts),
 		cmocka_unit_test(flash_overtakes),
+		cmocka_unit_test(a_short_body_from_another_holder),
 		cmocka_unit_test(another_holder_goes_on),
 		cmocka_unit_test(a_chunk_that_does_not_fit),
 		cmocka_unit_test(slices_of_two_that_do_not_fit),

@@ -344,6 +344,44 @@ static void a_large_body_goes_along(void **state)
 	world_release(&w);
 }
 
+/* An entry went over a narrow line ahead of its body, and the line is gone: the bundle has it again, whole, and it is taken. */
+static void a_short_body_that_did_not_follow_goes_along(void **state)
+{
+	struct world w;
+	struct msgid id;
+	struct packed in;
+	struct unpacked u;
+	struct buf b = BUF_EMPTY, plain = BUF_EMPTY;
+	struct taken t = {.body = BUF_EMPTY};
+	struct rng rng;
+	uint8_t seed[32] = {10}, *at = buf_extend(&plain, 50000);
+
+	(void)state;
+	rng_seed(&rng, seed);
+	rng_bytes(&rng, at, 50000);
+	islands(&w, 9);
+	w.rate_bps = 9600;
+	world_link(&w, NAMEN, LUIK, true);
+	world_run(&w, 5 * US_PER_S);
+	assert_int_equal(world_send(&w, NAMEN, LUIK_DISPATCH, PREC_ROUTINE, buf_view(&plain), NULL, &id, NULL), ERR_OK);
+	world_run(&w, 20 * US_PER_S);
+	world_link(&w, NAMEN, LUIK, false);
+	world_run(&w, US_PER_S);
+	assert_int_equal(w.node[LUIK].core->n_fetches, 1);
+	pack_for(&w, NAMEN, "cic-luik", PREC_ROUTINE, 0, &b, &in);
+	assert_int_equal(in.messages, 1);
+	assert_int_equal(carry_unpack(&w, LUIK, buf_view(&b), 0, &u), ERR_OK);
+	assert_int_equal(u.refused, 0);
+	assert_int_equal(w.node[LUIK].core->n_fetches, 0);
+	assert_true(world_take_one(&w, LUIK, "dispatch", 3 * US_PER_S, &t));
+	assert_true(view_equal(buf_view(&t.body), buf_view(&plain)));
+	world_verify(&w, LUIK);
+	buf_release(&t.body);
+	buf_release(&plain);
+	buf_release(&b);
+	world_release(&w);
+}
+
 /* ---- what is refused -------------------------------------------------------------------------------------------------------- */
 
 static void nothing_of_a_bad_bundle_is_taken(void **state)
@@ -637,6 +675,7 @@ int main(void)
 		cmocka_unit_test(the_most_urgent_goes_first_until_the_size_is_reached),
 		cmocka_unit_test(orders_come_before_what_they_concern),
 		cmocka_unit_test(a_large_body_goes_along),
+		cmocka_unit_test(a_short_body_that_did_not_follow_goes_along),
 		cmocka_unit_test(nothing_of_a_bad_bundle_is_taken),
 		cmocka_unit_test(a_bundle_of_somebody_else_is_refused),
 		cmocka_unit_test(what_a_revoked_site_packed_counts_as_far_as_others_signed_it),

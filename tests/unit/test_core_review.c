@@ -634,7 +634,7 @@ static bool part_of_a_burst(uint64_t seed)
 {
 	struct world w;
 	struct buf b = BUF_EMPTY;
-	uint8_t body[8000];
+	uint8_t body[1000];
 	struct found f;
 	struct txn *t;
 

@@ -56,7 +56,7 @@ static void hello(void **state)
 	struct frame f;
 
 	frame_hello(&b, FRAME_WELCOME, &h);
-	assert_hex(buf_view(&b), "01 02 000d 01 02 01 01 0005c71c79cc5800 0102030405060708 0005c71c8badfb00 00000007"
+	assert_hex(buf_view(&b), "01 02 000d 01 03 01 01 0005c71c79cc5800 0102030405060708 0005c71c8badfb00 00000007"
 				 " 3333333333333333333333333333333333333333333333333333333333333333"
 				 " 4444444444444444444444444444444444444444444444444444444444444444 09 736174656c6c697465");
 	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
@@ -72,7 +72,7 @@ static void hello(void **state)
 	assert_true(view_equal(f.u.hello.bearer, h.bearer));
 	refuses_cuts_and_tails(&b);
 	assert_int_equal(with(&b, 3, 0), ERR_FORMAT);     /* no site has number 0 */
-	assert_int_equal(with(&b, 4, 3), ERR_FORMAT);     /* min over max */
+	assert_int_equal(with(&b, 4, 4), ERR_FORMAT);     /* min over max */
 	assert_int_equal(with(&b, 6, LANE_COUNT), ERR_FORMAT);
 	assert_int_equal(with(&b, 7, 2), ERR_FORMAT);
 	assert_int_equal(with(&b, 8, 0x80), ERR_FORMAT);  /* times that would overflow */
@@ -197,6 +197,32 @@ static void want(void **state)
 	assert_int_equal(with(&b, b.len - 6, 0xff), ERR_RANGE); /* more than any body has */
 	assert_int_equal(with(&b, b.len - 2, 2 * PREC_COUNT), ERR_RANGE);
 	assert_int_equal(with(&b, b.len - 1, 4), ERR_FORMAT);
+	buf_release(&b);
+}
+
+static void want_entry(void **state)
+{
+	(void)state;
+	struct want_entry w = {.stream = {.originator = 13, .addressee = 15, .precedence = PREC_ROUTINE}, .number = 9, .offset = 1024, .rank = 3, .flags = WANT_LOST};
+	struct buf b = BUF_EMPTY;
+	struct frame f;
+
+	memset(w.body.b, 0x99, HASH_BYTES);
+	frame_want_entry(&b, &w);
+	assert_int_equal(b.len, 2 + STREAM_NAME_BYTES + 8 + HASH_BYTES + 4 + 2);
+	assert_int_equal(frame_decode(buf_view(&b), &f), ERR_OK);
+	assert_int_equal(f.type, FRAME_WANT_ENTRY);
+	assert_int_equal(f.u.want_entry.stream.addressee, 15);
+	assert_int_equal(f.u.want_entry.number, 9);
+	assert_true(hash_equal(&f.u.want_entry.body, &w.body));
+	assert_int_equal(f.u.want_entry.offset, 1024);
+	assert_int_equal(f.u.want_entry.rank, 3);
+	assert_int_equal(f.u.want_entry.flags, WANT_LOST);
+	refuses_cuts_and_tails(&b);
+	assert_int_equal(with(&b, 2 + STREAM_NAME_BYTES + 7, 0), ERR_RANGE); /* no entry has number 0 */
+	assert_int_equal(with(&b, b.len - 5, 0xff), ERR_RANGE);              /* an offset that no chunk has */
+	assert_int_equal(with(&b, b.len - 2, 2 * PREC_COUNT), ERR_RANGE);
+	assert_int_equal(with(&b, b.len - 1, WANT_END), ERR_FORMAT);
 	buf_release(&b);
 }
 
@@ -604,6 +630,7 @@ int main(void)
 		cmocka_unit_test(frontiers),
 		cmocka_unit_test(segment),
 		cmocka_unit_test(want),
+		cmocka_unit_test(want_entry),
 		cmocka_unit_test(part),
 		cmocka_unit_test(got_and_not_here),
 		cmocka_unit_test(largest_part_travels_in_one_frame),
