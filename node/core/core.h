@@ -4,7 +4,7 @@
  * header, seals, and appends an entry to the stream of each addressee site. At the end of the batch core_finish signs the
  * heads of the streams that grew and replicate.c cuts segments for every custodian with an open window. The transaction is
  * committed and synced; then the effects leave: "accepted" to the desk, segments to the peers. At the addressee the frame
- * is an event: replicate.c verifies chain and head, appends the entries, deliver.c opens the envelopes, puts the messages
+ * is an event: replicate_in.c verifies chain and head, appends the entries, deliver.c opens the envelopes, puts the messages
  * into their queues and hands them to desks that wait; core_finish writes the reports (delivered, handed out, read) as
  * entries of its own streams, and the new frontiers go back as the acknowledgement. The daemon and the simulator run this
  * same object code through apply.h.
@@ -13,7 +13,8 @@
  *   submit.c    send, cancel, idempotency       reply.c     replies to clients
  *   own.c       entries of our own, signatures  keys.c      epoch keys and grants
  *   peer.c      links, hello, probes            frontiers.c digests, frontiers, after a loss
- *   replicate.c segments out and in, resume     bodies.c    bodies that travel apart (bodies_give.c: given)
+ *   replicate.c segments out, and in            bodies.c    bodies that travel apart (bodies_give.c: given)
+ *               (replicate_in.c), resume
  *   deliver.c   arrivals opened and queued      desk.c      take, leases, acknowledgements
  *   reports.c   what happened: made and merged  waits.c     what became of a message, and who waits
  *   alarms.c    alarms, handling deadlines      show.c      rows for status, queues, links, ...

@@ -13,6 +13,7 @@
 #include "node/core/core.h"
 #include "node/core/minimize.h"
 #include "node/core/replay.h"
+#include "node/core/replicate.h"
 #include "node/core/courier.h"
 #include "node/core/room.h"
 #include "node/core/scrub.h"
@@ -102,7 +103,7 @@ struct stream {
 	uint64_t settled;            /* up to here it is where it has to be, as far as is known here */
 	struct mono needed_since;    /* it is not, and that did not get better since; MONO_NEVER */
 	struct mono lazily_at; unsigned lazily; /* custodians are asked how far they are */
-	enum signer { SIGNER_UNKNOWN, SIGNER_NOW, SIGNER_FORMER } signer; /* by which identity of its originator */
+	enum signer signer;          /* by which identity of its originator */
 	uint32_t signer_under;       /* under the roster of that serial */
 	uint64_t stubs;              /* up to here there is nothing to make a stub of; 0: not looked at yet */
 	uint64_t claim;              /* the highest floor that another site told of, and who */
@@ -509,21 +510,6 @@ void lane_need_unsaid(struct core *c, struct peer *p, uint8_t lane); /* the batc
 void bearers_free(struct peer *p);
 void link_retry(struct core *c, struct client *cl, const struct request *rq);
 
-/* ---- replicate.c ------------------------------------------------------------------------------------------------------------------ */
-void flow_update(struct core *c, struct flow *f);       /* (un)lists it after held, sent, known or helping changed */
-void stream_advanced(struct core *c, struct stream *s); /* held or missing changed: flows, tells */
-struct flow *flow_of(struct stream *s, const struct peer *p);
-struct frontier frontier_of(const struct stream *s);    /* ours */
-/* What a vector, or the peer itself, says of what it holds, checked against our chain. */
-void flow_vouched(struct core *c, struct flow *f, const struct frontier *fr);
-void flow_learnt(struct core *c, struct flow *f, uint64_t number);
-void frontier_heard(struct core *c, struct peer *p, const struct frontier *fr); /* one from the peer itself, not of a complete list */
-/* Is it signed by its originator's identity, or by one of before? As segment_verify; s may be NULL. */
-MUST_USE enum err segment_signed(struct core *c, const struct site *o, struct stream *s, const struct hash *stream, const struct hash *before,
-				 struct segment *seg, struct hash *after, struct entry *e, enum signer *signer);
-/* Of an entry without its content: is it known that nothing is missing? False for one that has it. */
-bool stub_proved(struct core *c, const struct stream *s, const struct entry *e);
-void stream_ack(struct core *c, struct stream *s);      /* our frontier goes to all whom it concerns with this commit */
 /* ---- redo.c: a journal whose indexes were left behind ---- */
 /* All entries are opened again before anything is handed out, in four passes: messages become known, then what was reported of them,
  * then those that have not ended are placed, then desks that had one in hand are seen to have it no more. Stored as META_REBUILDING. */
@@ -543,36 +529,25 @@ void branch_keep(struct core *c, struct stream *s, uint64_t first, const struct 
 size_t branches_before(struct core *c, const struct stream *s, uint64_t first, struct hash out[BRANCHES_MAX]);
 /* Two histories of a stream: when we write it, another copy of this site does too, and a run of our own begins. */
 void copies_fork(struct core *c, struct stream *s);
-void flow_fork(struct core *c, struct flow *f, uint64_t agreed); /* ours is given to the peer, from there on */
 /* One site said twice, at different times, that a message ended there. */
 void copies_twice(struct core *c, uint16_t site, const struct msgid *id);
 /* ---- frontiers.c ---- */
+struct frontier frontier_of(const struct stream *s);    /* ours */
+/* What a vector, or the peer itself, says of what it holds, checked against our chain. */
+void flow_vouched(struct core *c, struct flow *f, const struct frontier *fr);
+void flow_learnt(struct core *c, struct flow *f, uint64_t number);
+void frontier_heard(struct core *c, struct peer *p, const struct frontier *fr); /* one from the peer itself, not of a complete list */
 /* Frames of frontiers. Complete lists may take several frames; the digest that follows them ends them. */
 void send_frontiers(struct core *c, struct peer *p, uint8_t lane, uint8_t side, uint16_t complete, struct stream *const *list, size_t n);
 /* Our chain hash at a number, for comparison with what a peer says. ERR_NOT_FOUND below the floor or beyond what we hold. */
 MUST_USE enum err chain_at(struct core *c, const struct stream *s, uint64_t number, struct hash *out);
-/* raw: the frame's bytes after its type, which s was decoded from. */
-/* after: of a FRAME_SEGMENT_AFTER, else NULL. */
-void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *s, const struct hash *after, struct view raw);
-/* A segment out of a courier's bundle that was packed at site from; the same checks, and nobody to count it against. ERR_OK (all of it
- * is here now), ERR_GAP (what comes before it is not), ERR_BUSY (not all of it was taken now: too little room, or too many large
- * bodies still to come), ERR_AUTH, ERR_CONFLICT (another history, kept apart), ERR_NOT_PERMITTED (not for this site to hold),
- * ERR_UNKNOWN_SITE, ERR_TOO_LARGE. */
-MUST_USE enum err replicate_apply(struct core *c, uint16_t from, struct segment *s, const struct hash *after, struct view raw);
-/* Appends one frame of at most max bytes, or of one entry, with entries of s after number sent; *last: the last of them. False: none
- * can be given now, out is as it was. after: with the chain before them, for who has nothing of s. Damage met on the way is alarmed, so out may not be one of c->out. */
-bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, bool after, size_t max, struct buf *out, uint64_t *last);
 void replicate_frontiers(struct core *c, struct peer *p, uint16_t complete, struct view rest);
 void replicate_acks(struct core *c, struct peer *p, struct view rest);
 /* Frontiers of streams, in short where the peer is known to have the stream. */
 void send_acks(struct core *c, struct peer *p, uint8_t lane, uint8_t side, struct stream *const *list, size_t n);
 void replicate_digest(struct core *c, struct peer *p, uint8_t side, uint16_t n, struct view lines);
 void replicate_offer(struct core *c, struct peer *p);   /* our digest, after HELLO */
-void replicate_rewind(struct core *c, struct peer *p, uint8_t lane);
-void replicate_pump(struct core *c);                    /* cut segments for open windows; send acknowledgements */
 void replicate_tell(struct core *c, struct peer *p);    /* lazily told frontiers */
-/* What went to the peer stands in the ring of its lane until it is acknowledged; flow NULL: a part of a body of that mark. */
-void lane_sent(struct core *c, struct peer *p, uint8_t lane, struct flow *f, uint64_t upto, size_t bytes);
 void ring_acked(struct core *c, struct peer *p);        /* takes what is acknowledged out of the rings */
 bool recovery_done(struct core *c, uint16_t *waits_for);
 void lists_drop(struct core *c, struct peer *p);
