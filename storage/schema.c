@@ -17,7 +17,7 @@ static enum kv_db db_of(enum table t)
 
 bool table_known(uint8_t table)
 {
-	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_REPLAY_JOB) ||
+	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_BEARER) ||
 	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
 }
 
@@ -184,6 +184,15 @@ struct key key_replay_job(const struct hash *what)
 {
 	struct key k = key_table(TABLE_REPLAY_JOB);
 	add_hash(&k, what);
+	return k;
+}
+
+struct key key_bearer(uint16_t site, uint8_t lane, uint64_t arrival)
+{
+	struct key k = key_table(TABLE_BEARER);
+	add_u16(&k, site);
+	add_u8(&k, lane);
+	add_u64(&k, arrival);
 	return k;
 }
 

@@ -40,6 +40,7 @@ enum table {
 	TABLE_REPLAY = 42, /* copies that are handed out again on purpose: they stand apart from the places of messages */
 	TABLE_REPLAY_OUT = 43,
 	TABLE_REPLAY_JOB = 44,
+	TABLE_BEARER = 45, /* over which bearer entries came */
 	TABLE_PART_APART = 48, /* DB_BODIES*: bodies with a row of their own lie below the inline ones, which are appended */
 	TABLE_PART = 49,
 	TABLE_PLACE = 64, /* DB_PLACES */
@@ -98,6 +99,7 @@ struct key key_floor(uint32_t local);
 struct key key_replay(const struct replay_place *p);
 struct key key_replay_out(const struct msgid *id, const struct replay_place *p);
 struct key key_replay_job(const struct hash *what);
+struct key key_bearer(uint16_t site, uint8_t lane, uint64_t arrival);
 struct key key_orphan(uint8_t class, uint64_t body_no);
 struct key key_body(uint8_t class, uint64_t body_no); /* the beginning of the keys of all its parts */
 struct key key_part(uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, uint16_t slice);

@@ -341,6 +341,14 @@ void store_expiry_put(struct txn *t, struct wall when, uint64_t arrival);
 void store_expiry_del(struct txn *t, struct wall when, uint64_t arrival);
 MUST_USE enum err store_expiry_first(struct txn *t, struct wall *when, uint64_t *arrival); /* ERR_NOT_FOUND */
 
+/* Over which bearer the entries of a site came, by lane: noted where it changes, so a journal that never says has none.
+ * _put: those from this arrival on, which are the latest. _put_one: that one alone, those after it stay as they were. With each change up
+ * to two notes of entries go that are not here any more. bearer: empty when it is not known. */
+void store_bearer_put(struct txn *t, uint16_t site, uint8_t lane, uint64_t arrival, const char *bearer);
+void store_bearer_put_one(struct txn *t, uint16_t site, uint8_t lane, uint64_t arrival, const char *bearer);
+/* ERR_NOT_FOUND (nothing was noted), ERR_DAMAGED. out: empty then. */
+MUST_USE enum err store_bearer_get(struct txn *t, uint16_t site, uint8_t lane, uint64_t arrival, char out[LIMIT_NAME_BYTES + 1]);
+
 /* ---- alarms, state, damage ----------------------------------------------------------------------------------------- */
 
 struct alarm_row {

@@ -375,6 +375,8 @@ static void take(struct core *c, struct peer *p, struct stream *s, enum rot rot,
 	row.body_no = body_no ? body_no : row.body_no;
 	row.e.flags = (uint8_t)(row.e.flags & ~ENTRY_BODY_APART);
 	store_entry_replace(c->t, &row);
+	if (!sound)
+		store_bearer_put_one(c->t, p->site, lane_of(s), arrival, p->lane[lane_of(s)].over);
 	if (row.e.body_len && !row.body_no && !(row.e.flags & ENTRY_STUB)) {
 		store_missing_put(c->t, s->row.local, number, &row.e.body_hash);
 		damage_over(c, s, number, arrival);

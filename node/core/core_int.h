@@ -125,6 +125,7 @@ struct lane_state {
 	bool accepted;               /* HELLO received on what the peer dialled */
 	bool ack_due;                /* frontiers to send on the accepted side */
 	char bearer[LIMIT_NAME_BYTES + 1];
+	char over[LIMIT_NAME_BYTES + 1]; /* what the peer dialled us over, as it said; entries come over it */
 	int64_t flying;              /* bytes sent and not acknowledged */
 	uint32_t rewound;            /* how often what was in the air was given up: window.h */
 	size_t ring_at, ring_n;

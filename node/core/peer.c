@@ -343,6 +343,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	peer_roster(c, p, h->roster_serial, &h->roster);
 	if (!welcome) {
 		l->accepted = true;
+		snprintf(l->over, sizeof l->over, "%.*s", (int)h->bearer.len, (const char *)h->bearer.ptr);
 		say_hello(c, p, lane, FRAME_WELCOME, "");
 		if (lane == LANE_URGENT) {
 			state_hello(c, p, &h->state);

@@ -303,6 +303,7 @@ static enum err take_segment(struct core *c, struct peer *p, uint16_t from, stru
 		goto out;
 	}
 	struct stream_row was = s->row;
+	uint64_t last = store_last_arrival(c->t);
 	bool begins = foreign && seg->first > s->row.held + 1;
 
 	if (begins && !transit_begin(c, s, seg->first - 1, before)) {
@@ -320,6 +321,8 @@ static enum err take_segment(struct core *c, struct peer *p, uint16_t from, stru
 	else
 		stream_ack(c, s);
 	rc = take_entries(c, p, from, s, seg, e, after);
+	if (store_last_arrival(c->t) > last)
+		store_bearer_put(c->t, from, lane_of(s), last + 1, p ? p->lane[lane_of(s)].over : "courier");
 	if (begins && s->row.held < seg->first)
 		s->row = was; /* none of it could be taken */
 	else if (begins)

@@ -24,6 +24,7 @@ void show_orders(struct rows *r);
 void show_bearers(struct rows *r, const struct peer *p);
 void show_conflicts(struct rows *r);
 void show_quarantine(struct rows *r);
+void show_trace(struct rows *r, const struct msgid *id);
 /* ---- show_bodies.c: large bodies ---- */
 void status_bodies(struct rows *r); /* those that are still coming, and how much of them is here */
 int64_t body_percent(struct core *c, const struct entry_row *entry); /* of its body, as far as it is here; 100 of one that is whole */

@@ -22,11 +22,17 @@ def lies_on(net, bearer, seconds, what):
     until(lambda: all((r := link(net, a, b))["bearer"] == r["bulk_bearer"] == bearer and r["up"] for a, b in ((NAMEN, LUIK), (LUIK, NAMEN))), seconds, what, 0.1)
 
 
+def came_over(net, site, ident):
+    return [(r["event"], r["peer"], r["bearer"]) for r in net.cli(site, "trace", ident, "--json", check=True).rows if r["peer"]]
+
+
 def goes_silent(tap, net, wires):
     lies_on(net, CHEAP, 30, "both lanes lie on the cheap bearer")
     r = link(net, NAMEN, LUIK)
     tap.ok(r["urgent_bearers"][0].startswith(CHEAP + ": in use since") and re.match(DEAR + ": (free|not tried yet) since", r["urgent_bearers"][1]),
            "links shows the bearers of a lane, and why", r)
+    first = net.send(NAMEN, f"{LUIK}/dispatch", b"over the fibre", "--wait", "held", "--timeout", "60s")
+    net.take(LUIK, "dispatch", "--ack", "read")
     wires.mute(0)
     began = time.monotonic()
     sent = net.send(NAMEN, f"{LUIK}/dispatch", b"the fibre is silent", "--precedence", "flash", "--wait", "held", "--timeout", "60s")
@@ -45,6 +51,8 @@ def goes_silent(tap, net, wires):
     net.cli(LUIK, "links", "retry", NAMEN, check=True)
     lies_on(net, CHEAP, 90, "the cheap bearer is taken again")
     tap.ok(True, "the cheap bearer is taken again when it proved itself")
+    tap.eq([came_over(net, LUIK, x) for x in (first, sent)], [[("held", NAMEN, CHEAP)], [("held", NAMEN, DEAR)]], "trace names the bearer that each came over, also later")
+    tap.ok(re.search(rf"held +[-:0-9 ]+ UTC +{NAMEN} +{DEAR} ", net.cli(LUIK, "trace", sent, check=True).out), "and so does its table", net.cli(LUIK, "trace", sent).out)
     tap.ok(net.cli(NAMEN, "links", "retry", "cic-nowhere", "--json").error.get("code") == "unknown_site", "links retry: an unknown peer is refused by name")
 
 

@@ -75,6 +75,8 @@ def there_and_back(tap, net):
     tap.ok(result is not None and result.code == 0 and result.row["state"] in ("held", "delivered", "read"), "send --wait held returns with the bundle that comes back", result)
     text = net.cli(NAMEN, "trace", rows[0]["id"], "--json").out
     tap.ok("read" in text, "and the sender sees that it was read", text)
+    trace = net.cli(LUIK, "trace", rows[0]["id"], "--json", check=True).rows
+    tap.eq([(r["peer"], r["bearer"]) for r in trace if r["event"] == "held"], [(NAMEN, "courier")], "trace says that it came by courier")
 
 
 def bad_ones(tap, net, other):

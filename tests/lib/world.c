@@ -81,7 +81,7 @@ static void post_link(struct world *w, size_t a, size_t b, bool up)
 		m->ev.type = up ? EVENT_LINK_UP : EVENT_LINK_DOWN;
 		m->ev.u.link.peer = w->number[b];
 		m->ev.u.link.lane = lane;
-		snprintf(m->ev.u.link.bearer, sizeof m->ev.u.link.bearer, "test");
+		snprintf(m->ev.u.link.bearer, sizeof m->ev.u.link.bearer, "%s", w->node[a].over[b] ? w->node[a].over[b] : "test");
 	}
 }
 

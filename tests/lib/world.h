@@ -29,6 +29,7 @@ struct world_node {
 	uint64_t commits;
 	enum err fail_with;
 	bool cut[WORLD_NODES];    /* links cut to that node */
+	const char *over[WORLD_NODES]; /* the bearer that it dials that node over, from the next time on; NULL: "test" */
 	bool deaf;                /* it never reads segments; all else it answers */
 	uint64_t unread_bytes;    /* of segments that it did not read */
 	size_t speaks[WORLD_SITES]; /* of several copies of a site the one that spoke here last */

@@ -9,7 +9,8 @@
 
 #include "node/core/core_int.h"
 #include "storage/verify.h"
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
+#include "tests/lib/tables.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-antwerpen", "spoc-brussel"};
 enum { LUIK, NAMEN, LEUVEN, ANTWERPEN, SPOC, N };
@@ -19,49 +20,16 @@ enum { LUIK, NAMEN, LEUVEN, ANTWERPEN, SPOC, N };
 
 /* ---- asking ------------------------------------------------------------------------------------------------------- */
 
-static enum err answered(struct world *w, size_t i, char *text, size_t size)
-{
-	struct request r;
-
-	text[0] = '\0';
-	for (int tries = 0; tries < 200; tries++) {
-		while (world_reply(w, i, &r)) {
-			if (r.type == REPLY_DONE)
-				return ERR_OK;
-			if (r.type == REPLY_ERROR) {
-				view_to_str(reply_field(&r, F_TEXT), text, size);
-				return ERR_REFUSED;
-			}
-		}
-		world_run(w, 10000);
-	}
-	fail_msg("no answer");
-	return ERR_INTERNAL;
-}
-
 static enum err order(struct world *w, size_t i, const char *what, const char *assign, const char *exercise, char *text, size_t size)
 {
-	struct request_writer rw;
-	struct buf b = BUF_EMPTY;
+	struct ask a = {.site = "cic-luik", .assign = {assign}, .exercise = exercise};
 
-	request_begin(&rw, &b, REQ_ORDER, ++w->tag);
-	request_str(&rw, F_WHAT, what);
-	request_str(&rw, F_TO, "cic-luik");
-	request_str(&rw, F_ASSIGN, assign);
-	request_str(&rw, F_EXERCISE, exercise);
-	request_str(&rw, F_REASON, "drill");
-	request_end(&rw);
-	world_request(w, i, &b);
-	buf_release(&b);
-	return answered(w, i, text, size);
+	return ask_order(w, i, what, &a, text, size);
 }
 
 static void order_ok(struct world *w, size_t i, const char *what, const char *assign, const char *exercise)
 {
-	char text[512];
-
-	if (order(w, i, what, assign, exercise, text, sizeof text))
-		fail_msg("%s: %s", what, text);
+	ask_order_ok(w, i, what, &(struct ask){.site = "cic-luik", .assign = {assign}, .exercise = exercise});
 }
 
 static struct msgid send(struct world *w, size_t from, const char *to, enum precedence p, const char *body, const char *exercise)
@@ -113,109 +81,7 @@ static const char *take(struct world *w, size_t i, const char *queue, const char
 	return body;
 }
 
-/* ---- tables, as lines of text ----------------------------------------------------------------------------------------- */
-
-static void value_text(const struct request_item *f, struct buf *out)
-{
-	char text[32];
-
-	if (f->field == F_NUMBER || f->field == F_TIME)
-		snprintf(text, sizeof text, "%lld", (long long)item_u64(f));
-	else if (f->field == F_FLAG)
-		snprintf(text, sizeof text, "%s", item_u8(f) ? "yes" : "no");
-	else
-		text[0] = '\0';
-	if (text[0])
-		buf_add(out, view_str(text));
-	else
-		buf_add(out, f->value);
-}
-
-static bool wanted(const char *only, struct view name)
-{
-	char padded[80];
-
-	snprintf(padded, sizeof padded, " %.*s ", (int)name.len, (const char *)name.ptr);
-	return !only || strstr(only, padded);
-}
-
-/* A row as " name=value name=value ...", of the members named in only (" a b "), or all. */
-static void row_text_of(struct view rest, const char *only, struct buf *out)
-{
-	struct request_item f;
-	bool take = false;
-
-	while (request_next(&rest, &f) == ERR_OK) {
-		if (f.field != F_NAME) {
-			if (take)
-				value_text(&f, out);
-			take = false;
-			continue;
-		}
-		take = wanted(only, f.value);
-		if (!take)
-			continue;
-		buf_add_u8(out, ' ');
-		buf_add(out, f.value);
-		buf_add_u8(out, '=');
-	}
-}
-
-static bool has(const struct buf *b, const char *text)
-{
-	for (size_t at = 0; at + strlen(text) <= b->len; at++)
-		if (memcmp(b->ptr + at, text, strlen(text)) == 0)
-			return true;
-	return false;
-}
-
-/* The rows of a table at a site, without those that are about exercises unless all. */
-static void table(struct world *w, size_t i, const char *what, const struct msgid *id, const char *only, bool all, struct buf *out)
-{
-	struct request_writer rw;
-	struct buf b = BUF_EMPTY, line = BUF_EMPTY, whole = BUF_EMPTY;
-	struct request r;
-	uint32_t tag = ++w->tag;
-	bool done = false;
-
-	request_begin(&rw, &b, REQ_SHOW, tag);
-	request_str(&rw, F_WHAT, what);
-	if (id)
-		request_id(&rw, id);
-	request_end(&rw);
-	world_request(w, i, &b);
-	while (!done) {
-		world_run(w, 1000);
-		while (!done && world_reply(w, i, &r)) {
-			done = r.tag == tag && r.type == REPLY_DONE;
-			if (r.tag != tag || r.type != REPLY_ROW)
-				continue;
-			buf_clear(&line);
-			buf_clear(&whole);
-			row_text_of(r.fields, NULL, &whole);
-			row_text_of(r.fields, only, &line);
-			if (!all && (has(&whole, " exercise=yes") || has(&whole, " kind=exercise-")))
-				continue;
-			buf_add(out, view_str(what));
-			buf_add(out, buf_view(&line));
-			buf_add_u8(out, '\n');
-		}
-	}
-	buf_release(&b);
-	buf_release(&line);
-	buf_release(&whole);
-}
-
-static bool shows(struct world *w, size_t i, const char *what, const struct msgid *id, const char *text)
-{
-	struct buf b = BUF_EMPTY;
-
-	table(w, i, what, id, NULL, true, &b);
-	bool is = has(&b, text);
-
-	buf_release(&b);
-	return is;
-}
+/* ---- everything that is shown ------------------------------------------------------------------------------------------ */
 
 /* Everything operational that a site shows, but for what times and chance make differ. */
 static void operational(struct world *w, struct buf *out)
@@ -228,12 +94,12 @@ static void operational(struct world *w, struct buf *out)
 	for (size_t i = 0; i < N; i++) {
 		buf_add(out, view_str(SITES[i]));
 		buf_add_u8(out, '\n');
-		table(w, i, "status", NULL, status, false, out);
-		table(w, i, "queues", NULL, queues, false, out);
-		table(w, i, "streams", NULL, streams, false, out);
-		table(w, i, "alarms", NULL, " id kind acknowledged ", false, out);
-		table(w, i, "conflicts", NULL, NULL, false, out);
-		table(w, i, "check", NULL, " check state ", false, out);
+		table_add(w, i, "status", NULL, status, false, out);
+		table_add(w, i, "queues", NULL, queues, false, out);
+		table_add(w, i, "streams", NULL, streams, false, out);
+		table_add(w, i, "alarms", NULL, " id kind acknowledged ", false, out);
+		table_add(w, i, "conflicts", NULL, NULL, false, out);
+		table_add(w, i, "check", NULL, " check state ", false, out);
 	}
 }
 
@@ -400,22 +266,22 @@ static void exercises_are_marked_in_every_table(void **state)
 	for (size_t i = 1; i < N; i++)
 		world_link(&w, LUIK, i, true);
 	world_run(&w, 30 * US_PER_S);
-	assert_true(shows(&w, LUIK, "conflicts", NULL, " exercise=yes"));
+	assert_true(table_says(&w, LUIK, "conflicts", NULL, " exercise=yes"));
 	assert_true(world_alarm(&w, LUIK, "exercise-conflict"));
 	assert_false(world_alarm(&w, LUIK, "conflict"));
 	assert_int_equal(world_status(&w, LUIK, "alarms"), 0);
 	assert_int_equal(world_status(&w, LUIK, "exercise_alarms"), 1);
 	assert_int_equal(world_status(&w, LUIK, "conflicts"), 0);
 	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 1);
-	assert_true(shows(&w, LUIK, "orders", NULL, " exercise=" ALPHA));
-	assert_true(shows(&w, LUIK, "trace", &ex, " exercise=yes"));
-	assert_true(shows(&w, LUIK, "status", NULL, "relocated=cic-luik/dispatch by cic-vlaams-brabant, exercise " ALPHA));
-	assert_true(shows(&w, LEUVEN, "status", NULL, "serves=cic-luik/dispatch by cic-vlaams-brabant, exercise " ALPHA));
+	assert_true(table_says(&w, LUIK, "orders", NULL, " exercise=" ALPHA));
+	assert_true(table_says(&w, LUIK, "trace", &ex, " exercise=yes"));
+	assert_true(table_says(&w, LUIK, "status", NULL, "relocated=cic-luik/dispatch by cic-vlaams-brabant, exercise " ALPHA));
+	assert_true(table_says(&w, LEUVEN, "status", NULL, "serves=cic-luik/dispatch by cic-vlaams-brabant, exercise " ALPHA));
 	send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "waits", ALPHA);
 	world_run(&w, US_PER_S);
-	assert_true(shows(&w, LUIK, "queues", NULL, " waiting=1 leased=0 held=0 oldest_s=1 next_deadline_s=599 served_by=cic-vlaams-brabant exercise=yes") ||
-		    shows(&w, LUIK, "queues", NULL, " served_by=cic-vlaams-brabant exercise=yes"));
-	assert_true(shows(&w, LUIK, "queues", NULL, " served_by=cic-luik exercise=no"));
+	assert_true(table_says(&w, LUIK, "queues", NULL, " waiting=1 leased=0 held=0 oldest_s=1 next_deadline_s=599 served_by=cic-vlaams-brabant exercise=yes") ||
+		    table_says(&w, LUIK, "queues", NULL, " served_by=cic-vlaams-brabant exercise=yes"));
+	assert_true(table_says(&w, LUIK, "queues", NULL, " served_by=cic-luik exercise=no"));
 	/* The person who signs it off ends its alarm. */
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &ex), ERR_OK);
 	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 0);
@@ -435,7 +301,7 @@ static void queues_served_for_others_come_first(void **state)
 	world_run(&w, US_PER_S);
 	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant:dispatch", NULL);
 	world_run(&w, US_PER_S);
-	table(&w, LEUVEN, "queues", NULL, " queue ", false, &b);
+	table_add(&w, LEUVEN, "queues", NULL, " queue ", false, &b);
 	buf_add_u8(&b, 0);
 	const char *rows = (const char *)b.ptr, *own = strstr(rows, "=cic-vlaams-brabant/messages"), *served = strstr(rows, "=cic-luik/dispatch"),
 		   *held = strstr(rows, "=cic-namen/dispatch");
@@ -445,7 +311,7 @@ static void queues_served_for_others_come_first(void **state)
 	assert_true(own < served);
 	assert_true(!held || served < held);
 	assert_null(strstr(rows, "cic-luik/messages"));
-	assert_true(shows(&w, LUIK, "status", NULL, "relocated=cic-luik/dispatch by cic-vlaams-brabant serves="));
+	assert_true(table_says(&w, LUIK, "status", NULL, "relocated=cic-luik/dispatch by cic-vlaams-brabant serves="));
 	buf_release(&b);
 	world_release(&w);
 }
@@ -648,7 +514,7 @@ static void a_purge_takes_one_exercise(void **state)
 	operational(&w, &after);
 	assert_true(view_equal(buf_view(&before), buf_view(&after)));
 	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, NULL), "");
-	assert_true(shows(&w, LUIK, "trace", &got, " event=purged"));
+	assert_true(table_says(&w, LUIK, "trace", &got, " event=purged"));
 	assert_int_equal(world_status(&w, LUIK, "exercise_queued"), 1);
 	world_run(&w, 400 * US_PER_S); /* the lease that was out brings nothing back */
 	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, NULL), "");
@@ -662,15 +528,15 @@ static void a_purge_takes_one_exercise(void **state)
 	world_link(&w, NAMEN, ANTWERPEN, false); /* not from who wrote it */
 	world_start(&w, NAMEN);
 	world_run(&w, 120 * US_PER_S);
-	assert_true(shows(&w, NAMEN, "streams", NULL, " addressee=cic-luik precedence=flash exercise=yes head=6 "));
-	assert_false(shows(&w, NAMEN, "streams", NULL, " exercise=yes head=0"));
-	assert_true(shows(&w, NAMEN, "streams", NULL, " exercise=yes"));
+	assert_true(table_says(&w, NAMEN, "streams", NULL, " addressee=cic-luik precedence=flash exercise=yes head=6 "));
+	assert_false(table_says(&w, NAMEN, "streams", NULL, " exercise=yes head=0"));
+	assert_true(table_says(&w, NAMEN, "streams", NULL, " exercise=yes"));
 	struct buf streams = BUF_EMPTY;
 
-	table(&w, NAMEN, "streams", NULL, " not_whole ", true, &streams);
-	assert_true(has(&streams, "not_whole=0"));
+	table_add(&w, NAMEN, "streams", NULL, " not_whole ", true, &streams);
+	assert_true(table_has(&streams, "not_whole=0"));
 	for (char n = '1'; n <= '9'; n++)
-		assert_false(has(&streams, (char[]){'w', 'h', 'o', 'l', 'e', '=', n, '\0'}));
+		assert_false(table_has(&streams, (char[]){'w', 'h', 'o', 'l', 'e', '=', n, '\0'}));
 	journal_is_whole(&w, NAMEN);
 	buf_release(&streams);
 	buf_release(&before);
