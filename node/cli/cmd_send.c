@@ -182,7 +182,8 @@ static bool write_all(int fd, const char *bytes, size_t n)
 	return true;
 }
 
-static const char *name_of(const struct job *j) { return strcmp(j->name, "-") == 0 ? "standard input" : j->name; }
+static bool is_input(const char *name) { return strcmp(name, "-") == 0; }
+static const char *name_of(const struct job *j) { return is_input(j->name) ? "standard input" : j->name; }
 
 /* A pipe does not say how long it is, and the node wants to know first: it goes through a file without a name. */
 static int spool(struct cli *cli, int in, const char *name)
@@ -225,7 +226,7 @@ static bool size_is_true(int fd, const struct stat *st)
 static bool open_body(struct cli *cli, struct job *j)
 {
 	struct stat st;
-	bool in = strcmp(j->name, "-") == 0;
+	bool in = is_input(j->name);
 	j->fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(j->name, O_RDONLY | O_CLOEXEC);
 	if (j->fd < 0 || fstat(j->fd, &st) != 0) {
 		cli_fail(cli, cli_err_of_errno(), "%s: %s (name files that you can read, or - for standard input)", name_of(j), strerror(errno));
@@ -241,6 +242,11 @@ static bool open_body(struct cli *cli, struct job *j)
 		j->fd = file;
 		if (file < 0 || fstat(file, &st) != 0)
 			return false;
+		/* The pipe is empty now, and each further address wants the same body: what it held takes its place. */
+		if (in && (lseek(file, 0, SEEK_SET) != 0 || dup2(file, STDIN_FILENO) < 0)) {
+			cli_fail(cli, ERR_IO, "standard input: %s", strerror(errno));
+			return false;
+		}
 	} else if (in) {
 		j->read = (uint64_t)lseek(j->fd, 0, SEEK_CUR);
 		j->read = j->read > (uint64_t)st.st_size ? (uint64_t)st.st_size : j->read;
@@ -539,6 +545,16 @@ static int check_addresses(struct send *x)
 
 /* ---- the command ----------------------------------------------------------------------------------------- */
 
+static bool input_is_named_once(struct cli *cli, int files, char **file)
+{
+	int named = 0;
+	for (int i = 0; i < files; i++)
+		named += is_input(file[i]);
+	if (named > 1)
+		cli_fail(cli, ERR_USAGE, "send: - is named %d times, and standard input is one body (name it once)", named);
+	return named <= 1;
+}
+
 static bool make_jobs(struct send *x, int files, char **file)
 {
 	static char *dash[] = {(char *)"-"};
@@ -559,7 +575,7 @@ static bool make_jobs(struct send *x, int files, char **file)
 int cmd_send(struct cli *cli, int argc, char **argv)
 {
 	struct send x = {.cli = cli};
-	if (!read_options(cli, &x.o, argc, argv)) {
+	if (!read_options(cli, &x.o, argc, argv) || !input_is_named_once(cli, argc - optind, argv + optind)) {
 		x.status = EXIT_USAGE;
 		goto out;
 	}

@@ -215,6 +215,16 @@ def test_addresses(tap, net):
     ids = {net.take(s, "messages", "--ack", "read")[0]["body"] for s in (LUIK, LEUVEN)}
     tap.eq(ids, {b"to all centres"}, "each member gets it once")
     tap.eq(net.take(NAMEN, "messages", seconds=0.3, check=False), [], "and its originator does not")
+    # A pipe can be read once; a file on standard input is read from where it stands.
+    several = ["--to", f"{LUIK}/messages", "--to", f"{LUIK}/dispatch", "--to", f"{LEUVEN}/messages", "--wait", "delivered", "--json", "-"]
+    places = ((LUIK, "messages"), (LUIK, "dispatch"), (LEUVEN, "messages"))
+    big = os.urandom(200000)
+    result = net.cli(NAMEN, "send", *several, stdin=big)
+    bodies = [net.take(s, q, "--ack", "read")[0]["body"] for s, q in places]
+    tap.ok(result.code == 0 and bodies == [big] * 3, "what comes by a pipe reaches each of several addresses whole", result)
+    twice = net.cli(NAMEN, "send", "--to", f"{LUIK}/messages", "-", "-", stdin=b"once")
+    tap.ok(twice.code == 2 and "name it once" in twice.err, "standard input named twice is refused", twice)
+    tap.eq(waiting(net, LUIK, "messages"), (0, 0), "and nothing is sent")
     own = net.send(NAMEN, f"{NAMEN}/dispatch", b"to ourselves", "--wait", "delivered")
     tap.eq(net.take(NAMEN, "dispatch", "--ack", "read")[0]["id"], own, "a site can write to its own queue")
 
