@@ -65,7 +65,7 @@ static void header_fill(struct writer *w, struct buf *b, struct wall made)
 {
 	const struct store_birth *birth = &w->t->s->birth;
 	const struct backup_about *a = w->since ? &w->since->about : NULL;
-	buf_add_u32(b, STORE_SCHEMA);
+	buf_add_u32(b, w->t->s->schema);
 	buf_add_u16(b, birth->site);
 	add_vec8(b, view_str(birth->site_id));
 	buf_add(b, view_of(birth->network.b, HASH_BYTES));
@@ -277,8 +277,8 @@ static enum err check_since(const struct store *s, const struct backup *since, s
 		               since->path, a->site_id, strcmp(a->site_id, s->birth.site_id) ? "" : " in another network", s->birth.site_id);
 	if (a->n_earlier + 1 >= BACKUP_CHAIN_MAX)
 		return err_set(m, ERR_TOO_LARGE, "%s: it is the last of %u backups that build on each other (make a whole one)", since->path, BACKUP_CHAIN_MAX);
-	if (a->schema != STORE_SCHEMA)
-		return err_set(m, ERR_CONFLICT, "%s: of schema %u, and the journal has %u now (make a whole one)", since->path, a->schema, STORE_SCHEMA);
+	if (a->schema != s->schema)
+		return err_set(m, ERR_CONFLICT, "%s: of schema %u, and the journal has %u now (make a whole one)", since->path, a->schema, s->schema);
 	return ERR_OK;
 }
 

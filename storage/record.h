@@ -14,6 +14,8 @@
 struct store {
 	struct kv *kv;
 	struct store_birth birth;
+	uint32_t schema;        /* of the journal: below STORE_SCHEMA only when it is read, not written */
+	uint32_t opened_schema; /* as it was found */
 	int64_t quota_bytes;
 	int64_t hard_bytes; /* used beyond this, only transactions that free are committed */
 	int lock_fd;        /* -1: none held */

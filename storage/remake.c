@@ -11,6 +11,7 @@
 #include "storage/folder.h"
 #include "storage/lmdbkv.h"
 #include "storage/remake_int.h"
+#include "storage/upgrade.h"
 
 #define MIB (1024LL * 1024)
 
@@ -158,12 +159,8 @@ static enum err open_new(const char *stage, int64_t quota, struct store **out, s
 static void write_birth(struct remake *r)
 {
 	uint8_t bytes[256];
-	struct key k = key_meta(META_STORE, META_STORE_SCHEMA);
+	struct key k = key_meta(META_STORE, META_STORE_BIRTH);
 	struct wr w = wr_init(bytes, sizeof bytes);
-	wr_u32(&w, STORE_SCHEMA);
-	record_put_wr(r->t, &k, &w, KV_PUT);
-	k = key_meta(META_STORE, META_STORE_BIRTH);
-	w = wr_init(bytes, sizeof bytes);
 	codec_birth_write(&w, r->o->of);
 	record_put_wr(r->t, &k, &w, KV_PUT);
 	r->to->birth = *r->o->of;
@@ -183,6 +180,7 @@ static enum err read_birth(struct remake *r, const char *dir, struct errmsg *m)
 			return err_set(m, ERR_DAMAGED, "%s: nothing in it tells whose journal it is (name the node.conf, or restore a backup)", dir);
 		write_birth(r);
 	}
+	upgrade_note(r->t, STORE_SCHEMA); /* what is derived is derived as this program does it */
 	const struct store_birth *of = r->o->of;
 	if (of && strcmp(of->site_id, r->to->birth.site_id) != 0)
 		return err_set(m, ERR_CONFLICT, "%s: it is the journal of %s, not of %s (name the node.conf of that site)", dir, r->to->birth.site_id, of->site_id);

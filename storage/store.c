@@ -9,6 +9,7 @@
 #include "storage/lmdbkv.h"
 #include "storage/memkv.h"
 #include "storage/record.h"
+#include "storage/upgrade.h"
 
 #define MIB (1024LL * 1024)
 #define QUOTA_DEFAULT (16LL * 1024 * MIB)
@@ -56,38 +57,20 @@ void store_close(struct store *s)
 static enum err write_birth(struct store *s, const struct store_birth *birth)
 {
 	uint8_t row[256];
-	struct key k = key_meta(META_STORE, META_STORE_SCHEMA);
+	struct key k = key_meta(META_STORE, META_STORE_BIRTH);
 	struct wr w = wr_init(row, sizeof row);
 	struct txn *t;
 	enum err e = txn_begin(s, true, &t);
 	if (e)
 		return e;
-	wr_u32(&w, STORE_SCHEMA);
-	record_put_wr(t, &k, &w, KV_NEW);
-	k = key_meta(META_STORE, META_STORE_BIRTH);
-	w = wr_init(row, sizeof row);
+	s->schema = STORE_SCHEMA;
+	upgrade_note(t, STORE_SCHEMA);
 	codec_birth_write(&w, birth);
 	record_put_wr(t, &k, &w, KV_NEW);
 	return txn_commit(t);
 }
 
-/* The version comes first: a newer schema may have changed everything else. */
-static enum err check_schema(struct txn *t, const char *dir, struct errmsg *m)
-{
-	struct key k = key_meta(META_STORE, META_STORE_SCHEMA);
-	struct rd r;
-	enum err e = record_get(t, &k, &r);
-	uint32_t version = e ? 0 : rd_u32(&r);
-	if (e || rd_done(&r) || version == 0)
-		return err_set(m, ERR_DAMAGED, "%s: the journal's first record is damaged: restore it from a backup", dir);
-	if (version > STORE_SCHEMA)
-		return err_set(m, ERR_VERSION,
-		               "%s: the journal has schema %u and this program knows schemas up to %u: use the version of the "
-		               "program that wrote it, or a later one",
-		               dir, version, STORE_SCHEMA);
-	return ERR_OK;
-}
-
+/* The schema comes first: a newer one may have changed everything else. */
 static enum err read_birth(struct store *s, const char *dir, struct errmsg *m)
 {
 	struct key k = key_meta(META_STORE, META_STORE_BIRTH);
@@ -96,7 +79,7 @@ static enum err read_birth(struct store *s, const char *dir, struct errmsg *m)
 	enum err e = txn_begin(s, false, &t);
 	if (e)
 		return err_set(m, e, "%s: the journal cannot be read: %s", dir, err_text(e));
-	e = check_schema(t, dir, m);
+	e = upgrade_schema_of(t, dir, &s->schema, m);
 	if (!e && (record_get(t, &k, &r) || codec_birth_read(&r, &s->birth)))
 		e = err_set(m, ERR_DAMAGED, "%s: the journal's record of its birth is damaged: restore it from a backup", dir);
 	txn_abort(t);
@@ -106,6 +89,11 @@ static enum err read_birth(struct store *s, const char *dir, struct errmsg *m)
 const struct store_birth *store_birth(const struct store *s)
 {
 	return &s->birth;
+}
+
+uint32_t store_upgraded_from(const struct store *s)
+{
+	return s->opened_schema < s->schema ? s->opened_schema : 0;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------- */
@@ -171,6 +159,9 @@ enum err store_open(const char *dir, const struct store_options *o, struct store
 		e = lmdbkv_open(dir, &how, &s->kv, m);
 	if (!e)
 		e = read_birth(s, dir, m);
+	s->opened_schema = s->schema;
+	if (!e && !s->read_only)
+		e = upgrade_run(s, dir, m);
 	if (e) {
 		store_close(s);
 		return e;

@@ -24,7 +24,7 @@ struct txn;
 
 /* ---- a store's life ---------------------------------------------------------------------------------- */
 
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 2 /* what changed: README.md, "Schema" */
 
 enum store_birth_how {
 	BIRTH_FRESH = 1, /* enrolled: made together with the keys; nothing existed before */
@@ -45,7 +45,8 @@ struct store_options {
 
 /* Makes a store in a temporary folder beside dir, syncs it, and renames it into place. ERR_EXISTS, ERR_IO, ERR_FULL. */
 MUST_USE enum err store_create(const char *dir, const struct store_birth *birth, const struct store_options *o, struct errmsg *m);
-/* ERR_NOT_FOUND (no journal there), ERR_LOCKED (a daemon has it; only when writing), ERR_VERSION (newer schema),
+/* Opened for writing, a journal of an older schema becomes one of this (upgrade.h); to read, it stays as it is.
+ * ERR_NOT_FOUND (no journal there), ERR_LOCKED (a daemon has it; only when writing), ERR_VERSION (newer schema),
  * ERR_DAMAGED, ERR_IO. A reader of a store that a daemon has open sees each commit as a whole. */
 MUST_USE enum err store_open(const char *dir, const struct store_options *o, struct store **out, struct errmsg *m);
 /* A store in memory with the same behaviour. `fail` may be NULL: called before each commit with its number from 1;
@@ -56,6 +57,8 @@ MUST_USE enum err store_open_memory(const struct store_birth *birth, const struc
 void store_restart_memory(struct store *s);
 void store_close(struct store *s); /* no transaction may be open; NULL is fine */
 const struct store_birth *store_birth(const struct store *s);
+/* The schema it had before it was opened, when that was older than STORE_SCHEMA and is that now; else 0. */
+uint32_t store_upgraded_from(const struct store *s);
 /* Whether a process has the store in dir open for writing: its lock says so, never a pid file. False also when there is
  * no such folder or this user may not look into it. */
 bool store_is_locked(const char *dir);

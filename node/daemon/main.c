@@ -127,6 +127,9 @@ static enum err open_journal(const struct start *s, struct store **out, struct e
 	}
 	if (e == ERR_LOCKED)
 		return err_set(m, e, "%s: another estafetted has this journal open (stop it first)", s->config.journal);
+	if (!e && store_upgraded_from(*out))
+		log_line(LEVEL_NOTICE, "%s: the journal had schema %u and has %u now; an earlier version of this program will not open it any more",
+		         s->config.journal, store_upgraded_from(*out), STORE_SCHEMA);
 	return e;
 }
 

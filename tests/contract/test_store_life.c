@@ -233,9 +233,44 @@ static void a_newer_schema_is_refused(void **state)
 	store_close(f->s);
 	f->s = NULL;
 	assert_int_equal(try_open(f->dir, false, &m), ERR_VERSION);
-	assert_non_null(strstr(m.text, "schema 2"));
+	assert_non_null(strstr(m.text, "schema 3"));
 	assert_non_null(strstr(m.text, f->dir));
 	assert_int_equal(try_open(f->dir, true, &m), ERR_VERSION);
+}
+
+static void put_schema(struct fixture *f, uint8_t schema)
+{
+	struct key k = key_meta(META_STORE, META_STORE_SCHEMA);
+	const uint8_t row[] = {0, 0, 0, schema};
+	struct txn *t = begin_write(f);
+	record_put(t, &k, view_of(row, sizeof row), KV_PUT);
+	commit(t);
+}
+
+/* Opens it as said; what it was upgraded from. */
+static uint32_t upgraded_from(struct fixture *f, bool read_only)
+{
+	struct store_options o = {.read_only = read_only};
+	struct errmsg m = {0};
+	store_close(f->s);
+	f->s = NULL;
+	assert_int_equal(store_open(f->dir, &o, &f->s, &m), ERR_OK);
+	return store_upgraded_from(f->s);
+}
+
+static void an_older_schema_is_read_as_it_is_and_taken_up_by_a_writer(void **state)
+{
+	struct fixture *f = *state;
+	put_schema(f, 1);
+	assert_int_equal(upgraded_from(f, true), 0);
+	assert_int_equal(upgraded_from(f, true), 0); /* reading left it alone: the writer still finds it */
+	assert_int_equal(upgraded_from(f, false), 1);
+	assert_int_equal(upgraded_from(f, false), 0);
+	struct errmsg m = {0};
+	put_schema(f, 0);
+	store_close(f->s);
+	f->s = NULL;
+	assert_int_equal(try_open(f->dir, false, &m), ERR_DAMAGED);
 }
 
 /* In another process, since a store must not be opened twice in one. */
@@ -597,6 +632,7 @@ int main(void)
 		AT_HOME(a_long_path_is_no_obstacle),
 		AT_HOME(a_damaged_file_is_refused),
 		IN_FOLDER(a_newer_schema_is_refused),
+		IN_FOLDER(an_older_schema_is_read_as_it_is_and_taken_up_by_a_writer),
 		IN_FOLDER(a_second_writer_is_kept_out),
 		IN_FOLDER(a_reader_elsewhere_sees_whole_commits),
 		ON_BOTH(full_refuses_and_what_is_there_can_be_read_and_deleted),
