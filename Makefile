@@ -109,7 +109,7 @@ $(BUILD)/bin/estafetted: $(call objs,$(DAEMON_SRC)) $(LIBCORE) $(LIBSTORAGE) $(L
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_DAEMON) $(LIBS_STORAGE) $(LIBS_PROTO)
 
-$(BUILD)/bin/estafette: $(call objs,$(CLI_SRC) node/daemon/config.c) $(call objs,$(CLIENT_SRC)) $(LIBSTORAGE) $(LIBPROTO)
+$(BUILD)/bin/estafette: $(call objs,$(CLI_SRC) node/daemon/config.c) $(call objs,$(CLIENT_SRC)) $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(call pkg,libs,jansson libconfig)
 

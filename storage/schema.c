@@ -17,7 +17,7 @@ static enum kv_db db_of(enum table t)
 
 bool table_known(uint8_t table)
 {
-	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_BEARER) ||
+	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_WHOLE_SINCE) ||
 	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
 }
 
@@ -309,6 +309,16 @@ struct key key_body_row(uint8_t class, uint64_t body_no)
 struct key key_body_hash(uint8_t class, const struct hash *hash)
 {
 	return key_u8_hash(TABLE_BODY_HASH, class, hash);
+}
+
+struct key key_state_since(uint8_t kind, const struct hash *hash)
+{
+	return key_u8_hash(TABLE_STATE_SINCE, kind, hash);
+}
+
+struct key key_whole_since(uint64_t arrival)
+{
+	return key_u64(TABLE_WHOLE_SINCE, arrival);
 }
 
 struct key key_orphan(uint8_t class, uint64_t body_no)

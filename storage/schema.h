@@ -41,6 +41,8 @@ enum table {
 	TABLE_REPLAY_OUT = 43,
 	TABLE_REPLAY_JOB = 44,
 	TABLE_BEARER = 45, /* over which bearer entries came */
+	TABLE_STATE_SINCE = 46, /* when it came, of what does not say so itself: for questions about the past */
+	TABLE_WHOLE_SINCE = 47,
 	TABLE_PART_APART = 48, /* DB_BODIES*: bodies with a row of their own lie below the inline ones, which are appended */
 	TABLE_PART = 49,
 	TABLE_PLACE = 64, /* DB_PLACES */
@@ -100,6 +102,8 @@ struct key key_replay(const struct replay_place *p);
 struct key key_replay_out(const struct msgid *id, const struct replay_place *p);
 struct key key_replay_job(const struct hash *what);
 struct key key_bearer(uint16_t site, uint8_t lane, uint64_t arrival);
+struct key key_state_since(uint8_t kind, const struct hash *hash);
+struct key key_whole_since(uint64_t arrival);
 struct key key_orphan(uint8_t class, uint64_t body_no);
 struct key key_body(uint8_t class, uint64_t body_no); /* the beginning of the keys of all its parts */
 struct key key_part(uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, uint16_t slice);

@@ -373,6 +373,20 @@ void store_state_put(struct txn *t, uint8_t kind, const struct hash *hash, struc
 MUST_USE enum err store_state_get(struct txn *t, uint8_t kind, const struct hash *hash, struct view *blob);
 MUST_USE enum err store_state_each(struct txn *t, uint8_t kind, enum err (*fn)(void *arg, const struct hash *hash, struct view blob), void *arg);
 
+/* ---- since when --------------------------------------------------------------------------------------------------------- */
+
+/* A moment of this journal: its last entry then, and the clock. Entries say by themselves when they came; these do not. */
+struct moment { uint64_t arrival; struct wall when; };
+/* Since when a state object is here; an earlier note of it stays. ERR_NOT_FOUND: a version wrote it that did not note it. Of kind
+ * SINCE_RUN: since when a run of the node wrote here, hash names it (core's encoding). */
+#define SINCE_RUN 0
+void store_state_since_put(struct txn *t, uint8_t kind, const struct hash *hash, struct wall now);
+MUST_USE enum err store_state_since_get(struct txn *t, uint8_t kind, const struct hash *hash, struct moment *out);
+MUST_USE enum err store_state_since_each(struct txn *t, uint8_t kind, enum err (*fn)(void *arg, const struct hash *hash, const struct moment *since), void *arg);
+/* Since when an entry has its body that came later than it. Goes with the entry. */
+void store_whole_since_put(struct txn *t, uint64_t arrival, struct wall now);
+MUST_USE enum err store_whole_since_get(struct txn *t, uint64_t arrival, struct moment *out);
+
 /* ---- takeover -------------------------------------------------------------------------------------------------------- */
 
 /* What a site wrote when it gave queues up under an order: core's encoding, up to 3 KiB a part. A second one of the same name

@@ -105,12 +105,13 @@ static void drop_record(struct txn *t, uint64_t arrival)
 
 static void drop_entry(struct txn *t, const struct entry_row *row)
 {
-	struct key position = key_position(row->stream, row->number), damage = key_damage(row->arrival);
+	struct key position = key_position(row->stream, row->number), damage = key_damage(row->arrival), whole = key_whole_since(row->arrival);
 	struct header h;
 	if (header_decode(row->e.header, &h) == ERR_OK && h.expires.us)
 		store_expiry_del(t, h.expires, row->arrival);
 	kv_del(t->k, position.db, key_view(&position));
 	record_del(t, &damage);
+	record_del(t, &whole);
 	drop_record(t, row->arrival);
 }
 

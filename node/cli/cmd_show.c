@@ -2,21 +2,32 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "node/cli/commands.h"
 #include "node/cli/minimize.h"
 #include "node/cli/output.h"
+#include "node/cli/past.h"
 #include "node/cli/session.h"
 
 #define ANSWER_MS 30000
 #define WATCH_MS 2000
 
-enum { LIST = 256, WATCH, AT };
+enum { LIST = 256, WATCH, AT, JOURNAL };
 struct show {
 	const char *what, *queue, *id;
-	bool list, watch;
+	bool list, watch, past;
+	struct wall at;      /* when past */
+	const char *journal; /* another than node.conf's */
 };
+/* Who answers: the node, or its journal of a time that is over. */
+struct answering { estafette *h; struct past *past; };
+
+static int ask(const struct answering *a, const char *what, const char *queue, const char *id, int (*row)(void *, const struct estafette_member *, size_t), void *arg)
+{
+	return a->past ? past_show(a->past, what, queue, id, row, arg) : estafette_show(a->h, what, queue, id, row, arg, ANSWER_MS);
+}
 
 /* What to say to people when there is no row. */
 static const char *nothing(const char *what)
@@ -39,21 +50,21 @@ static int count_row(void *arg, const struct estafette_member *members, size_t n
 
 /* An empty queue has no messages to list but is a queue all the same; the dead letters are one even when there are none,
  * and so is what is kept back of a revoked site. */
-static bool is_queue(estafette *h, const char *name)
+static bool is_queue(const struct answering *a, const char *name)
 {
 	size_t rows = 0;
 	const char *dead = strstr(name, "dead-letters");
 	if ((dead != NULL && (dead == name || dead[-1] == '/')) || strcmp(name, "quarantine") == 0)
 		return true;
-	return estafette_show(h, "queues", name, NULL, count_row, &rows, ANSWER_MS) == ESTAFETTE_OK && rows > 0;
+	return ask(a, "queues", name, NULL, count_row, &rows) == ESTAFETTE_OK && rows > 0;
 }
 
 /* Zero rows of something named: either it is empty or there is no such thing. Exit status, EXIT_OK when it is empty. */
-static int judge_nothing(struct cli *cli, estafette *h, const struct show *s)
+static int judge_nothing(struct cli *cli, const struct answering *a, const struct show *s)
 {
 	if (s->id != NULL)
-		return cli_fail(cli, ERR_NOT_FOUND, "%s: nothing is known of this message here", s->id);
-	if (s->queue != NULL && !is_queue(h, s->queue))
+		return cli_fail(cli, ERR_NOT_FOUND, "%s: nothing %s known of this message here%s", s->id, s->past ? "was" : "is", s->past ? " then" : "");
+	if (s->queue != NULL && !is_queue(a, s->queue))
 		return cli_fail(cli, ERR_UNKNOWN_QUEUE, "%s: no such queue here (estafette queues lists them)", s->queue);
 	return EXIT_OK;
 }
@@ -99,15 +110,18 @@ static int link_row(void *arg, const struct estafette_member *m, size_t n)
 	return output_row(o, some, k);
 }
 
-static int show_once(struct cli *cli, estafette *h, const struct show *s)
+static int show_once(struct cli *cli, const struct answering *a, const struct show *s)
 {
 	struct output o;
-	if (!cli->json)
+	estafette *h = a->past ? past_handle(a->past) : a->h;
+	if (!cli->json && a->past)
+		past_say(a->past, stdout);
+	else if (!cli->json)
 		minimize_say(h, stdout);
 	output_begin(&o, cli);
 	o.upright = strcmp(s->what, "status") == 0;
-	int st = estafette_show(h, s->what, s->queue, s->id, strcmp(s->what, "orders") == 0 ? order_row : strcmp(s->what, "links") == 0 ? link_row : output_row, &o, ANSWER_MS);
-	int judged = st == ESTAFETTE_OK && o.rows == 0 ? judge_nothing(cli, h, s) : EXIT_OK;
+	int st = ask(a, s->what, s->queue, s->id, strcmp(s->what, "orders") == 0 ? order_row : strcmp(s->what, "links") == 0 ? link_row : output_row, &o);
+	int judged = st == ESTAFETTE_OK && o.rows == 0 ? judge_nothing(cli, a, s) : EXIT_OK;
 	int status = output_end(&o, st == ESTAFETTE_OK && judged == EXIT_OK ? nothing(s->what) : NULL);
 	if (judged != EXIT_OK)
 		status = judged;
@@ -117,47 +131,86 @@ static int show_once(struct cli *cli, estafette *h, const struct show *s)
 }
 
 /* Again and again until a signal; on a terminal over the last one. */
-static int show_watch(struct cli *cli, estafette *h, const struct show *s)
+static int show_watch(struct cli *cli, const struct answering *a, const struct show *s)
 {
 	const volatile int *stop = session_catch_signals();
 	int status = EXIT_OK;
 	while (status == EXIT_OK && !*stop) {
 		if (!cli->json && isatty(STDOUT_FILENO))
 			fputs("\033[H\033[2J", stdout);
-		status = show_once(cli, h, s);
+		status = show_once(cli, a, s);
 		if (status == EXIT_OK && !*stop)
 			poll(NULL, 0, WATCH_MS);
 	}
 	return status;
 }
 
+static int show_past(struct cli *cli, const struct show *s)
+{
+	char conf[CONFIG_PATH_BYTES];
+	int status = EXIT_OK;
+	struct answering a = {NULL, NULL};
+	if (session_conf(cli, conf, &status) && (a.past = past_open(cli, conf, s->journal, s->at, &status)) != NULL)
+		status = show_once(cli, &a, s);
+	past_close(a.past);
+	return status;
+}
+
 static int show(struct cli *cli, const struct show *s)
 {
 	int status = EXIT_OK;
-	estafette *h = session_open(cli, &status);
-	if (h != NULL)
-		status = s->watch ? show_watch(cli, h, s) : show_once(cli, h, s);
-	estafette_free(h);
+	if (s->past)
+		return show_past(cli, s);
+	struct answering a = {session_open(cli, &status), NULL};
+	if (a.h != NULL)
+		status = s->watch ? show_watch(cli, &a, s) : show_once(cli, &a, s);
+	estafette_free(a.h);
 	return status;
+}
+
+/* The present is asked of the node. */
+static bool read_at(struct cli *cli, struct show *s, const char *text)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (wall_parse(text, &s->at) != ERR_OK)
+		cli_fail(cli, ERR_USAGE, "--at %s: no time (write 2021-07-14T22:00:00Z)", text);
+	else if (s->at.us > (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / 1000)
+		cli_fail(cli, ERR_USAGE, "--at %s: that is still to come (without --at it is the present)", text);
+	else
+		s->past = true;
+	return s->past;
 }
 
 static bool read_options(struct cli *cli, struct show *s, int argc, char **argv)
 {
 	static const struct option options[] = {{"list", no_argument, NULL, LIST}, {"watch", no_argument, NULL, WATCH},
-	                                        {"at", required_argument, NULL, AT}, {NULL, 0, NULL, 0}};
+	                                        {"at", required_argument, NULL, AT}, {"journal", required_argument, NULL, JOURNAL}, {NULL, 0, NULL, 0}};
 	int option;
 	cli_options_begin();
 	while ((option = cli_option(cli, argc, argv, options)) != -1) {
 		if (option == '?')
 			return false;
-		if (option == AT) {
-			cli_fail(cli, ERR_UNSUPPORTED, "--at %s: this version shows the present only", optarg);
+		if (option == AT && !read_at(cli, s, optarg))
 			return false;
-		}
+		if (option == JOURNAL)
+			s->journal = optarg;
 		s->list |= option == LIST;
 		s->watch |= option == WATCH;
 	}
-	return true;
+	if (s->past && s->watch)
+		cli_fail(cli, ERR_USAGE, "--watch: what is over does not change (--at and --watch do not go together)");
+	else if (s->journal && !s->past)
+		cli_fail(cli, ERR_USAGE, "--journal: it goes with --at");
+	else
+		return true;
+	return false;
+}
+
+/* What is heard from others, or of the machine, no journal keeps. */
+static bool has_past(const char *what)
+{
+	return strcmp(what, "links") != 0 && strcmp(what, "alarms") != 0 && strcmp(what, "streams") != 0;
 }
 
 int cmd_show(struct cli *cli, int argc, char **argv)
@@ -166,6 +219,8 @@ int cmd_show(struct cli *cli, int argc, char **argv)
 	bool queues = strcmp(s.what, "queues") == 0;
 	if (!read_options(cli, &s, argc, argv))
 		return EXIT_USAGE;
+	if (s.past && !has_past(s.what))
+		return cli_fail(cli, ERR_UNSUPPORTED, "%s --at: no journal keeps that (status, queues, orders, conflicts and trace know the past)", s.what);
 	int n = argc - optind;
 	if (n > (queues ? 1 : 0))
 		return cli_fail(cli, ERR_USAGE, "%s: %s: one argument too many", s.what, argv[argc - 1]);

@@ -571,6 +571,7 @@ static void entry_whole(struct core *c, struct stream *s, uint64_t number, const
 	if (store_entry_find(c->t, s->row.local, number, &row))
 		return;
 	store_entry_set_body(c->t, row.arrival, body->body_no, body->class);
+	store_whole_since_put(c->t, row.arrival, c->wall);
 	store_missing_del(c->t, s->row.local, number);
 	stream_not_missing(s, number);
 	deliver_whole(c, s, number);

@@ -314,6 +314,7 @@ static void start(struct core *c)
 	leases_load(c);
 	replay_load(c);
 	grants_again(c);
+	past_run(c);
 	c->started = c->last_id_dirty = c->restless = true;
 	c->look_at = c->now;
 	hex_format(c->incarnation.random, 8, text);
@@ -523,6 +524,7 @@ static void rebirth(struct core *c)
 	for (size_t i = 0; i < c->n_streams; i++)
 		c->streams[i]->own = false;
 	c->rebirth = false;
+	past_run(c);
 	effect_log(c->out, 4, "this node's own streams are damaged, or another copy of this site ran: another incarnation begins");
 }
 
@@ -680,7 +682,9 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 	c->out = out;
 	c->now = now;
 	c->wall = wall;
-	if (c->started) {
+	if (c->started && c->config.past) {
+		past_finish(c);
+	} else if (c->started) {
 		peers_look(c);
 		travel_look(c);
 		own_look(c);

@@ -20,6 +20,7 @@
  *   alarms.c    alarms, handling deadlines      show.c      rows for status, queues, links, ...
  *   room.c      what a filling journal admits   retain.c    what it keeps, and how long (floor.c: told to others)
  *   scrub.c     all of it read through slowly   again.c     what is damaged, fetched from who holds it
+ *   past.c      what was known and held at a time that is over
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
@@ -53,6 +54,7 @@ struct core_config {
 	int assist_stop;              /* until no more than this wait */
 	struct retention keep;        /* what stays in the journal, and for how long */
 	int64_t scrub_us;             /* all of the journal is read through in so long (scrub.h); 0: a day */
+	bool past;                    /* it answers about a time that is over, and does nothing else: past.h */
 };
 
 /* Reads what it needs from the store; no event was applied yet. The roster is owned by the core from here on (also when

@@ -12,6 +12,7 @@
 #include "node/core/bodies.h"
 #include "node/core/core.h"
 #include "node/core/minimize.h"
+#include "node/core/past.h"
 #include "node/core/replay.h"
 #include "node/core/replicate.h"
 #include "node/core/courier.h"
@@ -380,6 +381,7 @@ struct core {
 	struct vectors vectors;                         /* heard and asked */
 	struct scrub scrub;
 	struct transit passing;
+	bool past_settled;                              /* past.c: all of then is in its place */
 };
 
 /* ---- core.c ----------------------------------------------------------------------------------------------------------- */

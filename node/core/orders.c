@@ -384,6 +384,7 @@ static enum err order_accept(struct core *c, struct view blob, const struct orde
 		return err_set(m, ERR_FULL, "order: %d are known already", ORDERS_MAX);
 	(void)id;
 	store_state_put(c->t, STATE_KIND_ORDER, id, blob);
+	store_state_since_put(c->t, STATE_KIND_ORDER, id, c->wall);
 	return order_add(c, blob) ? ERR_OK : err_set(m, ERR_NOMEM, "order: out of memory");
 }
 
@@ -419,6 +420,7 @@ static enum err endorsement_accept(struct core *c, struct view blob, const struc
 	if (c->takeover.n_endorsements >= ENDORSEMENTS_MAX)
 		return err_set(m, ERR_FULL, "endorsement: %d are known already", ENDORSEMENTS_MAX);
 	store_state_put(c->t, STATE_KIND_ENDORSEMENT, id, blob);
+	store_state_since_put(c->t, STATE_KIND_ENDORSEMENT, id, c->wall);
 	return endorsement_add(c, blob) ? ERR_OK : err_set(m, ERR_NOMEM, "endorsement: out of memory");
 }
 

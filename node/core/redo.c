@@ -8,6 +8,8 @@
 
 /* What one commit takes: a small part of what a segment of a peer brings. */
 #define REDO_ENTRIES 256
+/* Where nobody waits for anything else. */
+#define REDO_ENTRIES_PAST 20000
 
 static struct redo *job_of(struct core *c, uint32_t stream)
 {
@@ -136,7 +138,8 @@ static void rebuilding_put(struct core *c, enum rebuilding r)
 /* All jobs of a pass are done. */
 static void rebuild_next(struct core *c)
 {
-	if (c->rebuilding >= REBUILDING_LEASES) {
+	/* What desks had in hand at a time that is over they have in hand there: past.c. */
+	if (c->rebuilding >= REBUILDING_LEASES || (c->config.past && c->rebuilding >= REBUILDING_PLACES)) {
 		rebuilding_put(c, REBUILT);
 		alarm_clear(c, "rebuilding", NULL);
 		for (size_t i = 0; i < c->n_queues; i++)
@@ -164,8 +167,10 @@ static size_t job_step(struct core *c, struct redo *j, struct stream *s, size_t 
 		 * from here on is under way already. */
 		uint64_t number = j->next++;
 
-		if (!later(c, s, number))
+		if (!later(c, s, number) && !c->config.past)
 			deliver_whole(c, s, number);
+		else if (!later(c, s, number))
+			past_entry(c, s, number);
 		j = job_of(c, stream);
 	}
 	if (j->next > j->upto)
@@ -183,7 +188,7 @@ void redo_step(struct core *c)
 	/* What was counted when it happened is not counted again. */
 	struct counters counted = c->counters;
 
-	for (size_t left = REDO_ENTRIES; left && !txn_error(c->t) && (j = job_next(c, &s)); ) {
+	for (size_t left = c->config.past ? REDO_ENTRIES_PAST : REDO_ENTRIES; left && !txn_error(c->t) && (j = job_next(c, &s)); ) {
 		/* Placing takes room, and the journal is looked at again later. */
 		if (!space_admits(c, s->row.name.precedence))
 			return;

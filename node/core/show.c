@@ -40,6 +40,13 @@ void row_null(struct rows *r, const char *name)
 	request_str(&r->w, F_NAME, name);
 	request_field(&r->w, F_NULL, view_of(NULL, 0));
 }
+void row_present(struct rows *r, const char *name, int64_t x)
+{
+	if (r->c->config.past)
+		row_null(r, name);
+	else
+		row_number(r, name, x);
+}
 void row_list(struct rows *r, const char *name, const struct buf *items)
 {
 	request_str(&r->w, F_NAME, name);
@@ -140,11 +147,11 @@ static void status_scrub(struct rows *r)
 	const struct scrub *s = &r->c->scrub;
 
 	row_time(r, "scrub_ended", s->ended);
-	row_number(r, "scrub_entries", (int64_t)s->ended_entries);
-	row_number(r, "scrub_bytes", (int64_t)s->ended_bytes);
-	row_number(r, "scrub_percent", scrub_percent(r->c));
-	row_number(r, "scrub_found", (int64_t)s->found);
-	row_number(r, "scrub_mended", (int64_t)s->mended);
+	row_present(r, "scrub_entries", (int64_t)s->ended_entries);
+	row_present(r, "scrub_bytes", (int64_t)s->ended_bytes);
+	row_present(r, "scrub_percent", scrub_percent(r->c));
+	row_present(r, "scrub_found", (int64_t)s->found);
+	row_present(r, "scrub_mended", (int64_t)s->mended);
 }
 
 static void show_status(struct rows *r)
@@ -152,17 +159,23 @@ static void show_status(struct rows *r)
 	struct core *c = r->c;
 	const struct tally *t = &c->counters.of[0], *x = &c->counters.of[1];
 	struct store_space space;
-	char text[64];
+	struct incarnation of;
+	char text[64] = "";
 	unsigned up = 0, links = 0;
 	for (size_t i = 0; i < c->n_peers; i++) {
 		links += !c->peers[i]->gone;
 		up += peer_up(c, c->peers[i]);
 	}
-	incarnation_text(&c->incarnation, text);
+	bool known = c->config.past ? past_incarnation(c, &of) : (of = c->incarnation, true);
+	if (known)
+		incarnation_text(&of, text);
 	store_space(c->store, &space);
 	row_begin(r);
 	row_text(r, "site", c->me->id);
-	row_text(r, "incarnation", text);
+	if (known)
+		row_text(r, "incarnation", text);
+	else
+		row_null(r, "incarnation");
 	row_number(r, "serial", c->roster->serial);
 	row_number(r, "accepted", (int64_t)t->accepted);
 	row_number(r, "delivered", (int64_t)t->delivered);
@@ -170,9 +183,9 @@ static void show_status(struct rows *r)
 	row_number(r, "refused", (int64_t)t->refused);
 	row_number(r, "expired", (int64_t)t->expired);
 	row_number(r, "queued", (int64_t)queued(c, false));
-	row_number(r, "links_up", up);
-	row_number(r, "links", links);
-	row_number(r, "alarms", alarms_active(c, false));
+	row_present(r, "links_up", up);
+	row_present(r, "links", links);
+	row_present(r, "alarms", alarms_active(c, false));
 	row_number(r, "dead_letters", (int64_t)t->dead);
 	row_number(r, "receipts_read", (int64_t)t->receipts_read);
 	row_number(r, "receipts_refused", (int64_t)t->receipts_refused);
@@ -183,22 +196,30 @@ static void show_status(struct rows *r)
 	row_number(r, "exercise_refused", (int64_t)x->refused);
 	row_number(r, "exercise_expired", (int64_t)x->expired);
 	row_number(r, "exercise_queued", (int64_t)queued(c, true));
-	row_number(r, "exercise_alarms", alarms_active(c, true));
-	row_number(r, "journal_bytes", space.used_bytes);
-	row_number(r, "journal_quota", space.quota_bytes);
-	row_number(r, "journal_percent", space_percent(c));
-	row_text(r, "journal_refuses", room_refuses(c));
-	row_number(r, "journal_held_back", (int64_t)c->room.held_back);
+	row_present(r, "exercise_alarms", alarms_active(c, true));
+	row_present(r, "journal_bytes", space.used_bytes);
+	row_present(r, "journal_quota", space.quota_bytes);
+	row_present(r, "journal_percent", space_percent(c));
+	if (c->config.past)
+		row_null(r, "journal_refuses");
+	else
+		row_text(r, "journal_refuses", room_refuses(c));
+	row_present(r, "journal_held_back", (int64_t)c->room.held_back);
 	status_bodies(r);
-	row_number(r, "bodies_removed", (int64_t)c->retain.bodies);
-	row_number(r, "entries_retired", (int64_t)c->retain.entries);
+	row_present(r, "bodies_removed", (int64_t)c->retain.bodies);
+	row_present(r, "entries_retired", (int64_t)c->retain.entries);
 	row_number(r, "handled_elsewhere", (int64_t)c->counters.elsewhere[0]);
 	row_number(r, "exercise_handled_elsewhere", (int64_t)c->counters.elsewhere[1]);
 	status_moved(r);
 	status_scrub(r);
 	minimize_members(r);
-	row_flag(r, "recovering", c->recovering);
-	row_flag(r, "clock_unsure", c->clock_unsure);
+	if (c->config.past) {
+		row_null(r, "recovering");
+		row_null(r, "clock_unsure");
+	} else {
+		row_flag(r, "recovering", c->recovering);
+		row_flag(r, "clock_unsure", c->clock_unsure);
+	}
 	row_end(r);
 }
 

@@ -15,8 +15,8 @@ void status_bodies(struct rows *r)
 		of_bytes += p.of_bytes;
 	}
 	row_number(r, "bodies_coming", (int64_t)r->c->n_fetches);
-	row_number(r, "bodies_coming_bytes", (int64_t)of_bytes);
-	row_number(r, "bodies_coming_here", (int64_t)bytes);
+	row_present(r, "bodies_coming_bytes", (int64_t)of_bytes);
+	row_present(r, "bodies_coming_here", (int64_t)bytes);
 }
 
 int64_t body_percent(struct core *c, const struct entry_row *entry)
@@ -33,6 +33,10 @@ uint16_t coming_note(struct core *c, const struct entry_row *entry, char *note, 
 	char name[LIMIT_NAME_BYTES + 1];
 	struct body_progress p = {0};
 
+	if (c->config.past) {
+		snprintf(note, size, "its body was still being fetched");
+		return 0;
+	}
 	if (!bodies_progress(c, &entry->e.body_hash, &p) || !p.of_bytes)
 		snprintf(note, size, "its body is still being fetched");
 	else

@@ -17,6 +17,7 @@ void row_number(struct rows *r, const char *name, int64_t x);
 void row_flag(struct rows *r, const char *name, bool x);
 void row_time(struct rows *r, const char *name, struct wall t); /* 0: null */
 void row_null(struct rows *r, const char *name);
+void row_present(struct rows *r, const char *name, int64_t x); /* a number that no journal keeps: null of a time that is over */
 void row_list(struct rows *r, const char *name, const struct buf *items); /* a line each */
 
 /* What `show` answers, where it does not stand in show.c. */

@@ -22,6 +22,11 @@ static void acknowledged_by(struct rows *r, const struct order_known *k)
 	struct core *c = r->c;
 	struct buf list = BUF_EMPTY;
 
+	/* Who showed to have it is heard, and not kept. */
+	if (c->config.past) {
+		row_null(r, "acknowledged_by");
+		return;
+	}
 	for (size_t i = 0; i < c->roster->n_sites; i++) {
 		const struct site *s = &c->roster->sites[i];
 
@@ -41,7 +46,7 @@ static void waits_for(struct rows *r, const struct order_known *k)
 	const struct chain *ch = chain_find(r->c, k->order.site, k->order.exercise[0] != '\0');
 	char text[400];
 
-	if (ch && ch->now == k && takeover_waits(r->c, ch, text, sizeof text))
+	if (!r->c->config.past && ch && ch->now == k && takeover_waits(r->c, ch, text, sizeof text))
 		row_text(r, "waits", text);
 	else
 		row_null(r, "waits");

@@ -667,11 +667,13 @@ void travel_finish(struct core *c)
 		struct state_name name = roster_name(c->roster);
 
 		store_state_put(c->t, STATE_KIND_ROSTER, &name.id, view_of(c->roster->blob.ptr, c->roster->blob.len));
+		store_state_since_put(c->t, STATE_KIND_ROSTER, &name.id, c->wall);
 		t->storing_roster = true;
 	}
 	for (size_t i = 0; i < t->n_shelf; i++)
 		if (!t->shelf[i].stored) {
 			store_state_put(c->t, STATE_KIND_DICTIONARY, &t->shelf[i].hash, buf_view(&t->shelf[i].bytes));
+			store_state_since_put(c->t, STATE_KIND_DICTIONARY, &t->shelf[i].hash, c->wall);
 			t->shelf[i].storing = true;
 		}
 	if (t->tell_roster && !mono_before(c->now, t->tell_at)) {

@@ -285,7 +285,7 @@ void world_run(struct world *w, int64_t us)
 
 /* ---- life ------------------------------------------------------------------------------------------------------------- */
 
-static struct roster *open_roster(struct world *w)
+struct roster *world_open_roster(struct world *w)
 {
 	struct roster *r = NULL;
 	struct errmsg m;
@@ -325,7 +325,7 @@ void world_start(struct world *w, size_t i)
 		w->node[i].seed[b] = (uint8_t)world_random(w, 256);
 	static_assert(sizeof k.seed == sizeof w->node[i].seed, "seeds are alike");
 	memcpy(k.seed, w->node[i].seed, sizeof k.seed);
-	enum err e = core_new(&k, open_roster(w), w->node[i].store, &w->node[i].core, &m);
+	enum err e = core_new(&k, world_open_roster(w), w->node[i].store, &w->node[i].core, &m);
 
 	if (e)
 		fail_msg("core_new: %s", m.text);
@@ -374,7 +374,7 @@ void world_link(struct world *w, size_t a, size_t b, bool up)
 
 struct roster *world_roster_copy(struct world *w)
 {
-	struct roster *r = open_roster(w);
+	struct roster *r = world_open_roster(w);
 
 	r->serial++;
 	return r;
@@ -384,7 +384,7 @@ void world_reload(struct world *w, size_t i)
 {
 	struct event ev = {.type = EVENT_ROSTER};
 
-	ev.u.roster.roster = open_roster(w);
+	ev.u.roster.roster = world_open_roster(w);
 	apply(w, i, &ev, 1);
 }
 

@@ -69,6 +69,7 @@ struct world {
 
 /* The roster in force, to be changed and given to world_roster; its serial is one more. Freed with roster_free. */
 struct roster *world_roster_copy(struct world *w);
+struct roster *world_open_roster(struct world *w); /* that in force, as a node reads it at its start; freed with roster_free */
 /* Every node that is up takes it over now, and those that start later begin with it. */
 void world_roster(struct world *w, const struct roster *r);
 /* That node alone. */
