@@ -154,6 +154,7 @@ sweep: setup
 	$(Q)WEEK_DAYS=7 WEEK_MESSAGES=2000 $(BUILD)/tests/unit/test_core_week
 	$(Q)tests/integration/crash.py --bin $(BUILD)/bin --kills 2000
 	$(Q)tests/integration/test_takeover_sweep.py --bin $(BUILD)/bin --orders 10000
+	$(Q)tests/integration/test_sweep.py --bin $(BUILD)/bin --drill tests/sweep/versions.conf --seeds 1..90
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_sim_window
 	$(Q)FLAPS=1000000 OUTAGE_HOURS=72 WINDOW_ALL=1 WINDOW_PRINT=1 $(BUILD)/tests/unit/test_sim_window
 

@@ -18,6 +18,15 @@ const char *lane_name(unsigned lane)
 	return lane < LANE_COUNT ? names[lane] : "?";
 }
 
+uint8_t frame_protocol(enum frame_type t)
+{
+	switch (t) {
+	case FRAME_ACKS: case FRAME_NUDGE: case FRAME_NUDGE_REPLY: return PROTOCOL_SHORT;
+	case FRAME_WANT_ENTRY: return PROTOCOL_SLICES;
+	default: return PROTOCOL_MIN;
+	}
+}
+
 static const struct part_limit {
 	uint32_t count, bytes;
 } part_limits[] = {

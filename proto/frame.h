@@ -48,6 +48,8 @@ enum frame_type {
 	FRAME_SEGMENT_AGAIN = 23, /* holder -> receiver: a segment of that entry alone */
 	FRAME_WANT_ENTRY = 24, /* receiver -> holder: the body of one chunk of an entry wanted (protocol 3) */
 };
+/* The protocol from which on that frame is spoken. */
+uint8_t frame_protocol(enum frame_type t);
 enum lane { LANE_URGENT = 0, LANE_BULK = 1, LANE_COUNT = 2 };
 const char *lane_name(unsigned lane); /* "urgent", "bulk" */
 

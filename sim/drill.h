@@ -99,6 +99,7 @@ struct drill_desk {
 	X(CRASH, "crash", 0)             /* sites for: the process is killed; after `for` it starts again */           \
 	X(POWER_CUT, "power-cut", 0)     /* sites for: all of them at one instant */                                   \
 	X(STOP, "stop", 0)               /* sites for: stopped in good order */                                        \
+	X(PROGRAM, "program", 0)         /* sites protocol: stopped in good order; starts 5 s later as a program that speaks it at most */ \
 	X(START, "start", 0)             /* sites: those that are down */                                              \
 	X(PAUSE, "pause", 0)             /* sites for: the process does nothing, then goes on (a stopped machine) */   \
 	X(RESUME, "resume", 0)           /* sites */                                                                   \
@@ -166,7 +167,7 @@ struct drill_event {
 	struct drill_sites from, to;         /* pairs; of roster: `to` holds the standbys in the order written; of an order: from issued it, the others of it endorse */
 	int bearer;                          /* index, -1: all of the link */
 	int64_t value_us;                    /* delay of disk-slow, by of clock-step, takes of courier */
-	int64_t value;                       /* ppm of clock-drift, count; factor of rate in thousandths; precedence; used of disk-full in millionths */
+	int64_t value;                       /* ppm of clock-drift, count, protocol of program; factor of rate in thousandths; precedence; used of disk-full in millionths */
 	struct bearer_change degrade;        /* of degrade only; -1: as configured */
 	char queue[LIMIT_NAME_BYTES + 1];
 	char flow[LIMIT_NAME_BYTES + 1];     /* of rate; "": all */

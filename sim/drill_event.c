@@ -1,4 +1,5 @@
 /* The timetable of a drill: which settings each event takes, and repetitions written out. */
+#include "proto/frame.h"
 #include "proto/order.h"
 #include "sim/drill_read.h"
 
@@ -196,7 +197,8 @@ static bool read_send_to(struct settings *ctx, const config_setting_t *s, const 
 
 #define B(name) (UINT64_C(1) << DO_##name)
 #define SITES_FOR (B(CRASH) | B(POWER_CUT) | B(STOP) | B(PAUSE) | B(LOSE_DISK) | B(RESTORE) | B(DISK_FULL) | B(DISK_SLOW) | B(DESKS_AWAY) | B(RATE))
-#define SITES (SITES_FOR | B(COMMIT_FAIL) | B(START) | B(RESUME) | B(BACKUP) | B(FLIP_BIT) | B(CLOCK_STEP) | B(CLOCK_DRIFT) | B(DESKS_BACK) | B(DESK_CRASH))
+#define SITES (SITES_FOR | B(COMMIT_FAIL) | B(START) | B(RESUME) | B(BACKUP) | B(FLIP_BIT) | B(CLOCK_STEP) | B(CLOCK_DRIFT) | B(DESKS_BACK) | B(DESK_CRASH) | \
+               B(PROGRAM))
 #define ONE_SITE (B(ROSTER) | B(RELOCATE) | B(HANDBACK) | B(REVOKE))
 #define LINKS (B(LINK_DOWN) | B(LINK_UP) | B(LINK_RESET) | B(DEGRADE))
 #define PAIRS (LINKS | B(CUT) | B(PARTITION))
@@ -232,6 +234,7 @@ static const struct { struct setting_spec spec; uint64_t must, may; } fields[] =
 	{{"loss", read_ppm_value, offsetof(struct event_line, e.degrade.loss_ppm)}, 0, B(DEGRADE)},
 	{{"takes", read_span, offsetof(struct event_line, e.value_us), .max = 30 * US_PER_DAY}, B(COURIER), 0},
 	{{"ppm", read_whole, offsetof(struct event_line, e.value), .min = -10000, .max = 10000}, B(CLOCK_DRIFT), 0},
+	{{"protocol", read_whole, offsetof(struct event_line, e.value), .min = PROTOCOL_MIN, .max = PROTOCOL_MAX}, B(PROGRAM), 0},
 	{{"used", read_ppm_value, offsetof(struct event_line, e.value)}, 0, B(DISK_FULL)},
 	{{"factor", read_factor, offsetof(struct event_line, e.value)}, B(RATE), 0},
 	{{"flow", read_flow_name, offsetof(struct event_line, e.flow)}, 0, B(RATE)},

@@ -344,6 +344,7 @@ static void put_values(struct buf *out, const struct drill *d, const struct dril
 	case DO_DISK_SLOW: put(out, " delay = \""), put_span(out, e->value_us), put(out, "\";"); break;
 	case DO_CLOCK_STEP: put(out, " by = \""), put_span(out, e->value_us), put(out, "\";"); break;
 	case DO_CLOCK_DRIFT: put(out, " ppm = %" PRId64 ";", e->value); break;
+	case DO_PROGRAM: put(out, " protocol = %" PRId64 ";", e->value); break;
 	case DO_COMMIT_FAIL: case DO_ASSIST: put(out, " count = %" PRId64 ";", e->value); break;
 	case DO_DEGRADE:
 		put_change(out, &e->degrade);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/frame.h"
 #include "sim/prng.h"
 
 #define MIN_US (60 * US_PER_S)
@@ -38,11 +39,14 @@ static const struct { enum drill_do what; int64_t least_us, most_us; } kinds[] =
 	{DO_DESK_CRASH, 0, 0},
 	{DO_ROSTER, 0, 0},
 	{DO_RELOCATE, 0, 0},
+	{DO_PROGRAM, 0, 0},
 	{DO_LOSE_DISK, US_PER_S, 20 * MIN_US},
 	{DO_RESTORE, US_PER_S, 20 * MIN_US},
 	{DO_FLIP_BIT, 0, 0},
 };
 #define KINDS (sizeof kinds / sizeof kinds[0])
+/* Drawn only where a drill names them. */
+static const uint64_t where_asked = UINT64_C(1) << DO_RELOCATE | UINT64_C(1) << DO_PROGRAM;
 
 static bool destroys(enum drill_do what)
 {
@@ -131,6 +135,7 @@ static bool draw_what(struct drawing *w, struct drill_event *e)
 	case DO_COMMIT_FAIL: e->value = prng_between(p, 1, 50); break;
 	case DO_CLOCK_STEP: e->value_us = prng_between(p, 1, 7200) * US_PER_S * (prng_chance(p, 500000) ? 1 : -1); break;
 	case DO_CLOCK_DRIFT: e->value = prng_between(p, -500, 500); break;
+	case DO_PROGRAM: e->value = prng_between(p, PROTOCOL_MIN, PROTOCOL_MAX); break;
 	case DO_DEGRADE: draw_change(w, &e->degrade); return set_link(w, e);
 	case DO_LINK_DOWN: case DO_LINK_RESET: case DO_CUT: return set_link(w, e);
 	case DO_PARTITION: return set_some(w, &e->from, 400000) && set_rest(w, &e->to, &e->from);
@@ -456,8 +461,7 @@ static void draw_clocks(struct drawing *w)
 enum err fault_draw(struct drill *d, uint64_t seed)
 {
 	struct drawing w = {.d = d};
-	/* Orders are drawn where a drill asks for them. */
-	uint64_t wanted = d->swarm.kinds ? d->swarm.kinds : fault_kinds() & ~(UINT64_C(1) << DO_RELOCATE);
+	uint64_t wanted = d->swarm.kinds ? d->swarm.kinds : fault_kinds() & ~where_asked;
 
 	if (!d->swarm.on)
 		return ERR_OK;
@@ -473,7 +477,7 @@ enum err fault_draw(struct drill *d, uint64_t seed)
 
 			if (destroys(kinds[i].what) != (pass == 0))
 				continue;
-			int64_t n = kinds[i].what == DO_RELOCATE && !(wanted >> DO_RELOCATE & 1) ? 0 : draw_count(&w, i);
+			int64_t n = where_asked & ~wanted & UINT64_C(1) << kinds[i].what ? 0 : draw_count(&w, i);
 			for (int64_t k = 0; k < n && (wanted >> kinds[i].what & 1) && possible(d, kinds[i].what); k++) {
 				enum err e = draw_one(&w, i);
 				if (e)

@@ -12,7 +12,7 @@
 #define REACTION_US (15 * US_PER_S)
 
 static const uint64_t only_simulated = 1ull << DO_DISK_FULL | 1ull << DO_DISK_SLOW | 1ull << DO_COMMIT_FAIL | 1ull << DO_FLIP_BIT | 1ull << DO_CLOCK_STEP |
-				       1ull << DO_CLOCK_DRIFT;
+				       1ull << DO_CLOCK_DRIFT | 1ull << DO_PROGRAM;
 
 static int64_t faster(int64_t us, int64_t speed)
 {

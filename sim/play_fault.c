@@ -24,6 +24,7 @@ static void site_begin(struct play *p, const struct drill_event *e, size_t s)
 	case DO_CRASH: world_crash(w, s, CRASH_DRAWN); break;
 	case DO_POWER_CUT: world_power(w, s, false); break;
 	case DO_STOP: world_stop_site(w, s); break;
+	case DO_PROGRAM: world_program(w, s, (uint8_t)e->value); break;
 	case DO_START: world_power(w, s, true), world_start_site(w, s); break;
 	case DO_PAUSE: world_pause(w, s, true); break;
 	case DO_RESUME: world_pause(w, s, false); break;

@@ -365,7 +365,7 @@ static int fault_of(enum drill_do what)
 	switch (what) {
 	case DO_CRASH: return FAULT_CRASH;
 	case DO_POWER_CUT: return FAULT_POWER_CUT;
-	case DO_STOP: return FAULT_RESTART;
+	case DO_STOP: case DO_PROGRAM: return FAULT_RESTART;
 	case DO_PAUSE: return FAULT_PAUSE;
 	case DO_DISK_FULL: return FAULT_DISK_FULL;
 	case DO_DISK_SLOW: return FAULT_DISK_SLOW;

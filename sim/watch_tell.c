@@ -135,6 +135,7 @@ static void figures_text(const struct watch *w, const struct drill_event *e, cha
 			more(out, size, ", %.6g %% of its room used", (double)e->value / 10000);
 		break;
 	case DO_DISK_SLOW: more_span(out, size, "each commit", e->value_us); break;
+	case DO_PROGRAM: more(out, size, " of protocol %lld at most", (long long)e->value); break;
 	case DO_COMMIT_FAIL: more(out, size, ", commit %lld from now", (long long)e->value); break;
 	case DO_CLOCK_STEP: more(out, size, " by %+.6g s", (double)e->value_us / US_PER_S); break;
 	case DO_CLOCK_DRIFT: more(out, size, " of %+lld ppm", (long long)e->value); break;

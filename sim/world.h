@@ -158,6 +158,7 @@ enum crash_how {
 };
 void world_crash(struct world *w, size_t site, enum crash_how how);
 void world_stop_site(struct world *w, size_t site);          /* in good order (EVENT_STOP) */
+void world_program(struct world *w, size_t site, uint8_t protocol); /* stopped; starts again after 5 s as a program that speaks it at most */
 void world_start_site(struct world *w, size_t site);         /* when it has power */
 void world_power(struct world *w, size_t site, bool on);     /* off: dies in mid-commit or not, peers see silence; on: starts */
 void world_pause(struct world *w, size_t site, bool paused); /* the process stands still; connections stay until the heartbeat */

@@ -49,6 +49,17 @@ void world_stop_site(struct world *w, size_t site)
 	due_at(w, mono_add(n->busy_until, 2 * n->commit_us + US_PER_MS), DUE_CRASH, (uint32_t)site, n->run | 1ull << 63, NULL);
 }
 
+void world_program(struct world *w, size_t site, uint8_t protocol)
+{
+	struct node *n = &w->node[site];
+
+	n->protocol = protocol;
+	if (n->state == SITE_DOWN)
+		return;
+	world_stop_site(w, site);
+	due_at(w, mono_add(w->now, RESTART_US), DUE_START, (uint32_t)site, n->run, NULL);
+}
+
 void world_start_site(struct world *w, size_t site)
 {
 	if (!body_acts(w, site, BODY_START))

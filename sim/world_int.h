@@ -16,6 +16,7 @@
 #include "proto/request.h"
 #include "sim/world.h"
 
+#define RESTART_US (5 * US_PER_S) /* the service manager starts a node again after this */
 #define WORLD_HOOKS 8
 #define NO_LINK UINT16_MAX
 
@@ -99,6 +100,7 @@ struct node {
 	bool crash_power;
 	struct image *image;
 	struct mono image_at;
+	uint8_t protocol;          /* that its program speaks at most; 0: this one's */
 	uint32_t serial;           /* of the roster it has */
 	uint32_t file_serial;      /* of the one that its operator installed; 0: what every site was given */
 	bool roster_held;

@@ -9,7 +9,6 @@
 #define IDLE_BATCH_US 100
 #define BATCH_BYTES (1024 * 1024)
 /* The service manager starts a node that ended by itself again after so long. */
-#define RESTART_US (5 * US_PER_S)
 
 /* ---- clocks ---------------------------------------------------------------------------------------------------- */
 
@@ -384,6 +383,7 @@ static enum err make_core(struct world *w, struct node *n, struct errmsg *m)
 
 	k.suite = w->config.suite;
 	k.keys = n->keys;
+	k.protocol_max = n->protocol;
 	prng_bytes(&n->prng, k.seed, sizeof k.seed);
 	k.has_authority = true;
 	k.authority = w->authority.key;

@@ -25,7 +25,7 @@ void upgrade_note(struct txn *t, uint32_t schema)
 	record_put_wr(t, &k, &w, KV_PUT);
 }
 
-/* Schema 2 has tables 9 to 15 and 41 to 44, and heads with leaves behind them. A journal of schema 1 has none of that, and every
+/* Schema 2 has tables 9 to 15 and 41 to 45, and heads with leaves behind them. A journal of schema 1 has none of that, and every
  * row it has means the same in both: only the number changes, so that a program of schema 1 does not open it any more. It would
  * hand out what a closing gave away, and begin streams anew below their floors. */
 static enum err to_2(struct txn *t)

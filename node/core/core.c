@@ -99,6 +99,8 @@ static void config_defaults(struct core_config *k)
 		k->suite = &crypt_suite_real;
 	if (!k->lease_us)
 		k->lease_us = DEFAULT_LEASE_US;
+	if (k->protocol_max == 0 || k->protocol_max > PROTOCOL_MAX)
+		k->protocol_max = PROTOCOL_MAX;
 	if (!k->window_urgent_bytes)
 		k->window_urgent_bytes = DEFAULT_WINDOW_URGENT;
 	if (!k->window_bulk_bytes)

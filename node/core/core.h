@@ -53,6 +53,7 @@ struct core_config {
 	int64_t assist_oldest_us;     /* or when the oldest waits longer; 0: no */
 	int assist_stop;              /* until no more than this wait */
 	struct retention keep;        /* what stays in the journal, and for how long */
+	uint8_t protocol_max;         /* spoken at most, as an older program does; 0: PROTOCOL_MAX */
 	int64_t scrub_us;             /* all of the journal is read through in so long (scrub.h); 0: a day */
 	bool past;                    /* it answers about a time that is over, and does nothing else: past.h */
 };

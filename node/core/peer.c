@@ -176,7 +176,7 @@ void effect_end_control(struct core *c, struct peer *p)
 static void say_hello(struct core *c, struct peer *p, uint8_t lane, enum frame_type t, const char *bearer)
 {
 	struct hello h = {
-		.site = c->self, .protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX, .lane = lane, .recovering = c->recovering,
+		.site = c->self, .protocol_min = PROTOCOL_MIN, .protocol_max = c->config.protocol_max, .lane = lane, .recovering = c->recovering,
 		.incarnation = c->incarnation, .now = c->wall, .roster_serial = c->roster->serial,
 		.roster = c->roster->hash, .state = c->takeover.state, .bearer = view_str(bearer),
 	};
@@ -323,13 +323,13 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 		peer_bad(c, p, "a hello of another site or lane");
 		return;
 	}
-	if (h->protocol_min > PROTOCOL_MAX || h->protocol_max < PROTOCOL_MIN) {
+	if (h->protocol_min > c->config.protocol_max || h->protocol_max < PROTOCOL_MIN) {
 		site_name(c, p->site, name);
 		alarm_raise(c, "protocol", name, "upgrade the older of the two nodes", "%s speaks protocol %u to %u, this node %d to %d", name, h->protocol_min,
-			    h->protocol_max, PROTOCOL_MIN, PROTOCOL_MAX);
+			    h->protocol_max, PROTOCOL_MIN, c->config.protocol_max);
 		return;
 	}
-	p->protocol = h->protocol_max < PROTOCOL_MAX ? h->protocol_max : PROTOCOL_MAX;
+	p->protocol = h->protocol_max < c->config.protocol_max ? h->protocol_max : c->config.protocol_max;
 	copies_hello(c, p, &h->incarnation);
 	if (p->met && !incarnation_equal(&p->incarnation, &h->incarnation)) {
 		p->digest_heard = false;
@@ -555,6 +555,8 @@ void peer_frame(struct core *c, uint16_t site, uint8_t lane, uint8_t side, struc
 	f = malloc(sizeof *f); /* large: too much for a stack */
 	if (f)
 		e = frame_decode(bytes, f);
+	if (!e && frame_protocol(f->type) > c->config.protocol_max)
+		e = ERR_UNSUPPORTED;
 	if (e == ERR_UNSUPPORTED || e == ERR_VERSION) {
 		p->dropped++;
 	} else if (e) {

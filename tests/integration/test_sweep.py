@@ -43,6 +43,14 @@ class Tap:
 		sys.stdout.flush()
 
 
+def versions(tap, binary, seeds):
+	"""Programs of every protocol beside each other, upgraded and taken back while faults strike."""
+	lines, status, err = results(shard(binary, os.path.join(HERE, '..', 'sweep', 'versions.conf'), 1, seeds))
+	broken = [f"{r['broken']}\nagain: {r['repeat']}" for r in lines if not r['ok']]
+	tap.ok(status == 0 and len(lines) == seeds and not broken, f'{seeds} seeds with programs of several protocols keep every promise',
+	       '\n'.join(broken) or f'{len(lines)} of {seeds}, status {status}: {err[-2000:]}')
+
+
 def main():
 	arguments = argparse.ArgumentParser()
 	arguments.add_argument('--bin', required=True)
@@ -66,6 +74,8 @@ def main():
 			broken.append(f'ended with status {status}: {err[-2000:]}')
 	tap.ok(not broken, f'{runs} seeds keep every promise', '\n'.join(broken))
 	tap.ok(broken or runs == last - first + 1, 'every seed ran', f'{runs} of {last - first + 1}')
+	if not args.seeds:
+		versions(tap, binary, 2 if sanitized else 10)
 	if not broken and runs >= 100:
 		tap.ok(all(faults[k] for k in FAULTS), 'every kind of fault struck', 'never: ' + ' '.join(k for k in FAULTS if not faults[k]))
 		tap.ok(all(branches[k] for k in BRANCHES), 'every branch was reached', 'never: ' + ' '.join(k for k in BRANCHES if not branches[k]))
