@@ -9,6 +9,7 @@
 
 #include "sim/compare.h"
 #include "sim/conduct.h"
+#include "sim/forecast.h"
 #include "sim/live.h"
 #include "sim/shrink.h"
 
@@ -54,6 +55,7 @@ static const char usage_text[] =
 	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
 	"       estafette-sim live FILE [--seed N] [--speed X] [--length T] [--folder DIR] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
 	"       estafette-sim compare A B | compare A --set KEY=VALUE [--set KEY=VALUE]  [--seed N] [--json] [--report FILE.html]\n"
+	"       estafette-sim forecast [--by-precedence]\n"
 	"\n"
 	"  run FILE          runs a drill (conf/drills/*.conf; the language is in sim/README.md)\n"
 	"  --seed N          with this seed instead of the drill's own\n"
@@ -70,6 +72,8 @@ static const char usage_text[] =
 	"\n"
 	"  compare A B       runs two drills with the same seed (A's own) and shows side by side what was different; --set is for both\n"
 	"  compare A         one drill as it is and with --set; with two of them: with the first, and with the second\n"
+	"\n"
+	"  forecast          reads what a node knows, as `estafette forecast` hands it on, and writes when what arrives\n"
 	"\n"
 	"Exit status: 0 every promise was kept, 1 one was broken or the run failed, 2 bad usage.\n";
 
@@ -556,6 +560,44 @@ static int run_command(int argc, char **argv)
 	return status;
 }
 
+/* Rows of a node from standard input, one object a line. */
+static enum err read_rows(struct forecast *f, struct errmsg *m)
+{
+	json_error_t why;
+	enum err e = ERR_OK;
+	json_t *row;
+
+	while (!e && (row = json_loadf(stdin, JSON_DISABLE_EOF_CHECK, &why)) != NULL) {
+		e = forecast_row(f, row, m);
+		json_decref(row);
+	}
+	/* What ends in the middle of an object ends before "here", which comes last. */
+	return e;
+}
+
+static int run_forecast(int argc, char **argv)
+{
+	bool by_precedence = argc == 3 && strcmp(argv[2], "--by-precedence") == 0;
+	struct forecast *f = NULL;
+	struct errmsg m = {.text = ""};
+
+	if (argc > 2 && !by_precedence)
+		return usage("forecast: an option is unknown, or there is an argument too many");
+	catch_signals();
+	enum err e = forecast_new(&f);
+
+	if (!e)
+		e = read_rows(f, &m);
+	if (!e)
+		e = forecast_run(f, &interrupted, &m);
+	if (!e)
+		forecast_print(f, by_precedence, stdout);
+	else
+		fprintf(stderr, "estafette-sim: %s\n", m.text[0] ? m.text : err_text(e));
+	forecast_free(f);
+	return e || fflush(stdout) ? EXIT_BROKEN : EXIT_DONE;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)) {
@@ -566,11 +608,13 @@ int main(int argc, char **argv)
 		puts("estafette-sim " BUILD_VERSION);
 		return EXIT_DONE;
 	}
-	if (argc < 2 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "live") != 0 && strcmp(argv[1], "compare") != 0))
-		return usage("which command? (run FILE, live FILE, or compare A B)");
+	bool forecast = argc >= 2 && strcmp(argv[1], "forecast") == 0;
+
+	if (argc < 2 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "live") != 0 && strcmp(argv[1], "compare") != 0 && !forecast))
+		return usage("which command? (run FILE, live FILE, compare A B, or forecast)");
 	if (crypt_start()) {
 		fputs("estafette-sim: libsodium cannot start (is it installed?)\n", stderr);
 		return EXIT_BROKEN;
 	}
-	return run_command(argc, argv);
+	return forecast ? run_forecast(argc, argv) : run_command(argc, argv);
 }

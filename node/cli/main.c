@@ -44,6 +44,7 @@ static const struct command commands[] = {
 	{"conflicts", NULL, "[--watch] [--at TIME [--journal DIR]]", cmd_show},
 	{"streams", NULL, "[--watch]", cmd_show},
 	{"trace", NULL, "ID [--at TIME [--journal DIR]]", cmd_trace},
+	{"forecast", NULL, "ID|QUEUE", cmd_forecast},
 	{"check", NULL, "[alive|disk|clock|keys|links|deadlines|journal]", cmd_check},
 	/* Before "journal" alone, which takes all its other words. */
 	{"journal", "export", "DIR|node.conf [--stream FROM:TO[:PRECEDENCE]] [--queue Q] [--from T] [--to T] [--binary | --open | --age RECIPIENT | --as-drill [--names keep|replace]] FILE", cmd_journal_export},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/cli/forecast.h"
 #include "node/cli/order.h"
 #include "node/cli/output.h"
 #include "node/cli/session.h"
@@ -132,6 +133,35 @@ static void say_preview(const struct preview *p)
 		printf("note: %s\n", p->note);
 }
 
+/* By when those who would get the queues would have what they lack. Only where somebody asked to look: it takes a moment. */
+static int say_forecast(struct ordering *g)
+{
+	struct estafette_forecast f = ESTAFETTE_FORECAST_INIT;
+	char (*names)[64] = calloc(g->o.n_assign + 1, sizeof *names);
+	const char **list = calloc(g->o.n_assign + 1, sizeof *list);
+	json_t *rows = NULL;
+	int status = names && list ? EXIT_OK : cli_fail(g->cli, ERR_NOMEM, "%s: out of memory", g->o.kind);
+	for (size_t i = 0; status == EXIT_OK && i < g->o.n_assign; i++) {
+		snprintf(names[i], sizeof names[i], "%.*s", (int)strcspn(g->o.assign[i], ":"), g->o.assign[i]);
+		list[i] = names[i];
+	}
+	f.queue = g->o.site;
+	f.successors = list;
+	f.n_successors = g->o.n_assign;
+	f.exercise = g->o.exercise;
+	if (status == EXIT_OK)
+		status = forecast_reckon(g->cli, g->h, &f, false, &rows);
+	if (status == EXIT_OK && forecast_table(g->cli, rows, "forecast", &status) > 0) {
+		forecast_assumed(g->cli, rows);
+		if (!g->cli->json)
+			putchar('\n');
+	}
+	json_decref(rows);
+	free(names);
+	free(list);
+	return status;
+}
+
 int order_dry_run(struct ordering *g)
 {
 	struct estafette_order o = g->o;
@@ -152,7 +182,9 @@ int order_dry_run(struct ordering *g)
 	}
 	if (st != ESTAFETTE_OK && status == EXIT_OK)
 		status = session_fail(g->cli, g->h, "");
-	else if (status == EXIT_OK && !g->cli->json)
+	else if (status == EXIT_OK && g->dry && g->o.n_assign > 0)
+		status = say_forecast(g);
+	if (st == ESTAFETTE_OK && status == EXIT_OK && !g->cli->json)
 		say_preview(p);
 	fflush(stdout);
 	free(p);

@@ -153,6 +153,32 @@ int estafette_show(estafette *h, const char *what, const char *queue, const char
 	return st == ESTAFETTE_OK ? call_finish(h, c, NULL, timeout_ms) : st;
 }
 
+int estafette_forecast(estafette *h, const struct estafette_forecast *f, int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg,
+                       int timeout_ms)
+{
+	struct request_writer w;
+	struct msgid m;
+	if (h->fd < 0)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "the handle is not connected");
+	if (f->id != NULL && msgid_parse(view_str(f->id), &m) != ERR_OK)
+		return client_fail(h, ESTAFETTE_USAGE, "usage", "not the id of a message (26 letters and digits)");
+	struct call *c = call_new(h, REQ_SHOW);
+	if (c == NULL)
+		return client_nomem(h);
+	c->row = row;
+	c->row_arg = arg;
+	request_begin(&w, &h->out, REQ_SHOW, c->r.tag);
+	request_str(&w, F_WHAT, "forecast");
+	request_str(&w, F_QUEUE, f->queue);
+	if (f->id != NULL)
+		request_id(&w, &m);
+	for (size_t i = 0; i < f->n_successors; i++)
+		request_str(&w, F_TO, f->successors[i]);
+	request_str(&w, F_EXERCISE, f->exercise);
+	int st = call_begin(h, c, &w);
+	return st == ESTAFETTE_OK ? call_finish(h, c, NULL, timeout_ms) : st;
+}
+
 /* Text of a row, made a string by writing a NUL over what follows it: everything is read before anything is written. */
 struct texts { struct view v[2 * SHOW_MEMBERS]; const char **at[2 * SHOW_MEMBERS]; size_t n; };
 

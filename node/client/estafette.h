@@ -212,6 +212,21 @@ struct estafette_member {
 ESTAFETTE_API int estafette_show(estafette *h, const char *what, const char *queue, const char *id,
                                  int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
 
+/* What a forecast starts from: of one message, of one queue (SITE/NAME, or NAME of this site), or of everything that is addressed to a
+ * site (queue: its name) for those who would get it. */
+struct estafette_forecast {
+	size_t size;
+	const char *id, *queue;       /* one of them; NULL for the other */
+	const char *const *successors;/* n_successors names of sites */
+	size_t n_successors;
+	const char *exercise;         /* what an exercise would move; NULL: operational messages */
+};
+#define ESTAFETTE_FORECAST_INIT { sizeof(struct estafette_forecast), NULL, NULL, NULL, 0, NULL }
+/* row as by estafette_show; its first member `part` is site, link, load, message or, as the last one, here. No row at all: there is no
+ * such queue, or the node does not know the message. `estafette-sim forecast` reckons with these rows. */
+ESTAFETTE_API int estafette_forecast(estafette *h, const struct estafette_forecast *f,
+                                     int (*row)(void *arg, const struct estafette_member *members, size_t n), void *arg, int timeout_ms);
+
 /* ---- orders: who serves a site's queues -------------------------------------------------------------------------- */
 
 struct estafette_order {

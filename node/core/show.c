@@ -616,6 +616,8 @@ void show_request(struct core *c, struct client *cl, const struct request *rq)
 		show_orders(&r);
 	else if (view_equal(what, view_str("conflicts")))
 		show_conflicts(&r);
+	else if (view_equal(what, view_str("forecast")))
+		show_forecast(&r, queue, rq->fields);
 	else {
 		reply_error(c, cl->id, rq->tag, ERR_UNSUPPORTED, "show: this node does not know \"%.*s\"", (int)what.len, (const char *)what.ptr);
 		return;

@@ -26,6 +26,11 @@ void show_bearers(struct rows *r, const struct peer *p);
 void show_conflicts(struct rows *r);
 void show_quarantine(struct rows *r);
 void show_trace(struct rows *r, const struct msgid *id);
+/* ---- show_forecast.c ---- */
+/* What a forecast starts from: of a message (ID), of a queue (queue: SITE/NAME, or NAME of this site), or of everything that is addressed
+ * to a site (queue: SITE) for those who would get it (TO.., EXERCISE). No row when there is no such queue, or the message is not known
+ * here. Rows by `part`: proto/README.md. */
+void show_forecast(struct rows *r, struct view queue, struct view fields);
 /* ---- show_bodies.c: large bodies ---- */
 void status_bodies(struct rows *r); /* those that are still coming, and how much of them is here */
 int64_t body_percent(struct core *c, const struct entry_row *entry); /* of its body, as far as it is here; 100 of one that is whole */

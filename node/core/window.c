@@ -199,6 +199,7 @@ static void rate_heard(struct core *c, struct pace *w, int64_t bps)
 	/* What was not held back by the window shows only what was there to send. */
 	if (!s->full && bps <= w->rate_bps)
 		return;
+	w->filled |= s->full;
 	if (c->now.us - w->span_from.us > most(SPAN_US, 4 * (c->now.us - s->at.us))) {
 		w->best_bps[1] = w->best_bps[0];
 		w->best_bps[0] = 0;

@@ -51,6 +51,7 @@ struct in_air {
 /* A bearer to a peer, as far as it is known. */
 struct pace {
 	int64_t rate_bps;        /* 0: not known */
+	bool filled;             /* the rate was measured with the window full: the bearer carries no more */
 	int64_t best_bps[2];     /* of the present span and of the one before */
 	struct mono span_from;
 	int64_t base_us;         /* round trip with nothing queued; 0: not known */
