@@ -127,68 +127,72 @@ static enum err pass(struct scan *s, enum token t, unsigned depth)
 	return t == CLOSE ? ERR_OK : fail(s, ERR_FORMAT, "a list that does not end (] is missing)");
 }
 
+/* One key of a node or edge with its value, whatever that is. */
+struct member { struct view key; enum token kind; double x; bool number; };
+
+/* The next one; m->kind is CLOSE at the end. what: a node, an edge. */
+static enum err read_member(struct scan *s, const char *what, struct member *m)
+{
+	enum token t = next(s);
+
+	*m = (struct member){.key = s->word, .kind = t};
+	if (t == CLOSE)
+		return ERR_OK;
+	if (t != KEY)
+		return fail(s, ERR_FORMAT, what);
+	m->kind = next(s);
+	enum err e = pass(s, m->kind, 1);
+
+	m->number = !e && m->kind != OPEN && number(s->word, &m->x);
+	return e;
+}
+
 static enum err read_node(struct scan *s, struct topology_node *n)
 {
 	bool has_id = false, lon = false, lat = false;
-	enum token t;
+	struct member m;
+	enum err e;
 
 	*n = (struct topology_node){.name = "node"};
-	while ((t = next(s)) == KEY) {
-		struct view key = s->word;
-		enum token v = next(s);
-		double x = 0;
-		enum err e = pass(s, v, 1);
-
-		if (e)
-			return e;
-		bool ok = v != OPEN && number(s->word, &x);
-
-		if (is(key, "id") && ok) {
-			n->id = (int64_t)x;
+	while (!(e = read_member(s, "a node that does not end (] is missing)", &m)) && m.kind != CLOSE) {
+		if (is(m.key, "id") && m.number) {
+			n->id = (int64_t)m.x;
 			has_id = true;
-		} else if (is(key, "label") && v == TEXT) {
+		} else if (is(m.key, "label") && m.kind == TEXT) {
 			name_of(s->word, n->name);
-		} else if (is(key, "Longitude") && ok && x >= -180 && x <= 180) {
-			n->longitude = x;
+		} else if (is(m.key, "Longitude") && m.number && m.x >= -180 && m.x <= 180) {
+			n->longitude = m.x;
 			lon = true;
-		} else if (is(key, "Latitude") && ok && x >= -90 && x <= 90) {
-			n->latitude = x;
+		} else if (is(m.key, "Latitude") && m.number && m.x >= -90 && m.x <= 90) {
+			n->latitude = m.x;
 			lat = true;
 		}
 	}
 	n->placed = lon && lat;
-	if (t != CLOSE)
-		return fail(s, ERR_FORMAT, "a node that does not end (] is missing)");
+	if (e)
+		return e;
 	return has_id ? ERR_OK : fail(s, ERR_FORMAT, "a node without an id (add id and a number)");
 }
 
 static enum err read_edge(struct scan *s, struct edge *out)
 {
-	enum token t;
+	struct member m;
+	enum err e;
 
 	*out = (struct edge){0};
-	while ((t = next(s)) == KEY) {
-		struct view key = s->word;
-		enum token v = next(s);
-		double x = 0;
-		enum err e = pass(s, v, 1);
-
-		if (e)
-			return e;
-		if (v == OPEN || !number(s->word, &x))
-			continue;
-		if (is(key, "source")) {
-			out->source = (int64_t)x;
+	while (!(e = read_member(s, "an edge that does not end (] is missing)", &m)) && m.kind != CLOSE) {
+		if (is(m.key, "source") && m.number) {
+			out->source = (int64_t)m.x;
 			out->has_source = true;
-		} else if (is(key, "target")) {
-			out->target = (int64_t)x;
+		} else if (is(m.key, "target") && m.number) {
+			out->target = (int64_t)m.x;
 			out->has_target = true;
-		} else if (is(key, "LinkSpeedRaw") && x >= 1 && x <= 1e12) {
-			out->rate = x;
+		} else if (is(m.key, "LinkSpeedRaw") && m.number && m.x >= 1 && m.x <= 1e12) {
+			out->rate = m.x;
 		}
 	}
-	if (t != CLOSE)
-		return fail(s, ERR_FORMAT, "an edge that does not end (] is missing)");
+	if (e)
+		return e;
 	return out->has_source && out->has_target ? ERR_OK : fail(s, ERR_FORMAT, "an edge without source or target (add both, the ids of two nodes)");
 }
 
