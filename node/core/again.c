@@ -384,6 +384,7 @@ static void take(struct core *c, struct peer *p, struct stream *s, enum rot rot,
 		return;
 	}
 	mended(c, s, number, arrival);
+	bodies_more(c, &row.e.body_hash);
 }
 
 void again_segment(struct core *c, struct peer *p, struct segment *seg)

@@ -132,8 +132,7 @@ void lane_late(struct core *c, struct peer *p, uint8_t lane)
 		/* Sent and not acknowledged: it counts as lost and goes again, from the peer's frontier. */
 		window_lost(c, p, lane);
 		replicate_rewind(c, p, lane);
-		if (lane == LANE_BULK)
-			bodies_give_forget(p); /* who still wants it asks again */
+		bodies_give_forget(p, lane); /* who still wants it asks again */
 		l->timeouts = leave ? 0 : l->timeouts + 1;
 		l->silences += leave;
 	}

@@ -88,6 +88,12 @@ static void fetch_sort(struct core *c, struct fetch *f)
 	*f = it;
 }
 
+/* Large ones come in the bulk lane, others in that of their entries. */
+static uint8_t fetch_lane(const struct fetch *f)
+{
+	return f->single && f->rank <= PREC_IMMEDIATE ? LANE_URGENT : LANE_BULK;
+}
+
 static void waiter_add(struct fetch *f, uint32_t stream, uint64_t number)
 {
 	for (size_t i = 0; i < f->n_waiters; i++)
@@ -232,7 +238,7 @@ static bool peer_has(const struct flow *f, uint64_t number, bool whole)
 /* One more who can be reached: parts come on the connection that it dialled. */
 static void holder_add(const struct fetch *f, struct holders *h, struct peer *p)
 {
-	if (!p || p->gone || !p->lane[LANE_BULK].accepted || h->n == HOLDERS_MAX || (f->single && p->protocol < PROTOCOL_SLICES))
+	if (!p || p->gone || !p->lane[fetch_lane(f)].accepted || h->n == HOLDERS_MAX || (f->single && p->protocol < PROTOCOL_SLICES))
 		return;
 	for (size_t i = 0; i < h->n; i++)
 		if (h->list[i] == p)
@@ -309,7 +315,7 @@ static void want_single(struct core *c, struct peer *p, const struct fetch *f, u
 	struct want_entry x = {.stream = s->row.name, .number = w->number, .body = f->body, .offset = (uint32_t)f->part.len, .rank = f->rank, .flags = flags};
 
 	frame_want_entry(effect_begin(c->out), &x);
-	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
+	effect_end_frame(c->out, p->site, fetch_lane(f), SIDE_ACCEPTED);
 }
 
 static void want(struct core *c, struct peer *p, const struct fetch *f, uint32_t end, uint8_t flags)
@@ -325,12 +331,12 @@ static void want(struct core *c, struct peer *p, const struct fetch *f, uint32_t
 	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
 }
 
-static void want_end(struct core *c, struct peer *p, const struct hash *body)
+static void want_end(struct core *c, struct peer *p, uint8_t lane, const struct hash *body)
 {
 	struct part w = {.body = *body, .kind = PART_MANIFEST, .count = 1, .flags = WANT_END};
 
 	frame_want(effect_begin(c->out), &w);
-	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
+	effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
 }
 
 static void fetch_ask(struct core *c, struct fetch *f, struct peer *p, uint8_t flags)
@@ -348,29 +354,31 @@ static void fetch_leave(struct core *c, struct fetch *f)
 	struct peer *p = f->from ? peer_find(c, f->from) : NULL;
 
 	if (p && !p->gone)
-		want_end(c, p, &f->body);
+		want_end(c, p, fetch_lane(f), &f->body);
 	f->from = 0;
 	buf_release(&f->page);
 	f->have_page = false;
 }
 
-static int64_t patience_us(const struct fetch *f, const struct peer *p)
+/* Longer with each that did not answer; who answered since is asked again soon, so that after a cut what is most urgent goes on first. */
+static int64_t patience_us(const struct fetch *f, const struct peer *p, bool answered)
 {
 	int64_t us = 4 * p->rtt_us > SILENT_US ? 4 * p->rtt_us : SILENT_US;
 
-	return us * (1 + (f->tries < 80 ? f->tries : 80) / 4);
+	return answered ? us : us * (1 + (f->tries < 80 ? f->tries : 80) / 4);
 }
 
 /* When it has waited for its holder too long. */
 static struct mono fetch_due(const struct fetch *f, const struct peer *p)
 {
-	struct mono heard = mono_before(f->asked_at, p->bulk_heard) ? p->bulk_heard : f->asked_at;
-	struct mono silent = mono_add(heard, patience_us(f, p));
+	struct mono on_lane = p->parts[fetch_lane(f)].heard;
+	bool answered = mono_before(f->asked_at, on_lane);
+	struct mono silent = mono_add(answered ? on_lane : f->asked_at, patience_us(f, p, answered));
 
 	/* Another one that it was asked for comes first. */
 	if (p->asking)
 		return silent;
-	return mono_min(silent, mono_add(f->asked_at, patience_us(f, p) + OVERLOOKED_US));
+	return mono_min(silent, mono_add(f->asked_at, patience_us(f, p, false) + OVERLOOKED_US));
 }
 
 static bool fetch_admitted(struct core *c, const struct fetch *f)
@@ -406,7 +414,7 @@ static struct mono fetch_begin(struct core *c, struct fetch *f)
 	f->asked_at = c->now;
 	struct mono due = fetch_due(f, p);
 
-	p->asking++;
+	p->asking += !f->denied;
 	return due;
 }
 
@@ -425,7 +433,7 @@ static struct mono fetch_look(struct core *c, struct fetch *f)
 		struct mono due = fetch_due(f, p);
 
 		if (mono_before(c->now, due)) {
-			p->asking++;
+			p->asking += !f->denied; /* those that nobody has now keep no others back */
 			return due;
 		}
 		f->tries++;
@@ -497,37 +505,43 @@ void bodies_gone(struct core *c)
 	(void)bodies_ask(c);
 }
 
-void bodies_linked(struct core *c, struct peer *p)
+void bodies_linked(struct core *c, struct peer *p, uint8_t lane)
 {
+	bool any = false;
+
 	for (size_t i = 0; i < c->n_fetches; i++) {
 		struct fetch *f = &c->fetches[i];
 
+		if (fetch_lane(f) != lane)
+			continue;
+		any = true;
 		/* A short one goes on from who wrote it, or from who now stands first. */
 		if (f->from != p->site && !f->tries && !f->denied && !f->single)
 			continue;
 		f->again = true;
 		f->tries = f->denied = 0;
 	}
-	(void)bodies_ask(c);
+	if (any)
+		(void)bodies_ask(c);
 }
 
-void bodies_answered(struct core *c, struct peer *p)
+void bodies_answered(struct core *c, struct peer *p, uint8_t lane)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < c->n_fetches; i++)
-		if (c->fetches[i].single && c->fetches[i].from && c->fetches[i].from != p->site)
+		if (c->fetches[i].single && fetch_lane(&c->fetches[i]) == lane && c->fetches[i].from && c->fetches[i].from != p->site)
 			any = c->fetches[i].again = true;
 	if (any)
 		(void)bodies_ask(c);
 }
 
-void bodies_unlinked(struct core *c, struct peer *p)
+void bodies_unlinked(struct core *c, struct peer *p, uint8_t lane)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < c->n_fetches; i++)
-		if (c->fetches[i].from == p->site)
+		if (c->fetches[i].from == p->site && fetch_lane(&c->fetches[i]) == lane)
 			any = c->fetches[i].again = true;
 	if (any)
 		(void)bodies_ask(c);
@@ -599,6 +613,8 @@ static void fetch_done(struct core *c, struct fetch *f, struct body_row *row)
 	store_body_put_row(c->t, row);
 	struct body_row copy = *row;
 
+	if (!row->refs)
+		submit_trash(c, row->class, row->body_no); /* what waited for it is gone, or comes again whole */
 	if (f)
 		fetch_end(c, f);
 	while (!e && rd_left(&r) >= 12) {
@@ -714,6 +730,7 @@ static bool take_single(struct core *c, struct fetch *f, struct view bytes)
 	store_body_add(c->t, &row);
 	store_body_put_part(c->t, row.class, row.body_no, PART_WHOLE, 0, bytes);
 	fetch_done(c, f, &row);
+	bodies_more(c, &row.hash);
 	return true;
 }
 
@@ -821,8 +838,10 @@ static void fetch_part(struct core *c, struct fetch *f, struct peer *p, const st
 		return;
 	}
 	f->asked_at = c->now;
-	if (!whole && f->part.len < part->total)
+	if (!whole && f->part.len < part->total) {
+		f->tries = f->denied = 0;
 		return;
+	}
 	if (!take_part(c, f, whole ? part->bytes : buf_view(&f->part), &done)) {
 		fetch_refuse(c, f, p);
 		return;
@@ -839,15 +858,15 @@ void bodies_part(struct core *c, struct peer *p, uint8_t lane, const struct part
 	struct fetch *f = fetch_find(c, &part->body);
 	uint32_t position = position_of(part->kind, part->index);
 
-	if (lane != LANE_BULK || (f && f->single != (part->kind == PART_WHOLE))) {
+	if ((lane != LANE_BULK && part->kind != PART_WHOLE) || (f && f->single != (part->kind == PART_WHOLE))) {
 		peer_bad(c, p, "a part of a body where none belongs");
 		return;
 	}
-	p->got_mark = part->mark;
-	p->got_due = true;
-	p->bulk_heard = c->now;
+	p->parts[lane].got_mark = part->mark;
+	p->parts[lane].got_due = true;
+	p->parts[lane].heard = c->now;
 	if (!f)
-		want_end(c, p, &part->body);
+		want_end(c, p, lane, &part->body);
 	else if (position == f->position && part->offset == f->part.len)
 		fetch_part(c, f, p, part);
 	else if (p->site == f->from && (position > f->position || (position == f->position && part->offset > f->part.len)))

@@ -1,4 +1,4 @@
-/* bodies.h - large bodies between sites: their parts follow their entries by themselves, in the bulk lane.
+/* bodies.h - bodies between sites that follow their entries by themselves: large ones in parts, in the bulk lane, and on narrow lines others in slices.
  *
  * An entry whose body lies apart is *not whole* until the body is here. Who lacks it *fetches* it (bodies.c): the parts stand in
  * one order (manifest, page 0, the chunks that it lists, page 1, ...), and the fetch asks one holder at a time for those from its
@@ -15,8 +15,10 @@
  *
  * Several entries that wait for the same body share one fetch and one stored body.
  *
- * On a narrow line bodies of one chunk come so too: an entry of the bulk lane that is longer than a slice with its body goes without it
+ * On a narrow line bodies of one chunk come so too, of every precedence: an entry that is long with its body (window_whole) goes without it
  * (replicate.c), and who takes it asks for its one part, of kind WHOLE, in the name of the entry, since that is where such a body lies.
+ * It is asked for and given in the lane of its entry, so that what is urgent comes where the urgent lane alone is left, and in the order of
+ * precedence among the entries there. Who has the entry and not its body yet says so, and gives it as soon as it is there.
  * Who gets the entry whole in another way, as out of a courier's bundle, has it (bodies_came). */
 #ifndef CORE_BODIES_H
 #define CORE_BODIES_H
@@ -107,9 +109,9 @@ struct mono bodies_ask(struct core *c); /* asks for what is due; when to look ag
 void bodies_gone(struct core *c); /* entries that waited for bodies are gone: what none waits for any more is not fetched */
 void bodies_load(struct core *c);
 void bodies_drop(struct core *c);
-void bodies_linked(struct core *c, struct peer *p);   /* it may give now: a connection of its bulk lane begins */
-void bodies_answered(struct core *c, struct peer *p); /* and it is there: short ones go on from who now stands first */
-void bodies_unlinked(struct core *c, struct peer *p); /* or it cannot any more */
+void bodies_linked(struct core *c, struct peer *p, uint8_t lane);   /* it may give now: a connection of that lane begins */
+void bodies_answered(struct core *c, struct peer *p, uint8_t lane); /* and it is there: short ones go on from who now stands first */
+void bodies_unlinked(struct core *c, struct peer *p, uint8_t lane); /* or it cannot any more */
 /* How much of it is here: chunks of all chunks (0: not known yet) and sealed bytes; from whom it comes (0: nobody now). */
 struct body_progress { uint32_t chunks, of; uint64_t bytes, of_bytes; uint16_t from; };
 void fetch_progress(const struct fetch *f, struct body_progress *out);
@@ -122,8 +124,8 @@ bool bodies_progress(struct core *c, const struct hash *body, struct body_progre
 struct giving {
 	struct hash body;
 	uint64_t body_no; uint8_t class;
-	bool single; uint64_t arrival; /* of one chunk, of the entry that arrived so */
-	uint8_t rank;
+	bool single; uint64_t arrival; /* of one chunk, of the entry that arrived so; body_no 0: it was not here yet */
+	uint8_t lane, rank;
 	bool dry;                    /* nothing more is here for now */
 	bool whole;                  /* all of it is here */
 	uint32_t parts;              /* of the body here, in its order: those before this position can be given */
@@ -134,15 +136,17 @@ struct giving {
 
 /* How many of its chunks have gone to the peer on the present connection's account. False: it wants none now. */
 bool bodies_given(struct peer *p, const struct hash *body, uint32_t *chunks);
+bool bodies_given_slices(struct peer *p, const struct hash *body, uint32_t *bytes); /* of one chunk: how many of its bytes */
 void bodies_want(struct core *c, struct peer *p, const struct part *want);
 void bodies_want_entry(struct core *c, struct peer *p, const struct want_entry *want);
 void bodies_got(struct core *c, struct peer *p, uint8_t lane, uint64_t mark);
+bool bodies_due(const struct peer *p, uint8_t lane); /* something can be given in that lane */
 /* Does a body's slice go before the segment of f (NULL: none is due)? */
-bool bodies_turn(struct peer *p, const struct flow *f);
-/* Sends one. False when there is nothing to send now after all. */
-bool bodies_give(struct core *c, struct peer *p);
+bool bodies_turn(const struct peer *p, uint8_t lane, const struct flow *f);
+/* Sends one. False when there is nothing to send now after all, or no room. */
+bool bodies_give(struct core *c, struct peer *p, uint8_t lane);
 void bodies_more(struct core *c, const struct hash *body); /* more of it has come here */
-void bodies_give_forget(struct peer *p);                   /* the connection ended: who wants something asks again */
+void bodies_give_forget(struct peer *p, uint8_t lane);     /* the connection ended: who wants something asks again */
 void bodies_give_committed(struct core *c);
 void bodies_give_undo(struct core *c);                     /* the batch failed: what it gave did not leave */
 

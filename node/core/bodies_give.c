@@ -22,9 +22,14 @@ static void giving_end(struct peer *p, struct giving *g)
 	p->n_giving--;
 }
 
-void bodies_give_forget(struct peer *p)
+void bodies_give_forget(struct peer *p, uint8_t lane)
 {
-	p->n_giving = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n_giving; i++)
+		if (p->giving[i].lane != lane)
+			p->giving[n++] = p->giving[i];
+	p->n_giving = n;
 }
 
 /* How many of its parts are here. */
@@ -40,14 +45,14 @@ static bool body_here(struct core *c, const struct hash *body, struct body_row *
 	return !store_body_find(c->t, BODY_OPERATIONAL, body, row) || !store_body_find(c->t, BODY_EXERCISE, body, row);
 }
 
-static void not_here(struct core *c, struct peer *p, const struct hash *body)
+static void not_here(struct core *c, struct peer *p, uint8_t lane, const struct hash *body)
 {
 	frame_not_here(effect_begin(c->out), body);
-	effect_end_frame(c->out, p->site, LANE_BULK, p->lane[LANE_BULK].up ? SIDE_DIALLED : SIDE_ACCEPTED);
+	effect_end_frame(c->out, p->site, lane, p->lane[lane].up ? SIDE_DIALLED : SIDE_ACCEPTED);
 }
 
 /* One more, behind those that are as urgent. */
-static struct giving *giving_add(struct peer *p, const struct part *w)
+static struct giving *giving_add(struct peer *p, uint8_t lane, const struct part *w)
 {
 	if (!p->giving)
 		p->giving = calloc(GIVING_MAX, sizeof *p->giving);
@@ -57,7 +62,7 @@ static struct giving *giving_add(struct peer *p, const struct part *w)
 
 	for (; i > 0 && p->giving[i - 1].rank > w->rank; i--)
 		p->giving[i] = p->giving[i - 1];
-	p->giving[i] = (struct giving){.body = w->body, .rank = w->rank};
+	p->giving[i] = (struct giving){.body = w->body, .lane = lane, .rank = w->rank};
 	return &p->giving[i];
 }
 
@@ -86,33 +91,38 @@ static void giving_goes_on(struct giving *g, const struct part *w, uint32_t posi
 }
 
 /* What is here of it as the row says. arrival: of the entry that a body of one chunk belongs to, else 0. */
-static void want_heard(struct peer *p, struct giving *g, const struct part *w, const struct body_row *row, uint64_t arrival)
+static struct giving *want_heard(struct peer *p, uint8_t lane, struct giving *g, const struct part *w, const struct body_row *row, uint64_t arrival)
 {
 	uint32_t position = position_of(w->kind, w->index);
+	if (g && g->lane != lane) {
+		giving_end(p, g);
+		g = NULL;
+	}
 	bool new = !g;
 
 	if (g && g->rank != w->rank) {
 		struct giving was = *g;
 
 		giving_end(p, g);
-		g = giving_add(p, w);
+		g = giving_add(p, lane, w);
 		if (g)
 			*g = was;
 		if (g)
 			g->rank = w->rank;
 	} else if (!g) {
-		g = giving_add(p, w);
+		g = giving_add(p, lane, w);
 	}
 	if (!g)
-		return;
+		return NULL;
 	g->body_no = row->body_no;
 	g->class = row->class;
 	g->parts = parts_here(row);
 	g->whole = row->whole;
 	g->single = arrival != 0;
 	g->arrival = arrival;
-	giving_goes_on(g, w, position, new || (w->flags & WANT_LOST) || !in_the_air(&p->lane[LANE_BULK]));
+	giving_goes_on(g, w, position, new || (w->flags & WANT_LOST) || !in_the_air(&p->lane[lane]));
 	g->dry = false; /* looked at when its turn comes */
+	return g;
 }
 
 void bodies_want(struct core *c, struct peer *p, const struct part *w)
@@ -127,26 +137,32 @@ void bodies_want(struct core *c, struct peer *p, const struct part *w)
 	if (w->flags & WANT_END)
 		return;
 	if (body_here(c, &w->body, &row))
-		want_heard(p, g, w, &row, 0);
+		(void)want_heard(p, LANE_BULK, g, w, &row, 0);
 	else
-		not_here(c, p, &w->body);
+		not_here(c, p, LANE_BULK, &w->body);
 }
 
 void bodies_want_entry(struct core *c, struct peer *p, const struct want_entry *want)
 {
 	struct part w = {.body = want->body, .kind = PART_WHOLE, .offset = want->offset, .count = 1, .rank = want->rank, .flags = want->flags};
 	struct stream *s = stream_by_name(c, &want->stream);
+	uint8_t lane = want->stream.precedence <= PREC_IMMEDIATE ? LANE_URGENT : LANE_BULK;
 	struct entry_row row;
 	struct header h;
 
-	if (!s || store_entry_find(c->t, s->row.local, want->number, &row) || !row.body_no || !hash_equal(&row.e.body_hash, &want->body) ||
+	if (!s || store_entry_find(c->t, s->row.local, want->number, &row) || !hash_equal(&row.e.body_hash, &want->body) ||
 	    header_decode(row.e.header, &h) || (h.flags & HEADER_CHUNKED)) {
-		not_here(c, p, &want->body);
+		not_here(c, p, lane, &want->body);
 		return;
 	}
 	struct body_row body = {.body_no = row.body_no, .class = row.body_class, .whole = true};
+	struct giving *g = want_heard(p, lane, giving_find(p, &want->body), &w, &body, row.arrival);
 
-	want_heard(p, giving_find(p, &want->body), &w, &body, row.arrival);
+	if (row.body_no)
+		return;
+	if (g)
+		g->dry = true; /* until it comes */
+	not_here(c, p, lane, &want->body);
 }
 
 void bodies_more(struct core *c, const struct hash *body)
@@ -161,30 +177,42 @@ void bodies_more(struct core *c, const struct hash *body)
 	}
 }
 
-static struct giving *giving_next(struct peer *p)
+static struct giving *giving_next(const struct peer *p, uint8_t lane)
 {
 	for (size_t i = 0; i < p->n_giving; i++)
-		if (!p->giving[i].dry && p->giving[i].position < p->giving[i].end)
+		if (p->giving[i].lane == lane && !p->giving[i].dry && p->giving[i].position < p->giving[i].end)
 			return &p->giving[i];
 	return NULL;
 }
 
-bool bodies_turn(struct peer *p, const struct flow *f)
+bool bodies_due(const struct peer *p, uint8_t lane)
 {
-	const struct giving *g = giving_next(p);
+	return p->n_giving && giving_next(p, lane);
+}
+
+bool bodies_turn(const struct peer *p, uint8_t lane, const struct flow *f)
+{
+	const struct giving *g = giving_next(p, lane);
 
 	if (!g || !f)
 		return g != NULL;
 	if (g->rank != f->stream->row.name.precedence)
 		return g->rank < f->stream->row.name.precedence;
-	return !p->gave_last;
+	return !p->parts[lane].gave_last;
 }
 
 /* Another look at how much is here. ERR_NOT_FOUND: the next part is not; ERR_CLOSED: there is none. */
 static enum err giving_look(struct core *c, struct giving *g)
 {
 	struct body_row row;
+	struct entry_row entry;
 
+	if (g->single && !g->body_no) {
+		if (store_entry_get(c->t, g->arrival, &entry) || !entry.body_no || !hash_equal(&entry.e.body_hash, &g->body))
+			return ERR_NOT_FOUND;
+		g->body_no = entry.body_no;
+		g->class = entry.body_class;
+	}
 	if (g->position < g->parts)
 		return ERR_OK;
 	if (store_body_row(c->t, g->class, g->body_no, &row) || !hash_equal(&row.hash, &g->body))
@@ -196,9 +224,9 @@ static enum err giving_look(struct core *c, struct giving *g)
 	return g->whole ? ERR_CLOSED : ERR_NOT_FOUND;
 }
 
-static uint32_t slice_bytes(const struct core *c, const struct peer *p, size_t left)
+static uint32_t slice_bytes(const struct core *c, const struct peer *p, uint8_t lane, size_t left)
 {
-	int64_t room = window_room(c, p, LANE_BULK), piece = (int64_t)window_piece(p, LANE_BULK);
+	int64_t room = window_room_slices(c, p, lane), piece = (int64_t)window_piece(p, lane);
 
 	if (piece > room)
 		piece = room;
@@ -215,15 +243,16 @@ static uint8_t part_kind(const struct giving *g)
 
 static void slice_send(struct core *c, struct peer *p, struct giving *g, struct view whole)
 {
-	uint32_t len = slice_bytes(c, p, whole.len - g->offset);
+	uint32_t len = slice_bytes(c, p, g->lane, whole.len - g->offset);
 	struct part part = {.body = g->body, .kind = part_kind(g), .index = position_index(g->position), .offset = g->offset,
-			    .total = (uint32_t)whole.len, .mark = ++p->part_mark, .bytes = view_of(whole.ptr + g->offset, len)};
+			    .total = (uint32_t)whole.len, .mark = ++p->parts[g->lane].mark, .bytes = view_of(whole.ptr + g->offset, len)};
 	struct buf *out = effect_begin(c->out);
 	size_t start = out->len;
 
 	frame_part(out, &part);
-	lane_sent(c, p, LANE_BULK, NULL, part.mark, out->len - start);
-	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_DIALLED);
+	lane_sent(c, p, g->lane, NULL, part.mark, out->len - start);
+	effect_end_frame(c->out, p->site, g->lane, SIDE_DIALLED);
+	p->parts[g->lane].gave_last = true;
 	c->given += len;
 	g->offset += len;
 	if (g->offset == whole.len) {
@@ -243,12 +272,13 @@ static bool single_fits(struct core *c, const struct giving *g)
 	return false;
 }
 
-bool bodies_give(struct core *c, struct peer *p)
+bool bodies_give(struct core *c, struct peer *p, uint8_t lane)
 {
-	struct giving *g = giving_next(p);
+	struct giving *g = giving_next(p, lane);
 
-	p->gave_last = true;
 	if (!g)
+		return false;
+	if (window_room_slices(c, p, lane) <= 0)
 		return false;
 	if (c->given >= GIVE_BYTES) {
 		c->serve_more = true;
@@ -266,7 +296,7 @@ bool bodies_give(struct core *c, struct peer *p)
 		e = g->whole && g->position >= g->parts ? ERR_CLOSED : ERR_OK;
 	} else if (e != ERR_CLOSED) {
 		g->dry = true;
-		not_here(c, p, &g->body);
+		not_here(c, p, lane, &g->body);
 	}
 	if (e == ERR_CLOSED)
 		giving_end(p, g);
@@ -282,11 +312,21 @@ bool bodies_given(struct peer *p, const struct hash *body, uint32_t *chunks)
 	return g != NULL;
 }
 
+bool bodies_given_slices(struct peer *p, const struct hash *body, uint32_t *bytes)
+{
+	const struct giving *g = giving_find(p, body);
+
+	*bytes = g ? g->offset : 0;
+	return g && g->single && g->body_no;
+}
+
 void bodies_got(struct core *c, struct peer *p, uint8_t lane, uint64_t mark)
 {
-	if (lane == LANE_BULK && mark > p->part_got && mark <= p->part_mark)
-		p->part_got = mark;
-	else if (lane != LANE_BULK || mark > p->part_mark)
+	struct parts_lane *l = &p->parts[lane];
+
+	if (mark > l->got && mark <= l->mark)
+		l->got = mark;
+	else if (mark > l->mark)
 		peer_bad(c, p, "an acknowledgement of what it was not given");
 	ring_acked(c, p);
 }

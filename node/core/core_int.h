@@ -145,6 +145,13 @@ struct lane_state {
 	uint64_t need_in;            /* the batch that said it */
 	struct mono moved;           /* when the oldest in the air was sent, or something before it acknowledged; not moved by sending again */
 };
+/* Parts of bodies between us and a peer, on one of its lanes. */
+struct parts_lane {
+	uint64_t mark, got;          /* of the last part sent to it, and of the last one that it acknowledged */
+	bool gave_last;              /* what went last was a part: equals take turns */
+	uint64_t got_mark; bool got_due; /* of the last part that came from it, to be told */
+	struct mono heard;           /* when entries or parts came last */
+};
 struct peer {
 	uint16_t site;
 	bool gone;                   /* not in the roster any more, removed, or revoked */
@@ -192,10 +199,7 @@ struct peer {
 	size_t refused_at;       /* of what state.c remembers of them the one that goes next */
 	struct giving *giving;       /* bodies that it wants, the most urgent first */
 	size_t n_giving;
-	uint64_t part_mark, part_got; /* of the last part sent to it, and of the last one that it acknowledged */
-	bool gave_last;              /* what went last on its bulk lane was a part: equals take turns */
-	uint64_t got_mark; bool got_due; /* of the last part that came from it, to be told */
-	struct mono bulk_heard;      /* when entries or parts came last on its bulk lane */
+	struct parts_lane parts[LANE_COUNT];
 	uint32_t asking;             /* fetches that ask it; counted when one is needed */
 	int64_t acked_bytes;         /* since rate_from */
 	struct mono rate_from;

@@ -275,7 +275,7 @@ void ring_acked(struct core *c, struct peer *p)
 		while (l->ring_n) {
 			struct in_flight *i = &l->ring[l->ring_at];
 
-			if (i->flow ? i->flow->acked < i->upto && !i->flow->forked : p->part_got < i->upto)
+			if (i->flow ? i->flow->acked < i->upto && !i->flow->forked : p->parts[lane].got < i->upto)
 				break;
 			moved = true;
 			window_acked(c, p, lane, &i->sent);

@@ -93,10 +93,10 @@ static void peer_leaves(struct core *c, struct peer *p)
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 		replicate_rewind(c, p, lane);
 		p->lane[lane].dialled = p->lane[lane].up = p->lane[lane].accepted = p->lane[lane].ack_due = false;
+		bodies_give_forget(p, lane);
+		bodies_unlinked(c, p, lane);
+		p->parts[lane].got_due = false;
 	}
-	bodies_give_forget(p);
-	bodies_unlinked(c, p);
-	p->got_due = false;
 	p->digest_heard = p->digest_out = p->digest_since_order = p->probe_out = p->tell_due = p->met = p->state_met = false;
 }
 
@@ -206,8 +206,7 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	say_hello(c, p, lane, FRAME_HELLO, bearer);
 	if (lane == LANE_URGENT)
 		replicate_offer(c, p);
-	else
-		bodies_give_forget(p);
+	bodies_give_forget(p, lane);
 }
 
 void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
@@ -223,12 +222,10 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 	peer_touch(c, p);
 	replicate_rewind(c, p, lane);
 	l->dialled = l->up = false;
-	if (lane == LANE_URGENT) {
+	if (lane == LANE_URGENT)
 		p->probe_out = false;
-	} else {
-		bodies_give_forget(p);
-		bodies_unlinked(c, p);
-	}
+	bodies_give_forget(p, lane);
+	bodies_unlinked(c, p, lane);
 	c->travel.due = true; /* what was asked there is asked elsewhere */
 	if (was && lane == LANE_URGENT)
 		takeover_peer(c, site);
@@ -345,12 +342,10 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 		l->accepted = true;
 		snprintf(l->over, sizeof l->over, "%.*s", (int)h->bearer.len, (const char *)h->bearer.ptr);
 		say_hello(c, p, lane, FRAME_WELCOME, "");
-		if (lane == LANE_URGENT) {
+		if (lane == LANE_URGENT)
 			state_hello(c, p, &h->state);
-			return;
-		}
-		p->got_due = false;
-		bodies_linked(c, p);
+		p->parts[lane].got_due = false;
+		bodies_linked(c, p, lane);
 		return;
 	}
 	if (!l->up)
@@ -358,8 +353,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	bool was = l->up;
 
 	l->up = true;
-	if (!was && lane == LANE_BULK)
-		bodies_answered(c, p);
+	if (!was)
+		bodies_answered(c, p, lane);
 	l->timeouts = l->unanswered = 0;
 	c->probes_at = mono_min(c->probes_at, p->probe_at);
 	p->last_ack = c->now;

@@ -6,8 +6,6 @@
 /* The head that signs a segment, and how many hashes stand before it. */
 #define SEGMENT_END_BYTES 128
 #define SEGMENT_MOST (LIMIT_SEGMENT_BYTES - LIMIT_HEAD_SPACING * HASH_BYTES)
-/* A sealed body of 1 KiB and less always goes with its entry. */
-#define BODY_ALONG (FRAME_LEAST + 128)
 /* Entries of a stream that may go before the bodies of those before them; more than LIMIT_NOT_WHOLE nobody takes. */
 #define APART_AHEAD 32
 /* A message that expired so long ago goes as a stub. */
@@ -328,8 +326,8 @@ static struct cut cut_of(struct core *c, const struct peer *p, uint8_t lane, con
 	int64_t room = window_room(c, p, lane), piece = (int64_t)window_piece(p, lane), most = piece < room ? piece : room;
 	struct cut cut = {.most = 0, .room = window_idle(p, lane) ? INT64_MAX : room, .link = true};
 
-	cut.slices = p->protocol >= PROTOCOL_SLICES && lane == LANE_BULK;
-	cut.along = piece > BODY_ALONG ? (uint64_t)piece : BODY_ALONG;
+	cut.slices = p->protocol >= PROTOCOL_SLICES;
+	cut.along = window_whole(p, lane);
 	cut.apart = apart_of(f);
 
 	if (most > SEGMENT_END_BYTES)
@@ -427,7 +425,7 @@ static bool segment_send(struct core *c, struct peer *p, uint8_t lane, struct fl
 		return false;
 	}
 	lane_sent(c, p, lane, f, last, out->len - start);
-	p->gave_last = p->gave_last && lane != LANE_BULK;
+	p->parts[lane].gave_last = false;
 	f->sent = last;
 	flow_update(c, f);
 	room_tried(c, f);
@@ -451,21 +449,21 @@ static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 
 	while (l->up && l->ring_n < LANE_RING && window_room(c, p, lane) > 0) {
 		struct flow *f = flow_next(c, l);
-		bool body = lane == LANE_BULK && p->n_giving && bodies_turn(p, f);
+		bool body = p->n_giving && bodies_turn(p, lane, f);
 
 		if ((!f && !body) || !ring_there(l))
 			return;
-		if (body ? !bodies_give(c, p) : !segment_send(c, p, lane, f) && f->behind)
+		if (body ? !bodies_give(c, p, lane) : !segment_send(c, p, lane, f) && f->behind)
 			return;
 	}
 }
 
 /* What came of bodies is in the journal with this commit. */
-static void send_got(struct core *c, struct peer *p)
+static void send_got(struct core *c, struct peer *p, uint8_t lane)
 {
-	frame_got(effect_begin(c->out), p->got_mark);
-	effect_end_frame(c->out, p->site, LANE_BULK, SIDE_ACCEPTED);
-	p->got_due = false;
+	frame_got(effect_begin(c->out), p->parts[lane].got_mark);
+	effect_end_frame(c->out, p->site, lane, SIDE_ACCEPTED);
+	p->parts[lane].got_due = false;
 }
 
 static void acks_due(struct core *c, struct peer *p, uint8_t lane)
@@ -495,8 +493,8 @@ void replicate_pump(struct core *c)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
 			if (c->active[i]->lane[lane].ack_due)
 				acks_due(c, c->active[i], lane);
-			if (lane == LANE_BULK && c->active[i]->got_due)
-				send_got(c, c->active[i]);
+			if (c->active[i]->parts[lane].got_due)
+				send_got(c, c->active[i], lane);
 			pump_lane(c, c->active[i], lane);
 		}
 		lanes_need(c, c->active[i]);

@@ -59,10 +59,10 @@ static bool is_message(const struct entry *e)
 	return header_decode(e->header, &h) || h.kind == KIND_MESSAGE;
 }
 
-/* It comes by itself: asked of who gave the entry, or of others who have it. What is urgent is whole, or waits for who has it whole. */
-static bool comes_later(const struct peer *p, const struct stream *s, const struct entry *e)
+/* It comes by itself: asked of who gave the entry, or of others who have it. */
+static bool comes_later(const struct peer *p, const struct entry *e)
 {
-	return p && p->protocol >= PROTOCOL_SLICES && lane_of(s) == LANE_BULK && is_message(e);
+	return p && p->protocol >= PROTOCOL_SLICES && is_message(e);
 }
 
 static void heard_sent(struct core *c, const struct stream *s, const struct entry *e)
@@ -78,7 +78,7 @@ static void heard_sent(struct core *c, const struct stream *s, const struct entr
 static void entry_apart(struct core *c, const struct peer *p, struct stream *s, const struct entry_row *row)
 {
 	static const struct hash again;
-	bool damaged = entry_left_out(&row->e) && !comes_later(p, s, &row->e);
+	bool damaged = entry_left_out(&row->e) && !comes_later(p, &row->e);
 
 	store_missing_put(c->t, s->row.local, row->number, damaged ? &again : &row->e.body_hash);
 	if (damaged)
@@ -98,7 +98,7 @@ static bool take_entry(struct core *c, const struct peer *p, uint16_t from, stru
 	struct body_row have;
 
 	/* Only who wrote an entry may leave its body out where that would not come by itself. */
-	if (!stub && ((e->flags & ENTRY_STUB) || (from != s->row.name.originator && entry_left_out(e) && !comes_later(p, s, e))))
+	if (!stub && ((e->flags & ENTRY_STUB) || (from != s->row.name.originator && entry_left_out(e) && !comes_later(p, e))))
 		return false;
 
 	if (apart && store_body_find(c->t, row.body_class, &e->body_hash, &have) == ERR_OK && have.whole && have.refs) {
@@ -379,8 +379,7 @@ static enum err segment_in(struct core *c, struct peer *p, uint16_t from, struct
 
 void replicate_segment(struct core *c, struct peer *p, uint8_t lane, struct segment *seg, const struct hash *after, struct view raw)
 {
-	if (lane == LANE_BULK)
-		p->bulk_heard = c->now;
+	p->parts[lane].heard = c->now;
 	if (!roster_site(c->roster, seg->name.originator)) {
 		p->refused++;
 		return;

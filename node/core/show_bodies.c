@@ -48,8 +48,13 @@ uint16_t coming_note(struct core *c, const struct entry_row *entry, char *note, 
 bool giving_note(struct core *c, struct peer *p, const struct entry_row *entry, char *note, size_t size)
 {
 	struct body_row row;
-	uint32_t chunks;
+	uint32_t chunks, bytes;
 
+	if (!p->gone && entry->e.body_len && bodies_given_slices(p, &entry->e.body_hash, &bytes)) {
+		snprintf(note, size, "its body goes there in slices: %u of %llu bytes are sent (%d%%)", bytes, (unsigned long long)entry->e.body_len,
+			 (int)(100ull * bytes / entry->e.body_len));
+		return true;
+	}
 	if (p->gone || !bodies_given(p, &entry->e.body_hash, &chunks) || store_body_row(c->t, entry->body_class, entry->body_no, &row) || !row.chunks)
 		return false;
 	snprintf(note, size, "its body goes there: %u of %u chunks are sent (%d%%)", chunks, row.chunks, (int)(100ull * chunks / row.chunks));

@@ -202,7 +202,7 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		trace_line(r, &row->id, c->self, "purged", (struct wall){0}, 0, "header and hashes are all that is left of it here");
 	else if (s && !entry.body_no && entry.e.body_len)
 		trace_coming(r, &row->id, &entry);
-	else if (s && entry.body_no && (h.flags & HEADER_CHUNKED))
+	else if (s && entry.body_no)
 		trace_giving(r, &row->id, &entry);
 }
 

@@ -13,6 +13,11 @@
 /* The rate was overrated when a full window queued so long. */
 #define LATE_US (600 * US_PER_MS)
 #define PIECE_US (100 * US_PER_MS)
+/* An urgent body goes with its entry when it is worth no more than this, and always when it is of 1 KiB, which is padded to the next bucket
+ * and sealed. In bulk what has 1 KiB when it is sealed always does. */
+#define WHOLE_URGENT_US (500 * US_PER_MS)
+#define WHOLE_URGENT_LEAST (FRAME_LEAST + FRAME_LEAST / 4 + SYM_OVERHEAD_BYTES)
+#define WHOLE_LEAST (FRAME_LEAST + 128)
 /* A small frame alone on its way tells the rate by itself when it took so much longer than the shortest round trip. */
 #define ALONE_US (50 * US_PER_MS)
 #define ALONE_BYTES 512
@@ -76,7 +81,7 @@ static bool urgent_waits(const struct peer *p)
 {
 	const struct lane_state *l = &p->lane[LANE_URGENT];
 
-	return l->up && shared(p) && (l->behind[PREC_FLASH] || l->behind[PREC_IMMEDIATE]);
+	return l->up && shared(p) && (l->behind[PREC_FLASH] || l->behind[PREC_IMMEDIATE] || bodies_due(p, LANE_URGENT));
 }
 
 int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)
@@ -96,6 +101,13 @@ int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)
 	return least(room, cap_of(c, lane) - l->flying);
 }
 
+int64_t window_room_slices(const struct core *c, const struct peer *p, uint8_t lane)
+{
+	int64_t room = window_room(c, p, lane);
+
+	return lane == LANE_URGENT && p->lane[lane].flying ? room - worth(pace_seen(p, lane)->rate_bps, URGENT_US) : room;
+}
+
 bool window_idle(const struct peer *p, uint8_t lane)
 {
 	return lane == LANE_URGENT ? !p->lane[lane].flying : !flight_of(p, lane);
@@ -111,6 +123,14 @@ size_t window_piece(const struct peer *p, uint8_t lane)
 	int64_t bytes = worth(pace_seen(p, lane)->rate_bps, PIECE_US);
 
 	return (size_t)least(most(bytes, FRAME_LEAST), LIMIT_SEGMENT_BYTES);
+}
+
+size_t window_whole(const struct peer *p, uint8_t lane)
+{
+	int64_t bytes = lane == LANE_URGENT ? most(worth(pace_seen(p, lane)->rate_bps, WHOLE_URGENT_US), WHOLE_URGENT_LEAST)
+					    : most((int64_t)window_piece(p, lane), WHOLE_LEAST);
+
+	return (size_t)least(bytes, LIMIT_SEGMENT_BYTES);
 }
 
 struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t bytes)

@@ -66,10 +66,15 @@ struct pace {
 
 /* Bytes that may go on the lane now. */
 int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane);
+/* Of these, what slices of bodies may take: in the urgent lane the rest is for short frames. */
+int64_t window_room_slices(const struct core *c, const struct peer *p, uint8_t lane);
 /* A frame that cannot be cut to the room there is may go all the same when nothing is in the air (an urgent one: nothing urgent). */
 bool window_idle(const struct peer *p, uint8_t lane);
 /* How long a frame should be at most: a tenth of a second's worth, FRAME_LEAST .. LIMIT_SEGMENT_BYTES. */
 size_t window_piece(const struct peer *p, uint8_t lane);
+/* A sealed body up to so long goes with its entry in one frame, a longer one follows it in slices, which costs a round trip more. In the
+ * urgent lane that is half a second's worth, or a body of 1 KiB at any rate; in bulk a piece, or 1 KiB with its seal. */
+size_t window_whole(const struct peer *p, uint8_t lane);
 int64_t window_bytes(const struct peer *p); /* of the bearer of the urgent lane, to be shown */
 struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t bytes);
 void window_acked(struct core *c, struct peer *p, uint8_t lane, const struct in_air *s);

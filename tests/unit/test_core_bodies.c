@@ -146,16 +146,15 @@ static void flash_overtakes(void **state)
 }
 
 /* 60 KB on a narrow line come in slices, out of an entry, and go on from another holder where the first one was cut off. */
-static void a_short_body_from_another_holder(void **state)
+static void short_body_from_another_holder(enum precedence precedence)
 {
 	const size_t len = 60000;
 	struct world w;
 
-	(void)state;
 	world_init(&w, SITES, 3, 212);
 	w.rate_bps = 9600;
 	w.delay_us = 50 * US_PER_MS;
-	struct msgid id = send_body(&w, NAMEN, QUEUE, PREC_ROUTINE, len);
+	struct msgid id = send_body(&w, NAMEN, QUEUE, precedence, len);
 	uint64_t before = w.frame_bytes;
 
 	world_run(&w, 30 * US_PER_S);
@@ -174,6 +173,53 @@ static void a_short_body_from_another_holder(void **state)
 	world_link(&w, NAMEN, LUIK, true);
 	world_run(&w, 10 * US_PER_S);
 	assert_true(delivered(&w, NAMEN, &id));
+	world_release(&w);
+}
+
+static void a_short_body_from_another_holder(void **state)
+{
+	(void)state;
+	short_body_from_another_holder(PREC_ROUTINE);
+	short_body_from_another_holder(PREC_FLASH);
+}
+
+/* Slices go as their messages do: a FLASH of 20 KB passes an IMMEDIATE of 60 KB, and one of 1 KiB passes both; that of 60 KB goes on where it
+ * was, and what is bulk waits for all of them. */
+static void slices_go_by_precedence(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 2, 213);
+	w.rate_bps = 9600;
+	w.delay_us = 50 * US_PER_MS;
+	struct msgid routine = send_body(&w, NAMEN, QUEUE, PREC_ROUTINE, 30000);
+
+	world_run(&w, 10 * US_PER_S);
+	struct msgid immediate = send_body(&w, NAMEN, QUEUE, PREC_IMMEDIATE, 60000);
+	uint64_t before = w.frame_bytes;
+
+	world_run(&w, 20 * US_PER_S);
+	assert_int_equal(fetches(&w, LUIK), 2);
+	assert_int_equal(w.node[LUIK].core->fetches[0].rank, PREC_IMMEDIATE);
+	assert_in_range(w.node[LUIK].core->fetches[0].part.len, 14000, 24000);
+	assert_true(shows(&w, LUIK, "trace", NULL, &immediate, "from cic-namen: 0 of 1 chunks are here ("));
+	assert_true(shows(&w, NAMEN, "trace", NULL, &immediate, "its body goes there in slices: "));
+	struct msgid flash = send_body(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, 20000);
+
+	world_run(&w, 5 * US_PER_S);
+	struct msgid brief = send_body(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, 1024);
+
+	assert_true(run_until(&w, NAMEN, &brief, 30 * US_PER_S, US_PER_S) <= 8 * US_PER_S);
+	assert_false(delivered(&w, NAMEN, &flash));
+	assert_true(run_until(&w, NAMEN, &flash, 30 * US_PER_S, US_PER_S) <= 20 * US_PER_S);
+	assert_false(delivered(&w, NAMEN, &immediate));
+	assert_true(run_until(&w, NAMEN, &immediate, 90 * US_PER_S, US_PER_S) <= 50 * US_PER_S);
+	assert_false(delivered(&w, NAMEN, &routine));
+	print_message("%.1f %% more than the urgent bodies\n", 100.0 * (double)(w.frame_bytes - before - 81000) / 81000);
+	assert_true(w.frame_bytes - before < 81000 * 125 / 100);
+	assert_true(run_until(&w, NAMEN, &routine, 90 * US_PER_S, US_PER_S) <= 40 * US_PER_S);
+	world_verify(&w, LUIK);
 	world_release(&w);
 }
 
@@ -432,6 +478,7 @@ int main(void)
 		cmocka_unit_test(slices_outlive_cuts),
 		cmocka_unit_test(flash_overtakes),
 		cmocka_unit_test(a_short_body_from_another_holder),
+		cmocka_unit_test(slices_go_by_precedence),
 		cmocka_unit_test(another_holder_goes_on),
 		cmocka_unit_test(a_chunk_that_does_not_fit),
 		cmocka_unit_test(slices_of_two_that_do_not_fit),

@@ -169,10 +169,15 @@ static void line_open(struct line *l, uint64_t seed, const struct bearer_config 
 	line_open_on(l, seed, bearer, NULL);
 }
 
-static void send_bulk(struct line *l, size_t from, size_t count, size_t bytes)
+static void send_many(struct line *l, size_t from, uint8_t precedence, size_t count, size_t bytes)
 {
 	for (size_t i = 0; i < count; i++)
-		ask(l, from, REQ_SUBMIT, "messages", PREC_ROUTINE, bytes, NULL);
+		ask(l, from, REQ_SUBMIT, "messages", precedence, bytes, NULL);
+}
+
+static void send_bulk(struct line *l, size_t from, size_t count, size_t bytes)
+{
+	send_many(l, from, PREC_ROUTINE, count, bytes);
 }
 
 static void send_flash(struct line *l, size_t bytes)
@@ -213,7 +218,7 @@ static bool printing(void)
  * second one of each lane may be below the node. */
 #define ONE_FRAME_BYTES 1536
 
-static void measure_queue(int64_t rate_bps, int64_t delay_us, size_t bytes)
+static void measure_queue(int64_t rate_bps, int64_t delay_us, uint8_t precedence, size_t bytes)
 {
 	struct bearer_config bearer = {.name = "line", .cost = 10, .delay_us = delay_us, .rate_bps = rate_bps, .queue_bytes = 64 << 20};
 	struct line l;
@@ -222,7 +227,7 @@ static void measure_queue(int64_t rate_bps, int64_t delay_us, size_t bytes)
 	world_queued(l.w, NAMEN, LUIK);
 	size_t fit = (size_t)(rate_bps / 8 * 60 / (int64_t)bytes), count = fit < 1200 ? fit + 8 : 1200;
 
-	send_bulk(&l, NAMEN, count, bytes);
+	send_many(&l, NAMEN, precedence, count, bytes);
 	struct mono from = world_now(l.w);
 
 	for (int i = 0; i < 40; i++) {
@@ -236,8 +241,8 @@ static void measure_queue(int64_t rate_bps, int64_t delay_us, size_t bytes)
 	double s = (double)(world_now(l.w).us - from.us) / US_PER_S;
 
 	if (printing())
-		printf("# %10lld bit/s, %3lld ms, %5zu bytes: %.3f s queued (%lld bytes), FLASH p99 %.3f s, %.0f %% used\n", (long long)rate_bps,
-		       (long long)delay_us / 1000, bytes, (double)q.before_us / US_PER_S, (long long)q.before_bytes, (double)flash_p99(&l) / US_PER_S,
+		printf("# %10lld bit/s, %3lld ms, %5zu bytes, %s: %.3f s queued (%lld bytes), FLASH p99 %.3f s, %.0f %% used\n", (long long)rate_bps,
+		       (long long)delay_us / 1000, bytes, precedence_name(precedence), (double)q.before_us / US_PER_S, (long long)q.before_bytes, (double)flash_p99(&l) / US_PER_S,
 		       100.0 * (double)l.bytes_taken * 8 / s / (double)rate_bps);
 	assert_int_equal(l.refused, 0);
 	assert_int_equal(l.taken, count + 40);
@@ -249,10 +254,14 @@ static void measure_queue(int64_t rate_bps, int64_t delay_us, size_t bytes)
 static void long_bodies_queue_no_more(void **state)
 {
 	(void)state;
-	measure_queue(9600, 40 * US_PER_MS, 60000);
-	measure_queue(19200, 350 * US_PER_MS, 60000);
-	measure_queue(64000, 40 * US_PER_MS, 60000);
-	measure_queue(64000, 350 * US_PER_MS, 20000);
+	measure_queue(9600, 40 * US_PER_MS, PREC_ROUTINE, 60000);
+	measure_queue(9600, 40 * US_PER_MS, PREC_IMMEDIATE, 60000);
+	measure_queue(9600, 40 * US_PER_MS, PREC_FLASH, 20000);
+	measure_queue(19200, 350 * US_PER_MS, PREC_PRIORITY, 60000);
+	measure_queue(19200, 350 * US_PER_MS, PREC_IMMEDIATE, 60000);
+	measure_queue(64000, 40 * US_PER_MS, PREC_ROUTINE, 60000);
+	measure_queue(64000, 350 * US_PER_MS, PREC_ROUTINE, 20000);
+	measure_queue(64000, 40 * US_PER_MS, PREC_IMMEDIATE, 60000);
 }
 
 static void less_than_a_second_is_queued(void **state)
@@ -264,26 +273,26 @@ static void less_than_a_second_is_queued(void **state)
 	for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
 		for (size_t d = 0; d < 3; d++)
 			if ((r + d) % 2 == 0 || getenv("WINDOW_ALL"))
-				measure_queue(rates[r], delays[d], 900);
+				measure_queue(rates[r], delays[d], PREC_ROUTINE, 900);
 }
 
 /* ---- FLASH over a backlog --------------------------------------------------------------------------------------------------- */
 
-/* 10 MB of bulk before it, in messages of one size; a FLASH every 10 s for ten minutes. */
-static void measure_flash(int64_t rate_bps, int64_t delay_us, size_t bulk_bytes, int64_t limit_us)
+/* 10 MB before it, in messages of one size; a FLASH every 10 s for ten minutes. */
+static void measure_flash(int64_t rate_bps, int64_t delay_us, uint8_t precedence, size_t bulk_bytes, int64_t limit_us)
 {
 	struct bearer_config bearer = {.name = "line", .cost = 10, .delay_us = delay_us, .rate_bps = rate_bps, .queue_bytes = 64 << 20};
 	struct line l;
 
 	line_open(&l, 2, &bearer);
-	send_bulk(&l, NAMEN, 10000000 / bulk_bytes, bulk_bytes);
+	send_many(&l, NAMEN, precedence, 10000000 / bulk_bytes, bulk_bytes);
 	run_for(&l, 20 * US_PER_S);
 	for (int i = 0; i < 60; i++) {
 		send_flash(&l, 1024);
 		run_for(&l, 10 * US_PER_S + (int64_t)prng_below(&l.prng, US_PER_S));
 	}
 	if (printing())
-		printf("# FLASH of 1 KiB over 10 MB in messages of %zu bytes, %lld bit/s, %lld ms: p99 %.3f s\n", bulk_bytes, (long long)rate_bps,
+		printf("# FLASH of 1 KiB over 10 MB of %s in messages of %zu bytes, %lld bit/s, %lld ms: p99 %.3f s\n", precedence_name(precedence), bulk_bytes, (long long)rate_bps,
 		       (long long)delay_us / 1000, (double)flash_p99(&l) / US_PER_S);
 	assert_int_equal(l.refused, 0);
 	assert_true(flash_p99(&l) <= limit_us);
@@ -293,10 +302,12 @@ static void measure_flash(int64_t rate_bps, int64_t delay_us, size_t bulk_bytes,
 static void flash_leaves_next(void **state)
 {
 	(void)state;
-	measure_flash(64000, 350 * US_PER_MS, 1000, 2 * US_PER_S);
-	measure_flash(64000, 350 * US_PER_MS, 60000, 2 * US_PER_S);
-	measure_flash(9600, 40 * US_PER_MS, 1000, 8 * US_PER_S);
-	measure_flash(9600, 350 * US_PER_MS, 30000, 8 * US_PER_S);
+	measure_flash(64000, 350 * US_PER_MS, PREC_ROUTINE, 1000, 2 * US_PER_S);
+	measure_flash(64000, 350 * US_PER_MS, PREC_ROUTINE, 60000, 2 * US_PER_S);
+	measure_flash(64000, 350 * US_PER_MS, PREC_IMMEDIATE, 60000, 2 * US_PER_S);
+	measure_flash(9600, 40 * US_PER_MS, PREC_ROUTINE, 1000, 8 * US_PER_S);
+	measure_flash(9600, 350 * US_PER_MS, PREC_ROUTINE, 30000, 8 * US_PER_S);
+	measure_flash(9600, 350 * US_PER_MS, PREC_IMMEDIATE, 60000, 8 * US_PER_S);
 }
 
 /* ---- cuts ------------------------------------------------------------------------------------------------------------------------ */
@@ -326,17 +337,16 @@ static void a_backlog_cut_every_minute_advances(void **state)
 	world_free(l.w);
 }
 
-/* 60 KB need 52 s of this line, and it never lives for more than a minute: they come all the same, and FLASH beside them in time. */
-static void long_bodies_outlive_cuts(void **state)
+/* 60 KB need 52 s of this line, and it never lives for more than a minute: they come all the same, and short FLASH beside them in time. */
+static void outlive_cuts(uint8_t precedence)
 {
 	struct bearer_config bearer = {.name = "line", .cost = 10, .delay_us = 100 * US_PER_MS, .rate_bps = 9600};
 	struct line l;
 	uint64_t before = 0;
 	int minutes = 0;
 
-	(void)state;
 	line_open(&l, 7, &bearer);
-	send_bulk(&l, NAMEN, 6, 60000);
+	send_many(&l, NAMEN, precedence, 6, 60000);
 	for (; minutes < 15 && l.taken - l.flash_taken < 6; minutes++) {
 		run_for(&l, 5 * US_PER_S);
 		for (int k = 0; k < 4; k++) {
@@ -348,8 +358,8 @@ static void long_bodies_outlive_cuts(void **state)
 		run_for(&l, 70 * US_PER_S);
 		world_mend(l.w, NAMEN, LUIK, NULL, WAY_BOTH);
 		if (printing())
-			printf("# after %d minutes of line: %llu of 6 bodies of 60 KB are there, FLASH p99 %.1f s\n", minutes + 1,
-			       (unsigned long long)(l.taken - l.flash_taken), (double)flash_p99(&l) / US_PER_S);
+			printf("# after %d minutes of line: %llu of 6 bodies of 60 KB, %s, are there, FLASH p99 %.1f s\n", minutes + 1,
+			       (unsigned long long)(l.taken - l.flash_taken), precedence_name(precedence), (double)flash_p99(&l) / US_PER_S);
 		assert_true(minutes % 3 != 2 || l.taken - l.flash_taken > before);
 		before = minutes % 3 == 2 ? l.taken - l.flash_taken : before;
 	}
@@ -357,6 +367,13 @@ static void long_bodies_outlive_cuts(void **state)
 	assert_true(minutes <= 11);
 	assert_true(flash_p99(&l) <= 8 * US_PER_S);
 	world_free(l.w);
+}
+
+static void long_bodies_outlive_cuts(void **state)
+{
+	(void)state;
+	for (uint8_t precedence = 0; precedence < PREC_COUNT; precedence++)
+		outlive_cuts(precedence);
 }
 
 /* Cut for so long with something due; from the line's return to the first message on the other side. */
