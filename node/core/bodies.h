@@ -1,7 +1,8 @@
-/* bodies.h - bodies between sites that follow their entries by themselves: large ones in parts, in the bulk lane, and on narrow lines others in slices.
+/* bodies.h - bodies between sites that follow their entries by themselves: large ones in parts, in the bulk lane, and on narrow lines
+ * others in slices.
  *
- * An entry whose body lies apart is *not whole* until the body is here. Who lacks it *fetches* it (bodies.c): the parts stand in
- * one order (manifest, page 0, the chunks that it lists, page 1, ...), and the fetch asks one holder at a time for those from its
+ * An entry whose body lies apart is *not whole* until the body is here. Who lacks it *fetches* it (bodies.c; bodies_take.c is what comes):
+ * the parts stand in one order (manifest, page 0, the chunks that it lists, page 1, ...), and the fetch asks one holder at a time for those from its
  * *position* on, FETCH_AHEAD of them, and for more when half of those have come. Each part is checked against the hash that the
  * parts before it gave, and stored; slices of a part are put together in memory first, and stay there when a link is cut, so that
  * the next holder, or the same one on the next connection, goes on in the middle of a chunk. A fetch changes its holder

@@ -13,8 +13,8 @@
  *   submit.c    send, cancel, idempotency       reply.c     replies to clients
  *   own.c       entries of our own, signatures  keys.c      epoch keys and grants
  *   peer.c      links, hello, probes            frontiers.c digests, frontiers, after a loss
- *   replicate.c segments out, and in            bodies.c    bodies that travel apart (bodies_give.c: given)
- *               (replicate_in.c), resume
+ *   replicate.c segments out, and in            bodies.c    bodies that travel apart (bodies_take.c:
+ *               (replicate_in.c), resume                    what comes, bodies_give.c: given)
  *   deliver.c   arrivals opened and queued      desk.c      take, leases, acknowledgements
  *   reports.c   what happened: made and merged  waits.c     what became of a message, and who waits
  *   alarms.c    alarms, handling deadlines      show.c      rows for status, queues, links, ...
