@@ -48,6 +48,8 @@ void witness_free(struct witness *w)
 void witness_roster(struct witness *w, const struct roster *roster)
 {
 	w->roster = roster;
+	for (size_t i = 0; i < w->n_journals; i++)
+		w->journals[i].floors_due = true;
 	oracle_roster(w->oracle, roster);
 }
 
@@ -154,16 +156,20 @@ static enum err look_floor(void *arg, uint32_t stream, const struct floor_note *
 	return ERR_OK;
 }
 
-/* What came since the last look. A record that a flipped bit struck is not told; whoever reads it is told so by the store. */
-static void look(struct witness *w, struct journal *j, struct txn *t)
+static void look_floors(struct witness *w, struct journal *j, struct txn *t)
 {
-	uint64_t last = store_last_arrival(t);
-	struct entry_row row;
-
 	struct floors f = {w, j, t};
 	enum err damage = store_floor_each(t, look_floor, &f);
 
 	(void)damage; /* a note that a flipped bit struck says nothing */
+}
+
+/* A record that a flipped bit struck is not told; whoever reads it is told so by the store. */
+static void look_entries(struct witness *w, struct journal *j, struct txn *t)
+{
+	uint64_t last = store_last_arrival(t);
+	struct entry_row row;
+
 	if (last < j->seen) {
 		oracle_broken(w->oracle, PROMISE_LOST, "%s: its journal held %llu entries, and now %llu", witness_name(w, j->site), (unsigned long long)j->seen,
 			      (unsigned long long)last);
@@ -177,8 +183,21 @@ static void look(struct witness *w, struct journal *j, struct txn *t)
 		else if (e == ERR_DAMAGED)
 			oracle_rare(w->oracle, RARE_DAMAGE_FOUND);
 	}
+}
+
+/* What came since the last look. */
+static void look(struct witness *w, struct journal *j, const struct store *store, struct txn *t)
+{
+	struct store_changes now = store_changes(store);
+
+	if (j->floors_due || j->looked.floors != now.floors)
+		look_floors(w, j, t);
+	if (j->entries_due || j->looked.entries != now.entries)
+		look_entries(w, j, t);
 	if (j->n_coming)
 		look_coming(w, j, t);
+	j->looked = now;
+	j->floors_due = j->entries_due = false;
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------------------- */
@@ -347,8 +366,10 @@ static void look_taken_over(struct witness *w, uint16_t site, struct txn *t, con
 		orders = orders || brings(&events[i]) == 1;
 		lent = lent || brings(&events[i]) == 2;
 	}
-	if (orders)
+	if (orders) {
 		look_orders(w, site, t);
+		journal_get(w, site)->floors_due = true; /* of a stream that it holds for itself now they mean something else */
+	}
 	enum err e = lent ? store_lease_each(t, tell_lent, &k) : ERR_OK;
 
 	(void)e; /* a damaged lease is none */
@@ -421,6 +442,7 @@ void witness_start(struct witness *w, uint16_t site, struct store *store, const 
 	struct txn *t = NULL;
 
 	oracle_site_up(w->oracle, site, incarnation);
+	j->floors_due = j->entries_due = true;
 	if (txn_begin(store, false, &t))
 		return;
 	j->n_streams = 0;
@@ -429,7 +451,7 @@ void witness_start(struct witness *w, uint16_t site, struct store *store, const 
 	if (!j->fresh)
 		read_again(w, j, t);
 	if (!w->beside)
-		look(w, j, t);
+		look(w, j, store, t);
 	look_orders(w, site, t);
 	j->fresh = false;
 	txn_abort(t);
@@ -449,6 +471,7 @@ void witness_journal_replaced(struct witness *w, uint16_t site, bool restored)
 	j->n_streams = 0;
 	j->n_coming = 0;
 	j->fresh = true;
+	j->floors_due = j->entries_due = true;
 	j->damaged = false;
 	j->n_damaged = 0;
 	oracle_journal_replaced(w->oracle, site, restored);
@@ -467,7 +490,7 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 	for (size_t i = 0; i < n; i++)
 		talk_event(w, site, &events[i]);
 	if (txn_begin(store, false, &t) == ERR_OK) {
-		look(w, journal_get(w, site), t);
+		look(w, journal_get(w, site), store, t);
 		look_taken_over(w, site, t, events, n);
 		for (size_t i = 0; i < n; i++)
 			look_ended(w, site, t, &events[i]);
@@ -650,7 +673,7 @@ void witness_final(struct witness *w, uint16_t site, struct store *store, struct
 	struct final k = {w, site, t, now};
 
 	if (!w->beside)
-		look(w, journal_get(w, site), t);
+		look(w, journal_get(w, site), store, t);
 	msgs_each(t, NULL, tell_standing, &k);
 	tell_conflicts(w, site, t);
 	oracle_site_final(w->oracle, site);

@@ -16,6 +16,8 @@ struct journal {
 	bool retired;                /* some of it is done with and gone: seen at its last start */
 	bool damaged;                /* a bit was flipped in it */
 	bool retires;                /* it has floors: entries may be gone */
+	struct store_changes looked; /* when it was looked at last */
+	bool entries_due, floors_due; /* they are read at the next look, changed or not */
 	size_t n_damaged;            /* records that its node has found damaged */
 	uint64_t seen;               /* arrival number */
 	uint64_t seen_own, until;    /* beside a daemon: of its own streams; how far this look goes */

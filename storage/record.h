@@ -19,6 +19,7 @@ struct store {
 	int64_t quota_bytes;
 	int64_t hard_bytes; /* used beyond this, only transactions that free are committed */
 	int lock_fd;        /* -1: none held */
+	struct store_changes changes;
 	bool read_only;
 };
 struct txn {

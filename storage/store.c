@@ -204,6 +204,11 @@ void store_space(struct store *s, struct store_space *out)
 	};
 }
 
+struct store_changes store_changes(const struct store *s)
+{
+	return s->changes;
+}
+
 /* ---- transactions ------------------------------------------------------------------------------------------ */
 
 enum err txn_begin(struct store *s, bool write, struct txn **out)

@@ -72,6 +72,11 @@ struct store_space {
 /* Cheap enough for each commit (cached, refreshed as commits go by). */
 void store_space(struct store *s, struct store_space *out);
 
+/* How often entries were appended, and notes of floors put or taken away, since the store was opened; a transaction that was aborted counts
+ * too. Who reads a journal after every commit need not where these are the same. */
+struct store_changes { uint64_t entries, floors; };
+struct store_changes store_changes(const struct store *s);
+
 /* ---- transactions -------------------------------------------------------------------------------------- */
 
 /* One write transaction at a time, and no other beside it in this process; any number that read. Grows the map when needed

@@ -72,6 +72,7 @@ void store_entry_append(struct txn *t, struct entry_row *row)
 	if (inline_body && !txn_error(t))
 		body_put_slices(t, row->body_class, row->body_no, PART_WHOLE, 0, row->e.body);
 	t->last_arrival = row->arrival;
+	t->s->changes.entries++;
 }
 
 enum err store_entry_get(struct txn *t, uint64_t arrival, struct entry_row *out)

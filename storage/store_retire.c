@@ -14,6 +14,7 @@ void store_floor_put(struct txn *t, const struct stream_row *row, uint64_t grant
 	wr_u64(&w, grant);
 	wr_bytes(&w, proof);
 	record_put_wr(t, &k, &w, KV_PUT);
+	t->s->changes.floors++;
 }
 
 static enum err read_note(struct rd *r, struct floor_note *out)
@@ -216,6 +217,7 @@ enum err store_stream_empty(struct txn *t, struct stream_row *row, const struct 
 	if (e)
 		return e;
 	record_del(t, &note);
+	t->s->changes.floors++;
 	row->held = row->floor = row->head = row->head_before = 0;
 	row->chain = row->floor_chain = *chain;
 	return ERR_OK;

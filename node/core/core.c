@@ -233,6 +233,7 @@ void core_free(struct core *c)
 		free(c->peers[i]);
 	}
 	free(c->peers);
+	free(c->peer_at);
 	free(c->active);
 	free(c->clients);
 	free(c->takes);

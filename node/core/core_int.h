@@ -42,8 +42,8 @@ struct flow {
 	uint64_t acked;              /* the peer's frontier as last heard, checked against our chain */
 	uint64_t sent;               /* highest number sent on the present connection; >= acked */
 	uint64_t offered;            /* what our last digest to this peer said we hold */
-	uint16_t n_missing;          /* numbers <= acked that are not whole at the peer */
-	uint64_t missing[LIMIT_NOT_WHOLE];
+	uint16_t n_missing;          /* numbers <= acked that are not whole at the peer: flow_missing */
+	uint64_t *missing;           /* apart, since there are hardly ever any and there are many flows */
 	uint64_t asked;              /* acked when our last digest asked: a later acknowledgement may overtake the answer */
 	bool known;                  /* acked was heard from the peer, or the stream is new in this run */
 	bool ack_due;                /* our frontier goes back with the next commit */
@@ -328,7 +328,8 @@ struct core {
 	struct fetch *fetches; size_t n_fetches;
 
 	/* heard and asked */
-	struct peer **peers; size_t n_peers;
+	struct peer **peers; size_t n_peers;            /* rising by site */
+	struct peer **peer_at; size_t n_peer_at;        /* the same by site: NULL where there is none */
 	struct peer **active; size_t n_active, cap_active; /* the others are idle and cost nothing */
 	struct client *clients; size_t n_clients;
 	struct take *takes; size_t n_takes;
@@ -407,6 +408,8 @@ void stream_flows_build(struct core *c, struct stream *s);
 /* One more, to a peer that it does not concern, or that we pass it on to. Pointers to the stream's other flows are good no more, but in
  * lists and rings. NULL when out of memory. */
 struct flow *flow_add(struct core *c, struct stream *s, struct peer *p);
+/* So many numbers are not whole at the peer. */
+void flow_missing(struct core *c, struct flow *f, const uint64_t *numbers, uint16_t n);
 void stream_free(struct stream *s);
 void streams_cut(struct core *c, uint32_t last);    /* those with a higher local number go */
 void stream_touch(struct core *c, struct stream *s); /* read anew when the batch fails; before or after it changes */

@@ -212,8 +212,7 @@ void flow_learnt(struct core *c, struct flow *f, uint64_t number)
 static void flow_heard(struct core *c, struct flow *f, const struct frontier *fr)
 {
 	flow_learnt(c, f, fr->number);
-	f->n_missing = fr->not_whole;
-	memcpy(f->missing, fr->missing, fr->not_whole * sizeof fr->missing[0]);
+	flow_missing(c, f, fr->missing, fr->not_whole);
 	waits_stream(c, f->stream);
 }
 
@@ -234,8 +233,7 @@ static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 		f->ahead = 0;
 		if (!f->known || f->acked < f->offered) {
 			flow_learnt(c, f, f->offered);
-			f->n_missing = s->n_missing;
-			memcpy(f->missing, s->missing, sizeof f->missing);
+			flow_missing(c, f, s->missing, s->n_missing);
 			waits_stream(c, s);
 		}
 	}
@@ -448,7 +446,7 @@ static void heard_absent(struct core *c, struct peer *p)
 		if (f->known && f->acked)
 			loss_alarm(c, p);
 		f->sent = 0;
-		f->n_missing = 0;
+		flow_missing(c, f, NULL, 0);
 		flow_learnt(c, f, 0);
 	}
 }

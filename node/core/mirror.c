@@ -112,6 +112,7 @@ static void flows_drop(struct stream *s)
 	for (size_t i = 0; i < s->n_flows; i++) {
 		struct flow *f = &s->flows[i];
 
+		free(f->missing);
 		if (!f->behind)
 			continue;
 		if (f->next)
@@ -270,7 +271,22 @@ struct flow *flow_add(struct core *c, struct stream *s, struct peer *p)
 	return &s->flows[s->n_flows++];
 }
 
-static const struct flow *flow_before(const struct flow *old, size_t n, const struct peer *p)
+void flow_missing(struct core *c, struct flow *f, const uint64_t *numbers, uint16_t n)
+{
+	uint64_t *missing = n ? malloc(n * sizeof *missing) : NULL;
+
+	if (n && !missing) {
+		txn_fail(c->t, ERR_NOMEM);
+		return;
+	}
+	if (n)
+		memcpy(missing, numbers, n * sizeof *missing);
+	free(f->missing);
+	f->missing = missing;
+	f->n_missing = n;
+}
+
+static struct flow *flow_before(struct flow *old, size_t n, const struct peer *p)
 {
 	for (size_t i = 0; i < n; i++)
 		if (old[i].peer == p)
@@ -279,7 +295,7 @@ static const struct flow *flow_before(const struct flow *old, size_t n, const st
 }
 
 /* What was heard before is kept. Of one who only passed it on only what it said itself. */
-static void flow_keep(struct flow *f, const struct flow *old)
+static void flow_keep(struct flow *f, struct flow *old)
 {
 	if (old->guest != f->guest || (old->passer && !f->passer))
 		return;
@@ -295,10 +311,11 @@ static void flow_keep(struct flow *f, const struct flow *old)
 	f->base = old->base;
 	f->no_base = old->no_base;
 	f->n_missing = old->n_missing;
-	memcpy(f->missing, old->missing, sizeof f->missing);
+	f->missing = old->missing;
+	old->missing = NULL; /* transferred */
 }
 
-static void flow_build(struct core *c, struct stream *s, struct flow *f, struct peer *p, const struct flow *old)
+static void flow_build(struct core *c, struct stream *s, struct flow *f, struct peer *p, struct flow *old)
 {
 	*f = flow_to(c, s, p);
 	f->known = s->own && !f->guest;

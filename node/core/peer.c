@@ -17,27 +17,33 @@
 
 struct peer *peer_find(struct core *c, uint16_t site)
 {
-	size_t lo = 0, hi = c->n_peers;
+	return site < c->n_peer_at ? c->peer_at[site] : NULL;
+}
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
+/* Where a peer of that site is to be known; NULL when out of memory. */
+static struct peer **place_of(struct core *c, uint16_t site)
+{
+	if (site >= c->n_peer_at) {
+		struct peer **table = realloc(c->peer_at, (site + 1u) * sizeof *table);
 
-		if (c->peers[mid]->site < site)
-			lo = mid + 1;
-		else
-			hi = mid;
+		if (!table)
+			return NULL;
+		memset(table + c->n_peer_at, 0, (site + 1u - c->n_peer_at) * sizeof *table);
+		c->peer_at = table;
+		c->n_peer_at = site + 1u;
 	}
-	return lo < c->n_peers && c->peers[lo]->site == site ? c->peers[lo] : NULL;
+	return &c->peer_at[site];
 }
 
 static struct peer *peer_new(struct core *c, uint16_t site)
 {
-	struct peer *p = calloc(1, sizeof *p), **slot;
+	struct peer *p = calloc(1, sizeof *p), **place = place_of(c, site), **slot;
 
-	if (!p || !(slot = array_grow(&c->peers, &c->n_peers, sizeof *slot))) {
+	if (!p || !place || !(slot = array_grow(&c->peers, &c->n_peers, sizeof *slot))) {
 		free(p);
 		return NULL;
 	}
+	*place = p;
 	p->site = site;
 	p->last_heard = p->last_ack = p->rate_from = p->busy_at = (struct mono){INT64_MIN / 2};
 	p->live_at = c->now;

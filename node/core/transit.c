@@ -146,57 +146,80 @@ static uint64_t lowest(const uint64_t *missing, size_t n, uint64_t upto)
 	return upto;
 }
 
-struct at { uint16_t site; bool serves; uint64_t has; };
+/* A custodian, and how far it has the stream whole; hoped: who will get it without our help counts as having it. */
+struct at { uint16_t site; struct peer *peer; bool serves; uint64_t has, hoped; };
+/* What a look at a stream rests on. at: of the custodians those that there are. */
+struct look {
+	struct stream *s;
+	uint16_t custodians[LIMIT_CUSTODIANS]; size_t n_custodians;
+	struct at at[LIMIT_CUSTODIANS]; size_t n;
+};
 
-/* The custodians, and how far each has it whole. hoped: who will get it without our help counts as having it. */
-static size_t custodians_at(struct core *c, struct stream *s, bool hoped, struct at *out)
+static uint64_t has_of(const struct stream *s, const struct at *at)
 {
-	uint16_t sites[LIMIT_CUSTODIANS];
-	size_t n = custodians(c, s->row.name.addressee, s->row.name.exercise, sites), k = 0;
-	const struct chain *ch = c->takeover.n_chains ? chain_find(c, s->row.name.addressee, s->row.name.exercise) : NULL;
+	const struct flow *f = at->peer ? flow_of((struct stream *)s, at->peer) : NULL;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
-		const struct flow *f = p ? flow_of(s, p) : NULL;
-		bool home = sites[i] == s->row.name.addressee;
+	if (!at->peer)
+		return lowest(s->missing, s->n_missing, s->row.held);
+	if (at->site == s->row.name.originator)
+		return s->row.held; /* after a loss it is given it directly */
+	return f && f->known ? lowest(f->missing, f->n_missing, f->acked) : 0;
+}
 
-		if (sites[i] != c->self && (!p || p->gone))
+static void custodians_look(struct core *c, struct stream *s, struct look *l)
+{
+	const struct stream_name *name = &s->row.name;
+	const struct chain *ch = c->takeover.n_chains ? chain_find(c, name->addressee, name->exercise) : NULL;
+	const struct order *o = ch && ch->now ? &ch->now->order : NULL;
+
+	l->s = s;
+	l->n = 0;
+	l->n_custodians = custodians(c, name->addressee, name->exercise, l->custodians);
+	for (size_t i = 0; i < l->n_custodians; i++) {
+		uint16_t site = l->custodians[i];
+		struct at at = {.site = site, .peer = site == c->self ? NULL : peer_find(c, site)};
+		bool home = site == name->addressee;
+
+		if (site != c->self && (!at.peer || at.peer->gone))
 			continue;
-		out[k].site = sites[i];
-		bool wrote = sites[i] == s->row.name.originator;
-
-		out[k].serves = ch && ch->now ? order_names(&ch->now->order, sites[i]) || (home && order_leaves_home(&ch->now->order)) : home;
-		if (!p)
-			out[k].has = lowest(s->missing, s->n_missing, s->row.held);
-		else if (wrote)
-			out[k].has = s->row.held; /* after a loss it is given it directly */
-		else
-			out[k].has = hoped && !s->transit && p->live ? s->row.held : f && f->known ? lowest(f->missing, f->n_missing, f->acked) : 0;
-		k++;
+		at.serves = o ? order_names(o, site) || (home && order_leaves_home(o)) : home;
+		at.has = has_of(s, &at);
+		at.hoped = at.peer && at.peer->live && !s->transit ? s->row.held : at.has;
+		l->at[l->n++] = at;
 	}
-	return k;
+}
+
+static bool is_concerned(const struct look *l, uint16_t site)
+{
+	bool found = site == l->s->row.name.originator;
+
+	for (size_t i = 0; i < l->n_custodians; i++)
+		found = found || l->custodians[i] == site;
+	return found;
 }
 
 /* Up to where all custodians have it, or all who serve and two at least. */
-static uint64_t settled_of(const struct at *at, size_t n)
+static uint64_t settled_of(const struct look *l, bool hoped)
 {
 	uint64_t all = UINT64_MAX, serving = UINT64_MAX, most = 0, second = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		all = at[i].has < all ? at[i].has : all;
-		if (at[i].serves)
-			serving = at[i].has < serving ? at[i].has : serving;
-		if (at[i].has >= most) {
+	for (size_t i = 0; i < l->n; i++) {
+		uint64_t has = hoped ? l->at[i].hoped : l->at[i].has;
+
+		all = has < all ? has : all;
+		if (l->at[i].serves)
+			serving = has < serving ? has : serving;
+		if (has >= most) {
 			second = most;
-			most = at[i].has;
-		} else if (at[i].has > second) {
-			second = at[i].has;
+			most = has;
+		} else if (has > second) {
+			second = has;
 		}
 	}
 	if (serving == UINT64_MAX)
 		serving = 0;
 	serving = serving < second ? serving : second;
-	return n == 0 ? 0 : all > serving ? all : serving;
+	return l->n == 0 ? 0 : all > serving ? all : serving;
 }
 
 /* ---- a copy that is done with -------------------------------------------------------------------------------------------- */
@@ -618,25 +641,26 @@ static bool served(struct core *c, const struct stream *s, const struct peer *p)
 	return (s->giver && s->giver != p->site && vectors_linked(c, s->giver, p->site)) || (o != c->self && p->site != o && vectors_linked(c, o, p->site));
 }
 
-static void flood(struct core *c, struct stream *s)
+static void flood(struct core *c, const struct look *l)
 {
-	for (size_t i = 0; i < c->n_peers; i++) {
-		struct peer *p = c->peers[i];
+	for (size_t i = 0; i < c->vectors.n_live; i++) {
+		struct peer *p = c->vectors.live[i];
 
-		if (p->live && p->site != s->row.name.originator && p->site != s->giver && !concerns(c, p->site, &s->row.name) && !served(c, s, p))
-			target(c, s, p);
+		if (p->site != l->s->giver && !is_concerned(l, p->site) && !served(c, l->s, p))
+			target(c, l->s, p);
 	}
 }
 
 /* Custodians that live here and that we pass it on to; whether others serve those that lack it. */
-static bool to_live(struct core *c, struct stream *s, const struct at *at, size_t n)
+static bool to_live(struct core *c, const struct look *l)
 {
+	struct stream *s = l->s;
 	bool lazily = false;
 
-	for (size_t i = 0; s->transit && i < n; i++) {
-		struct peer *p = peer_find(c, at[i].site);
+	for (size_t i = 0; s->transit && i < l->n; i++) {
+		struct peer *p = l->at[i].peer;
 
-		if (!p || !p->live || at[i].has >= s->row.held)
+		if (!p || !p->live || l->at[i].has >= s->row.held)
 			continue;
 		if (served(c, s, p))
 			lazily = true;
@@ -647,32 +671,33 @@ static bool to_live(struct core *c, struct stream *s, const struct at *at, size_
 }
 
 /* Another custodian that lives here is linked to it, and helps it. */
-static bool helped(struct core *c, const struct peer *p, const struct at *at, size_t n)
+static bool helped(struct core *c, const struct peer *p, const struct look *l)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct peer *other = at[i].site == p->site || at[i].site == c->self ? NULL : peer_find(c, at[i].site);
+	for (size_t i = 0; i < l->n; i++) {
+		const struct peer *other = l->at[i].peer;
 
-		if (other && other->live && vectors_linked(c, other->site, p->site))
+		if (other && other != p && other->live && vectors_linked(c, other->site, p->site))
 			return true;
 	}
 	return false;
 }
 
 /* The rest: over the shortest path each, or over everybody. */
-static void to_unreached(struct core *c, struct stream *s, const struct at *at, size_t n)
+static void to_unreached(struct core *c, const struct look *l)
 {
+	struct stream *s = l->s;
 	bool stale = c->now.us - s->needed_since.us > PATH_FAILS_US, all = false;
 
-	for (size_t i = 0; i < n; i++) {
-		struct peer *p = at[i].site == c->self ? NULL : peer_find(c, at[i].site), *via;
+	for (size_t i = 0; i < l->n; i++) {
+		struct peer *p = l->at[i].peer, *via;
 
-		if (!p || at[i].has >= s->row.held || p->live)
+		if (!p || l->at[i].has >= s->row.held || p->live)
 			continue;
 		if (!peer_unreached(c, p)) {
 			later(c, s, mono_add(p->live_at, UNREACHED_US));
 			continue;
 		}
-		if (helped(c, p, at, n))
+		if (helped(c, p, l))
 			continue;
 		via = stale ? NULL : vectors_via(c, p->site, NULL);
 		all = all || !via;
@@ -680,7 +705,7 @@ static void to_unreached(struct core *c, struct stream *s, const struct at *at, 
 			target(c, s, via);
 	}
 	if (all)
-		flood(c, s);
+		flood(c, l);
 }
 
 /* Custodians give a site what it wrote and lost; of what they do not have, who passes it on does. */
@@ -693,8 +718,9 @@ static void to_writer(struct core *c, struct stream *s)
 }
 
 /* Whether a copy is done with custodians do not say to us by themselves while others serve them. */
-static void ask_lazily(struct core *c, struct stream *s, const struct at *at, size_t n)
+static void ask_lazily(struct core *c, const struct look *l)
 {
+	struct stream *s = l->s;
 	int64_t wait = LAZILY_US;
 
 	if (s->lazily_at.us == 0 || s->lazily_at.us == MONO_NEVER.us)
@@ -703,11 +729,12 @@ static void ask_lazily(struct core *c, struct stream *s, const struct at *at, si
 		later(c, s, s->lazily_at);
 		return;
 	}
-	for (size_t i = 0; i < n; i++) {
-		struct peer *p = peer_find(c, at[i].site);
-		struct flow *f = p && p->live && at[i].has < s->row.held ? flow_of(s, p) : NULL;
+	for (size_t i = 0; i < l->n; i++) {
+		struct peer *p = l->at[i].peer;
+		bool lacks = p && p->live && l->at[i].has < s->row.held;
+		struct flow *f = lacks ? flow_of(s, p) : NULL;
 
-		if (p && p->live && at[i].has < s->row.held && (f || (f = flow_add(c, s, p))) && !f->giving)
+		if (lacks && (f || (f = flow_add(c, s, p))) && !f->giving)
 			ask(c, s, f);
 	}
 	for (unsigned i = 0; i < s->lazily && wait < LAZILY_MOST_US; i++)
@@ -742,7 +769,7 @@ static void progress(struct core *c, struct stream *s, uint64_t settled)
 
 static void stream_look(struct core *c, struct stream *s)
 {
-	struct at at[LIMIT_CUSTODIANS], hoped[LIMIT_CUSTODIANS];
+	struct look l;
 
 	if (!s->row.held || s->forked)
 		return;
@@ -750,19 +777,18 @@ static void stream_look(struct core *c, struct stream *s)
 		kept_look(c, s);
 	if (s->transit)
 		vectors_stream(c, s);
-	size_t n = custodians_at(c, s, false, at), n_hoped = custodians_at(c, s, true, hoped);
-
-	progress(c, s, settled_of(at, n));
+	custodians_look(c, s, &l);
+	progress(c, s, settled_of(&l, false));
 	if (s->transit && s->row.floor < s->settled)
 		retire(c, s, s->settled < s->row.held ? s->settled : s->row.held);
 	if (s->settled < s->row.held && s->row.floor < s->row.held && (s->transit || !writer(c, &s->row.name))) {
-		bool lazily = to_live(c, s, at, n);
+		bool lazily = to_live(c, &l);
 
-		if (s->transit || settled_of(hoped, n_hoped) < s->row.held)
-			to_unreached(c, s, at, n);
+		if (s->transit || settled_of(&l, true) < s->row.held)
+			to_unreached(c, &l);
 		to_writer(c, s);
 		if (s->transit && (lazily || c->now.us - s->needed_since.us > LAZILY_US))
-			ask_lazily(c, s, at, n);
+			ask_lazily(c, &l);
 	}
 	unwanted(c, s);
 }

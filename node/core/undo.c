@@ -26,12 +26,17 @@ static struct heard *heard_keep(const struct core *c, size_t *n)
 	heard = calloc(*n ? *n : 1, sizeof *heard);
 	*n = 0;
 	for (size_t i = 0; heard && i < c->n_streams; i++)
-		for (size_t k = 0; k < c->streams[i]->n_flows; k++)
-			heard[(*n)++] = (struct heard){c->streams[i]->hash, c->streams[i]->flows[k].peer->site, c->streams[i]->flows[k]};
+		for (size_t k = 0; k < c->streams[i]->n_flows; k++) {
+			struct flow *f = &c->streams[i]->flows[k];
+
+			heard[(*n)++] = (struct heard){c->streams[i]->hash, f->peer->site, *f};
+			f->missing = NULL; /* transferred */
+			f->n_missing = 0;
+		}
 	return heard;
 }
 
-static void heard_again(struct core *c, const struct heard *h)
+static void heard_again(struct core *c, struct heard *h)
 {
 	struct stream *s = stream_by_hash(c, &h->stream);
 	struct peer *p = peer_find(c, h->site);
@@ -47,7 +52,8 @@ static void heard_again(struct core *c, const struct heard *h)
 	f->offered = h->flow.offered;
 	f->asked = h->flow.asked;
 	f->n_missing = h->flow.n_missing;
-	memcpy(f->missing, h->flow.missing, sizeof f->missing);
+	f->missing = h->flow.missing;
+	h->flow.missing = NULL; /* transferred */
 	flow_update(c, f);
 }
 
@@ -87,6 +93,8 @@ static enum err everything_again(struct core *c)
 	for (size_t i = 0; !e && i < n; i++)
 		heard_again(c, &heard[i]);
 	leases_keep(c, leases, n_leases);
+	for (size_t i = 0; i < n; i++)
+		free(heard[i].flow.missing);
 	free(heard);
 	free(leases);
 	return e;
@@ -124,7 +132,7 @@ static void flow_again(struct core *c, struct flow *f)
 		f->acked = 0;
 		f->known = f->stream->own && !f->guest;
 		f->vouched = false;
-		f->n_missing = 0;
+		flow_missing(c, f, NULL, 0);
 	}
 	f->offered = f->offered < held ? f->offered : held;
 	f->asked = f->asked < held ? f->asked : held;

@@ -50,10 +50,10 @@ static void todo_add(struct core *c, struct vector_known *k, struct peer *p)
 /* Its holder gives it to whom it reaches itself. */
 static void todo_all(struct core *c, struct vector_known *k, const struct peer *from)
 {
-	for (size_t i = 0; i < c->n_peers; i++) {
-		struct peer *p = c->peers[i];
+	for (size_t i = 0; i < c->vectors.n_live; i++) {
+		struct peer *p = c->vectors.live[i];
 
-		if (p != from && p->site != k->holder && p->live && !vectors_linked(c, k->holder, p->site))
+		if (p != from && p->site != k->holder && !vectors_linked(c, k->holder, p->site))
 			todo_add(c, k, p);
 	}
 }
@@ -182,18 +182,28 @@ static void index_make(struct vector_known *k)
 	}
 }
 
-static bool names(const struct vector_known *k, const struct stream_name *name, struct frontier *out)
+/* A stream as it is looked for in many vectors. */
+struct wanted { uint8_t name[STREAM_NAME_BYTES]; uint32_t hash; };
+
+static struct wanted wanted_of(const struct stream_name *name)
 {
-	uint8_t want[STREAM_NAME_BYTES];
+	struct wanted w;
+
+	stream_name_encode(name, w.name);
+	w.hash = name_hash(w.name);
+	return w;
+}
+
+static bool names(const struct vector_known *k, const struct wanted *w, struct frontier *out)
+{
 	struct view all = k->v.frontier_bytes;
 
 	if (!k->slots || !k->v.frontiers)
 		return false;
-	stream_name_encode(name, want);
-	for (uint32_t i = name_hash(want) & (k->cap - 1); k->slots[i]; i = (i + 1) & (k->cap - 1)) {
+	for (uint32_t i = w->hash & (k->cap - 1); k->slots[i]; i = (i + 1) & (k->cap - 1)) {
 		struct view at = view_of(all.ptr + k->slots[i] - 1, all.len - (k->slots[i] - 1));
 
-		if (memcmp(at.ptr, want, STREAM_NAME_BYTES) == 0)
+		if (memcmp(at.ptr, w->name, STREAM_NAME_BYTES) == 0)
 			return !out || frontier_next(&at, out) == ERR_OK;
 	}
 	return false;
@@ -211,12 +221,13 @@ static bool outdone(const struct core *c, const struct vector_known *k)
 	if (!incarnation_equal(&newest->v.incarnation, &k->v.incarnation))
 		return true;
 	while (rest.len && frontier_next(&rest, &f) == ERR_OK) {
+		struct wanted w = wanted_of(&f.stream);
 		bool found = false;
 
 		for (size_t i = first_of(c, k->holder); !found && is_of(c, i, k->holder); i++) {
 			const struct vector_known *other = c->vectors.list[i];
 
-			found = age(&other->v, &k->v) > 0 && names(other, &f.stream, NULL);
+			found = age(&other->v, &k->v) > 0 && names(other, &w, NULL);
 		}
 		if (!found)
 			return false;
@@ -355,7 +366,7 @@ static void forget_said(struct core *c, struct peer *p)
 			continue;
 		f->vouched = f->known = false;
 		f->acked = f->sent = 0;
-		f->n_missing = 0;
+		flow_missing(c, f, NULL, 0);
 		flow_update(c, f);
 		transit_due(c, c->streams[i]);
 	}
@@ -378,13 +389,14 @@ void vectors_stream(struct core *c, struct stream *s)
 	if (!s->said_due && !(s->said_ahead && s->row.held > s->said_held))
 		return;
 	struct frontier *f = malloc(sizeof *f);
+	struct wanted w = wanted_of(&s->row.name);
 
 	s->said_due = s->said_ahead = false;
 	for (size_t i = 0; f && i < c->vectors.n; i++) {
 		struct vector_known *k = c->vectors.list[i];
-		struct peer *p = k->holder == c->self ? NULL : peer_find(c, k->holder);
+		struct peer *p = k->v.frontiers && k->holder != c->self && names(k, &w, f) ? peer_find(c, k->holder) : NULL;
 
-		if (p && k->v.frontiers && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation) && names(k, &s->row.name, f))
+		if (p && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation))
 			frontier_said(c, p, f);
 	}
 	free(f);
@@ -499,6 +511,25 @@ bool peer_unreached(const struct core *c, const struct peer *p)
 	return !p->live && c->now.us - p->live_at.us >= UNREACHED_US;
 }
 
+static void live_list(struct core *c, struct peer *p)
+{
+	struct vectors *x = &c->vectors;
+	size_t i = 0;
+
+	while (i < x->n_live && x->live[i]->site < p->site)
+		i++;
+	if (!p->live) {
+		x->n_live--;
+		memmove(&x->live[i], &x->live[i + 1], (x->n_live - i) * sizeof *x->live);
+	} else if (array_grow(&x->live, &x->n_live, sizeof *x->live)) {
+		memmove(&x->live[i + 1], &x->live[i], (x->n_live - 1 - i) * sizeof *x->live);
+		x->live[i] = p;
+	} else {
+		p->live = false;
+		txn_fail(c->t, ERR_NOMEM);
+	}
+}
+
 static void live_look(struct core *c, struct peer *p)
 {
 	bool live = peer_live(p);
@@ -506,6 +537,7 @@ static void live_look(struct core *c, struct peer *p)
 	if (live == p->live)
 		return;
 	p->live = live;
+	live_list(c, p);
 	p->live_at = c->now;
 	c->vectors.links++;
 	if (c->vectors.links_at.us == MONO_NEVER.us)
@@ -516,26 +548,23 @@ static void live_look(struct core *c, struct peer *p)
 static bool same_as_said(const struct core *c)
 {
 	const struct vectors *x = &c->vectors;
-	size_t n = 0;
 
-	for (size_t i = 0; i < c->n_peers; i++)
-		if (c->peers[i]->live && (n >= x->n_said || x->said[n++] != c->peers[i]->site))
+	for (size_t i = 0; i < x->n_live; i++)
+		if (i >= x->n_said || x->said[i] != x->live[i]->site)
 			return false;
-	return x->version && n == x->n_said;
+	return x->version && x->n_live == x->n_said;
 }
 
 static void said_now(struct core *c)
 {
 	struct vectors *x = &c->vectors;
-	uint16_t *said = calloc(c->n_peers ? c->n_peers : 1, sizeof *said);
-	size_t n = 0;
+	uint16_t *said = calloc(x->n_live ? x->n_live : 1, sizeof *said);
 
-	for (size_t i = 0; said && i < c->n_peers; i++)
-		if (c->peers[i]->live)
-			said[n++] = c->peers[i]->site;
+	for (size_t i = 0; said && i < x->n_live; i++)
+		said[i] = x->live[i]->site;
 	free(x->said);
 	x->said = said;
-	x->n_said = n;
+	x->n_said = said ? x->n_live : 0;
 }
 
 static void add_streams(struct core *c, bool all, struct vector *v, struct buf *out)
@@ -592,11 +621,8 @@ void vector_ours(struct core *c, bool all, struct buf *out)
 	struct buf peers = BUF_EMPTY, orders = BUF_EMPTY, frontiers = BUF_EMPTY;
 	struct vector v = {.holder = c->self, .incarnation = c->incarnation, .version = ++c->vectors.version};
 
-	for (size_t i = 0; i < c->n_peers; i++)
-		if (c->peers[i]->live) {
-			buf_add_u16(&peers, c->peers[i]->site);
-			v.peers++;
-		}
+	for (; v.peers < c->vectors.n_live; v.peers++)
+		buf_add_u16(&peers, c->vectors.live[v.peers]->site);
 	add_orders(c, &v, &orders);
 	add_streams(c, all, &v, &frontiers);
 	v.peer_bytes = buf_view(&peers);
@@ -641,9 +667,8 @@ static void own_make(struct core *c)
 	struct vector_known *k = buf_ok(&blob) && blob.len ? known_add(c, buf_view(&blob), &c->me->identity) : NULL;
 
 	if (k) {
-		for (size_t i = 0; i < c->n_peers; i++)
-			if (c->peers[i]->live)
-				todo_add(c, k, c->peers[i]);
+		for (size_t i = 0; i < x->n_live; i++)
+			todo_add(c, k, x->live[i]);
 		keep(c, k);
 		clear_old(c, c->self);
 	}
@@ -883,6 +908,11 @@ static int link_cost(const struct core *c, const struct peer *p)
 	return 10;
 }
 
+static int by_site(const void *site, const void *route)
+{
+	return *(const uint16_t *)site - ((const struct route_site *)route)->site;
+}
+
 struct peer *vectors_via(struct core *c, uint16_t site, unsigned *hops)
 {
 	struct vectors *x = &c->vectors;
@@ -902,13 +932,13 @@ struct peer *vectors_via(struct core *c, uint16_t site, unsigned *hops)
 		x->routes_known = routes_find(r, c->n_peers);
 		x->routes_links = x->links;
 	}
-	for (size_t i = 0; x->routes_known && i < c->n_peers; i++)
-		if (x->routes[i].site == site && x->routes[i].via) {
-			if (hops)
-				*hops = x->routes[i].hops;
-			return peer_find(c, x->routes[i].via);
-		}
-	return NULL;
+	const struct route_site *to = x->routes_known ? bsearch(&site, x->routes, c->n_peers, sizeof *x->routes, by_site) : NULL;
+
+	if (!to || !to->via)
+		return NULL;
+	if (hops)
+		*hops = to->hops;
+	return peer_find(c, to->via);
 }
 
 /* ---- kept -------------------------------------------------------------------------------------------------------------------- */
@@ -959,6 +989,7 @@ void vectors_drop(struct core *c)
 	for (size_t i = 0; i < x->n; i++)
 		known_free(x->list[i]);
 	free(x->list);
+	free(x->live);
 	free(x->said);
 	free(x->given);
 	free(x->kept);

@@ -36,6 +36,7 @@ struct vectors {
 	struct vector_known **list; size_t n; /* of one holder the newest comes last */
 	uint64_t version;          /* of our own latest in this run */
 	unsigned links;            /* rises whenever who reaches whom may have changed */
+	struct peer **live; size_t n_live; /* whom we reach, rising by site */
 	uint16_t *said; size_t n_said; /* whom our latest said that we reach */
 	struct mono links_at, vouch_at; /* our own is due: whom we reach changed, streams are to be vouched for */
 	struct mono allowed_at;    /* so that they are not made too often */
