@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,15 +51,27 @@ static void print_error_object(enum err code, const char *message, int64_t until
 	json_decref(o);
 }
 
+void cli_disarm(char *s)
+{
+	for (unsigned char *p = (unsigned char *)s; *p != '\0'; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			*p = p[1] = ' ';
+	}
+}
+
 static int fail(const struct cli *cli, enum err code, int64_t until_us, const char *fmt, va_list ap)
 {
 	char message[8192]; /* a path has up to 4095 bytes */
 	vsnprintf(message, sizeof message, fmt, ap);
 	fflush(stdout);
-	if (cli->json)
+	if (cli->json) {
 		print_error_object(code, message, until_us);
-	else
+	} else {
+		cli_disarm(message); /* a file's name, or what another site wrote, shall not make two lines of it */
 		fprintf(stderr, "estafette: %s\n", message);
+	}
 	return code == ERR_USAGE ? EXIT_USAGE : EXIT_REFUSED;
 }
 
@@ -100,6 +113,27 @@ static void fail_option(const struct cli *cli, char **argv, bool lacks_value)
 		cli_fail(cli, ERR_USAGE, "%s: unknown option %s (the man page lists those there are)", argv[0], name);
 }
 
+/* Of these an empty text is what somebody has to say. Of the others it is a variable of a script that is not set, and without
+ * its value an exercise would be the real thing, and what is asked for would be everything. */
+static bool may_be_empty(const char *name)
+{
+	static const char *const names[] = {"subject", "type", "channel", "by", "reason"};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int check_arguments(const struct cli *cli, int argc, char **argv)
+{
+	for (int i = optind; i < argc; i++)
+		if (argv[i][0] == '\0') {
+			cli_fail(cli, ERR_USAGE, "%s: an empty argument (is it a variable that is not set?)", argv[0]);
+			return '?';
+		}
+	return -1;
+}
+
 int cli_option(struct cli *cli, int argc, char **argv, const struct option *options)
 {
 	struct option all[OPTIONS_MAX + 2];
@@ -109,13 +143,19 @@ int cli_option(struct cli *cli, int argc, char **argv, const struct option *opti
 	all[n] = (struct option){"json", no_argument, NULL, OPTION_JSON};
 	all[n + 1] = (struct option){0};
 	for (;;) {
-		int c = getopt_long(argc, argv, ":", all, NULL);
+		int which = -1, c = getopt_long(argc, argv, ":", all, &which);
 		if (c == OPTION_JSON) {
 			cli->json = true;
 			continue;
 		}
 		if (c == '?' || c == ':') {
 			fail_option(cli, argv, c == ':');
+			return '?';
+		}
+		if (c == -1)
+			return check_arguments(cli, argc, argv);
+		if (which >= 0 && all[which].has_arg && optarg[0] == '\0' && !may_be_empty(all[which].name)) {
+			cli_fail(cli, ERR_USAGE, "%s: --%s is empty (is it a variable that is not set?)", argv[0], all[which].name);
 			return '?';
 		}
 		return c;

@@ -1,5 +1,6 @@
 /* cmd_courier.c - `courier pack` and `courier unpack`: what no line takes goes on a stick. */
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,8 @@ struct pack_job {
 	struct tofile file;
 	struct progress progress;
 	uint64_t bytes, max;
-	struct output rows;
-	bool left;
+	FILE *said;     /* what is said of the bundle once it is in its place: its rows come before its last piece */
+	bool nomem;
 };
 
 static int pack_write(void *arg, const void *bytes, size_t n)
@@ -60,16 +61,25 @@ static int pack_write(void *arg, const void *bytes, size_t n)
 
 static void say_packed(const struct pack_job *j, const struct estafette_member *m, size_t n)
 {
-	printf("%s: %" PRId64 " messages", j->file.path, number(m, n, "messages"));
-	printf(", %" PRId64 " entries in all", number(m, n, "entries"));
-	printf(", %" PRId64 " large bodies, %" PRId64 " orders, %" PRId64 " vectors: %" PRId64 " bytes\n", number(m, n, "bodies"), number(m, n, "orders"),
-	       number(m, n, "vectors"), number(m, n, "bytes"));
+	fprintf(j->said, "%s: %" PRId64 " messages, %" PRId64 " entries in all, %" PRId64 " large bodies, %" PRId64 " orders, %" PRId64 " vectors: %" PRId64 " bytes\n",
+	        j->file.path, number(m, n, "messages"), number(m, n, "entries"), number(m, n, "bodies"), number(m, n, "orders"), number(m, n, "vectors"),
+	        number(m, n, "bytes"));
 }
 
-static void say_left(const struct estafette_member *m, size_t n)
+static void say_left(const struct pack_job *j, const struct estafette_member *m, size_t n)
 {
-	printf("left out for want of room: %s: %" PRId64 " entries, %" PRId64 " large bodies of %" PRId64 " bytes\n", text(m, n, "precedence"),
-	       number(m, n, "left_entries"), number(m, n, "left_bodies"), number(m, n, "left_body_bytes"));
+	fprintf(j->said, "left out for want of room: %s: %" PRId64 " entries, %" PRId64 " large bodies of %" PRId64 " bytes\n", text(m, n, "precedence"),
+	        number(m, n, "left_entries"), number(m, n, "left_bodies"), number(m, n, "left_body_bytes"));
+}
+
+static void say_json(struct pack_job *j, const struct estafette_member *m, size_t n)
+{
+	json_t *row = json_object();
+	for (size_t i = 0; i < n; i++)
+		j->nomem |= json_object_set_new(row, m[i].name, output_json(&m[i])) != 0;
+	if (j->nomem || json_dumpf(row, j->said, JSON_COMPACT) != 0 || fputc('\n', j->said) == EOF)
+		j->nomem = true;
+	json_decref(row);
 }
 
 static int pack_row(void *arg, const struct estafette_member *m, size_t n)
@@ -78,12 +88,12 @@ static int pack_row(void *arg, const struct estafette_member *m, size_t n)
 	bool whole = strcmp(text(m, n, "part"), "bundle") == 0;
 	progress_end(&j->progress);
 	if (j->cli->json)
-		return output_row(&j->rows, m, n);
-	if (whole)
+		say_json(j, m, n);
+	else if (whole)
 		say_packed(j, m, n);
 	else if (number(m, n, "left_entries") || number(m, n, "left_bodies"))
-		say_left(m, n);
-	return 0;
+		say_left(j, m, n);
+	return j->nomem;
 }
 
 static int pack_failed(const struct pack_job *j, estafette *h, const char *path)
@@ -92,20 +102,24 @@ static int pack_failed(const struct pack_job *j, estafette *h, const char *path)
 		return cli_fail(j->cli, j->file.err, "%.300s: it cannot be written: %s, nothing was left", path, err_text(j->file.err));
 	if (longwork_stopped())
 		return cli_fail(j->cli, ERR_CLOSED, "%.300s: interrupted, nothing was left", path);
+	if (j->nomem)
+		return cli_fail(j->cli, ERR_NOMEM, "%.300s: out of memory, nothing was left", path);
 	return session_fail(j->cli, h, "");
 }
 
 static int pack_file(struct cli *cli, struct estafette_pack *p, const char *path)
 {
-	struct pack_job j = {.cli = cli, .max = p->max_bytes};
+	struct pack_job j = {.cli = cli, .max = p->max_bytes, .file = {.fd = -1}};
 	struct errmsg m = {0};
 	int status = EXIT_OK;
+	char *said = NULL;
+	size_t n_said = 0;
 	estafette *h = session_open(cli, &status);
 	if (h == NULL)
 		return status;
-	enum err e = tofile_begin(&j.file, path, &m);
+	j.said = open_memstream(&said, &n_said);
+	enum err e = j.said ? tofile_begin(&j.file, path, &m) : err_set(&m, ERR_NOMEM, "%.300s: out of memory", path);
 	progress_begin(&j.progress, "pack");
-	output_begin(&j.rows, cli);
 	if (e == ERR_OK && estafette_pack(h, p, pack_write, pack_row, &j, STEP_MS) != ESTAFETTE_OK) {
 		progress_end(&j.progress);
 		status = pack_failed(&j, h, path);
@@ -115,10 +129,12 @@ static int pack_file(struct cli *cli, struct estafette_pack *p, const char *path
 	progress_end(&j.progress);
 	if (status == EXIT_OK && e != ERR_OK)
 		status = cli_fail(cli, e, "%s", m.text);
-	int rows = output_end(&j.rows, NULL);
+	if (j.said != NULL && fclose(j.said) == 0 && status == EXIT_OK)
+		fwrite(said, 1, n_said, stdout);
+	free(said);
 	tofile_release(&j.file);
 	estafette_free(h);
-	return status == EXIT_OK ? rows : status;
+	return status;
 }
 
 /* "A,B" into names; the caller's. */

@@ -73,7 +73,11 @@ static int read_options(struct replaying *g, int argc, char **argv)
 		case FROM: if (!read_time(g->cli, "from", optarg, &g->r.from_us)) return EXIT_USAGE; break;
 		case TO: if (!read_time(g->cli, "to", optarg, &g->r.to_us)) return EXIT_USAGE; break;
 		case PRECEDENCE: if (!read_precedence(g->cli, optarg, &g->r.precedence)) return EXIT_USAGE; break;
-		case CHANNEL: g->r.channel = optarg; break;
+		case CHANNEL:
+			if (optarg[0] == '\0')
+				return cli_fail(g->cli, ERR_USAGE, "replay: --channel is empty (is it a variable that is not set?)");
+			g->r.channel = optarg;
+			break;
 		case ORIGINATOR: g->r.originator = optarg; break;
 		case INTO: g->r.into = optarg; break;
 		case RATE: if (!read_rate(g->cli, optarg, &g->rate)) return EXIT_USAGE; break;

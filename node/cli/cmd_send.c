@@ -51,6 +51,8 @@ struct send {
 	struct job *jobs;
 	size_t n, printed;
 	int status;                 /* of what failed first */
+	int spool_fd;               /* what the last pipe held, for each address that it goes to; -1: no pipe was read yet */
+	const char *spool_of;       /* its place among the arguments */
 	int64_t end_ms;             /* of --timeout, on the monotonic clock: so long a busy node is asked again */
 	bool told_busy;
 };
@@ -222,12 +224,37 @@ static bool size_is_true(int fd, const struct stat *st)
 	return S_ISREG(st->st_mode) && (st->st_size > 0 || pread(fd, &byte, 1, 0) == 0);
 }
 
+/* A pipe is empty once it was read, and each further address wants the same body: what it held stands in its place. */
+static int open_file(const struct send *x, const struct job *j)
+{
+	if (x->spool_of == j->name)
+		return fcntl(x->spool_fd, F_DUPFD_CLOEXEC, 3);
+	return is_input(j->name) ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(j->name, O_RDONLY | O_CLOEXEC);
+}
+
+static int spool_for(struct send *x, struct job *j)
+{
+	int file = spool(x->cli, j->fd, name_of(j));
+	close(j->fd);
+	j->fd = file;
+	if (file < 0)
+		return -1;
+	if (x->spool_fd >= 0)
+		close(x->spool_fd);
+	x->spool_of = j->name;
+	x->spool_fd = fcntl(file, F_DUPFD_CLOEXEC, 3);
+	if (x->spool_fd < 0)
+		cli_fail(x->cli, ERR_IO, "%s: %s", name_of(j), strerror(errno));
+	return x->spool_fd;
+}
+
 /* Opens the body of a job. False when that fails: said already. */
-static bool open_body(struct cli *cli, struct job *j)
+static bool open_body(struct send *x, struct job *j)
 {
 	struct stat st;
-	bool in = is_input(j->name);
-	j->fd = in ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(j->name, O_RDONLY | O_CLOEXEC);
+	struct cli *cli = x->cli;
+	bool spooled = x->spool_of == j->name, in = is_input(j->name) && !spooled;
+	j->fd = open_file(x, j);
 	if (j->fd < 0 || fstat(j->fd, &st) != 0) {
 		cli_fail(cli, cli_err_of_errno(), "%s: %s (name files that you can read, or - for standard input)", name_of(j), strerror(errno));
 		return false;
@@ -236,17 +263,9 @@ static bool open_body(struct cli *cli, struct job *j)
 		cli_fail(cli, ERR_USAGE, "%s: a folder (name its files)", j->name);
 		return false;
 	}
-	if (!size_is_true(j->fd, &st)) {
-		int file = spool(cli, j->fd, name_of(j));
-		close(j->fd);
-		j->fd = file;
-		if (file < 0 || fstat(file, &st) != 0)
+	if (!spooled && !size_is_true(j->fd, &st)) {
+		if (spool_for(x, j) < 0 || fstat(j->fd, &st) != 0)
 			return false;
-		/* The pipe is empty now, and each further address wants the same body: what it held takes its place. */
-		if (in && (lseek(file, 0, SEEK_SET) != 0 || dup2(file, STDIN_FILENO) < 0)) {
-			cli_fail(cli, ERR_IO, "standard input: %s", strerror(errno));
-			return false;
-		}
 	} else if (in) {
 		j->read = (uint64_t)lseek(j->fd, 0, SEEK_CUR);
 		j->read = j->read > (uint64_t)st.st_size ? (uint64_t)st.st_size : j->read;
@@ -387,7 +406,7 @@ static bool one_result(struct send *x, const struct job *j)
 static bool submit_job(struct send *x, struct job *j)
 {
 	struct estafette_submission s = x->o.s;
-	if (j->fd < 0 && !open_body(x->cli, j)) {
+	if (j->fd < 0 && !open_body(x, j)) {
 		x->status = EXIT_REFUSED;
 		return false;
 	}
@@ -574,7 +593,7 @@ static bool make_jobs(struct send *x, int files, char **file)
 
 int cmd_send(struct cli *cli, int argc, char **argv)
 {
-	struct send x = {.cli = cli};
+	struct send x = {.cli = cli, .spool_fd = -1};
 	if (!read_options(cli, &x.o, argc, argv) || !input_is_named_once(cli, argc - optind, argv + optind)) {
 		x.status = EXIT_USAGE;
 		goto out;
@@ -597,6 +616,8 @@ out:
 	for (size_t i = 0; x.jobs != NULL && i < x.n; i++)
 		if (x.jobs[i].fd >= 0)
 			close(x.jobs[i].fd);
+	if (x.spool_fd >= 0)
+		close(x.spool_fd);
 	free(x.jobs);
 	free(x.o.to);
 	estafette_free(x.h);

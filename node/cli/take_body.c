@@ -144,8 +144,10 @@ static int base64_write(void *arg, const void *bytes, size_t n)
 		p += some;
 		n -= some;
 	}
-	memcpy(b->rest, p, n);
-	b->n = n;
+	if (n > 0) {
+		memcpy(b->rest, p, n);
+		b->n = n;
+	}
 	return 0;
 }
 

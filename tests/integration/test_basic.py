@@ -222,11 +222,43 @@ def test_addresses(tap, net):
     result = net.cli(NAMEN, "send", *several, stdin=big)
     bodies = [net.take(s, q, "--ack", "read")[0]["body"] for s, q in places]
     tap.ok(result.code == 0 and bodies == [big] * 3, "what comes by a pipe reaches each of several addresses whole", result)
+    pipes = [os.pipe() for _ in "ab"]
+    for (_, end), body in zip(pipes, (b"first", b"second")):
+        os.write(end, body)
+        os.close(end)
+    ends = [end for end, _ in pipes]
+    subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "send", *several[:-2], *(f"/dev/fd/{end}" for end in ends)], pass_fds=ends, check=True,
+                   stdout=subprocess.DEVNULL, timeout=60 * lib.SLOW)
+    for end in ends:
+        os.close(end)
+    bodies = [[r["body"] for r in net.take(s, q, "--ack", "read", count=2)] for s, q in places]
+    tap.eq(bodies, [[b"first", b"second"]] * 3, "so does a pipe that is named as a file, as shells write <(command)")
     twice = net.cli(NAMEN, "send", "--to", f"{LUIK}/messages", "-", "-", stdin=b"once")
     tap.ok(twice.code == 2 and "name it once" in twice.err, "standard input named twice is refused", twice)
     tap.eq(waiting(net, LUIK, "messages"), (0, 0), "and nothing is sent")
     own = net.send(NAMEN, f"{NAMEN}/dispatch", b"to ourselves", "--wait", "delivered")
     tap.eq(net.take(NAMEN, "dispatch", "--ack", "read")[0]["id"], own, "a site can write to its own queue")
+
+
+def test_short_bodies(tap, net):
+    bodies = [b"abcdefg"[:n] for n in range(8)]
+    for body in bodies:
+        net.send(NAMEN, f"{LUIK}/dispatch", body, "--wait", "delivered")
+    rows = net.take(LUIK, "dispatch", "--ack", "read", count=len(bodies))
+    tap.eq([r["body"] for r in rows], bodies, "bodies of no and of a few bytes come whole, as JSON")
+
+
+def test_slips(tap, net):
+    """What a script says when a variable is not set, and names that would make two lines of an error."""
+    for words in (("send", "--to", f"{LUIK}/dispatch", "--exercise", "", "-"), ("take", "dispatch", "--exercise", "", "--timeout", "0s"), ("ack", ""),
+                  ("relocate", NAMEN, "--to", LUIK, "--exercise", "", "--yes"), ("queues", "", "--list"), ("links", "retry", ""),
+                  ("replay", "dispatch", "--channel", "", "--dry-run"), ("replay", "dispatch", "--originator", "")):
+        result = net.cli(NAMEN, *words, "--json", stdin=b"x")
+        tap.ok(result.code == 2 and result.error["code"] == "usage" and "empty" in result.error["message"] and not result.out,
+               f"{' '.join(words[:2])}: an empty value is not taken for none", result)
+    result = net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "no\nsuch\033[2Jfile")
+    tap.eq(result.err, "estafette: no such [2Jfile: No such file or directory (name files that you can read, or - for standard input)\n", "an error is one line")
+    tap.ok(net.status(NAMEN)["relocated"] in (None, "", []), "and nothing was done")
 
 
 def test_precedence(tap, net):
@@ -345,7 +377,7 @@ def main():
         test_network(tap)
     net = Net(LUIK, NAMEN, LEUVEN)
     net.linked()
-    for part in (test_one_message, test_waits, test_leases, test_endings, test_keys, test_exec, test_out, test_addresses,
+    for part in (test_one_message, test_short_bodies, test_slips, test_waits, test_leases, test_endings, test_keys, test_exec, test_out, test_addresses,
                  test_precedence, test_exercise, test_follow, test_views):
         with tap.part(part.__name__):
             part(tap, net)

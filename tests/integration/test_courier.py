@@ -110,15 +110,17 @@ def no_room(tap, net):
     os.mkdir(folder)
     net.send(NAMEN, f"{LUIK}/messages", body_of(900000, 3))
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200000, 200000))
-
     path = os.path.join(folder, "stick")
-    done = subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "--json", "courier", "pack", "--for", LUIK, path], stdin=subprocess.DEVNULL,
-                          capture_output=True, preexec_fn=limit, timeout=60 * lib.SLOW)
-    result = Result(["courier pack"], done.returncode, done.stdout, done.stderr)
-    tap.ok(result.code == 1 and result.error.get("code") == "full", "a full disk is said", result)
-    tap.eq(os.listdir(folder), [], "and nothing is left there")
+    for room in (200000, 1000):  # the smaller one ends before the first byte was written out
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+        done = subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "--json", "courier", "pack", "--for", LUIK,
+                               *(("--precedence", "flash") if room == 1000 else ()), path], stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=limit,
+                              timeout=60 * lib.SLOW)
+        result = Result(["courier pack"], done.returncode, done.stdout, done.stderr)
+        tap.ok(result.code == 1 and result.error.get("code") == "full" and not result.out, f"a disk full after {room} bytes is said, and nothing else", result)
+        tap.eq(os.listdir(folder), [], "and nothing is left there")
     result = net.cli(NAMEN, "courier", "pack", "--for", LUIK, "--max-size", "200KiB", path, "--json", check=True)
     tap.ok(result.rows[0]["left_bodies"] == 1 and os.path.getsize(path) <= 200 * 1024, "with --max-size the large body is left out, and said", result)
 
