@@ -121,7 +121,7 @@ static enum err fill(struct past *p, const char *dir, struct errmsg *m)
 		return e;
 	e = check_whose(p, from, dir, m);
 	store_space(from, &space);
-	if (e == ERR_OK && space.file_bytes > IN_MEMORY_BYTES)
+	if (e == ERR_OK && space.used_bytes > IN_MEMORY_BYTES)
 		e = temporary(p, store_birth(from), m);
 	else if (e == ERR_OK && (e = store_open_memory(store_birth(from), &(struct store_options){.quota_bytes = QUOTA_BYTES}, NULL, NULL, &p->store)) != ERR_OK)
 		err_set(m, e, "out of memory");
