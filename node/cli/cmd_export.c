@@ -128,7 +128,7 @@ static int run(struct wanted *w, struct source *s)
 	const struct drill_wanted drill = {w->pick.from, w->pick.to, w->names && strcmp(w->names, "replace") == 0};
 	enum err e = w->as_drill ? export_drill(s, &drill, w->file, &n, &m)
 	             : w->age ? export_age(s, &w->pick, &w->to, w->file, &n, &m)
-	             : w->binary ? export_binary(s, &w->pick, w->file, &n, &m)
+	             : w->binary ? export_binary(s, &w->pick, NULL, w->file, &n, &m)
 	                         : export_json(s, &w->pick, w->open, w->file, &n, &m);
 	if (e != ERR_OK)
 		return cli_fail(w->cli, e, "%s", m.text);

@@ -17,6 +17,7 @@
 #include "node/cli/journal_stat.h"
 #include "node/cli/mend.h"
 #include "node/cli/output.h"
+#include "node/cli/proof.h"
 #include "node/daemon/config.h"
 #include "proto/crypt.h"
 #include "storage/store.h"
@@ -66,6 +67,21 @@ static const struct stream_row *stream_of(const struct journal *j, uint32_t loca
 		if (j->streams[i].local == local)
 			return &j->streams[i];
 	return NULL;
+}
+
+/* A file of entries, or a backup, is no journal, and can be verified all the same. */
+enum file_kind { FILE_JOURNAL, FILE_ENTRIES, FILE_BACKUP };
+static enum file_kind kind_of(const char *path)
+{
+	char begin[8] = "";
+	struct stat st;
+	FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "re") : NULL;
+	size_t n = f ? fread(begin, 1, sizeof begin, f) : 0;
+	if (f)
+		fclose(f);
+	if (n == sizeof begin && memcmp(begin, "estaback", n) == 0)
+		return FILE_BACKUP;
+	return n > 0 && (begin[0] == '{' || (n == sizeof begin && memcmp(begin, "estaexpo", n) == 0)) ? FILE_ENTRIES : FILE_JOURNAL;
 }
 
 static int journal_open(struct journal *j, const char *path)
@@ -345,9 +361,21 @@ static int run(struct journal *j, const char *what, const struct msgid *id)
 	return list(j, strcmp(what, "show") == 0 ? id : NULL);
 }
 
+static int verify_file(struct cli *cli, const char *path, const char *authority, bool repair)
+{
+	char *backup[] = {(char *)(uintptr_t)"backup", (char *)(uintptr_t)"--check", (char *)(uintptr_t)path, NULL};
+	bool is_backup = kind_of(path) == FILE_BACKUP;
+	if (repair)
+		return cli_fail(cli, ERR_USAGE, "journal verify: %s: --repair is for the journal of a stopped node", path);
+	if (is_backup && authority)
+		return cli_fail(cli, ERR_USAGE, "journal verify: %s: a backup says nothing of an authority", path);
+	return is_backup ? cmd_backup(cli, 3, backup) : proof_verify(cli, path, authority);
+}
+
 int cmd_journal(struct cli *cli, int argc, char **argv)
 {
-	static const struct option options[] = {{"repair", no_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"repair", no_argument, NULL, 'r'}, {"authority", required_argument, NULL, 'a'}, {NULL, 0, NULL, 0}};
+	const char *authority = NULL;
 	static const char *const known[] = {"verify", "ls", "show", "stat"};
 	struct journal j = {.cli = cli};
 	struct msgid id = {{0}};
@@ -355,9 +383,10 @@ int cmd_journal(struct cli *cli, int argc, char **argv)
 	int c;
 	cli_options_begin();
 	while ((c = cli_option(cli, argc, argv, options)) != -1) {
-		if (c != 'r')
+		if (c == '?')
 			return EXIT_USAGE;
-		repair = true;
+		repair |= c == 'r';
+		authority = c == 'a' ? optarg : authority;
 	}
 	const char *what = optind < argc ? argv[optind] : "";
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
@@ -370,6 +399,10 @@ int cmd_journal(struct cli *cli, int argc, char **argv)
 	if (argc - optind != (shows ? 3 : 2))
 		return cli_fail(cli, ERR_USAGE, "journal %s: %s", what, shows ? "a folder or node.conf, and one id" : "one folder or node.conf");
 	const char *path = argv[optind + 1];
+	if (strcmp(what, "verify") == 0 && kind_of(path) != FILE_JOURNAL)
+		return verify_file(cli, path, authority, repair);
+	if (authority)
+		return cli_fail(cli, ERR_USAGE, "journal %s: --authority belongs to verify of an evidence package", what);
 	if (shows && msgid_parse(view_str(argv[optind + 2]), &id) != ERR_OK) {
 		if (msgid_parse(view_str(path), &id) != ERR_OK)
 			return cli_fail(cli, ERR_USAGE, "journal show %s: not the id of a message (26 letters and digits)", argv[optind + 2]);

@@ -36,6 +36,7 @@ int cmd_journal_import(struct cli *cli, int argc, char **argv);
 int cmd_journal_compact(struct cli *cli, int argc, char **argv);
 int cmd_journal_rescue(struct cli *cli, int argc, char **argv);
 int cmd_forecast(struct cli *cli, int argc, char **argv);
+int cmd_evidence(struct cli *cli, int argc, char **argv);
 int cmd_report(struct cli *cli, int argc, char **argv);
 int cmd_rebuild(struct cli *cli, int argc, char **argv);
 int cmd_journal(struct cli *cli, int argc, char **argv); /* argv[0] is "journal", argv[1] what */

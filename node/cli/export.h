@@ -13,10 +13,24 @@
 #include "storage/store.h"
 
 #define EXPORT_VERSION 1
+#define EXPORT_BINARY_VERSION 2 /* 1: without the blocks behind EXPORT_PART */
 #define EXPORT_MAGIC "estaexpo"
 #define EXPORT_MAGIC_BYTES 8
 #define EXPORT_NAME "journal export" /* what the first line of the JSON form says it is */
-enum export_mark { EXPORT_END = 0, EXPORT_SEGMENT = 1, EXPORT_PART = 2 };
+enum export_mark {
+	EXPORT_END = 0,
+	EXPORT_SEGMENT = 1,
+	EXPORT_PART = 2,
+	EXPORT_CHAIN = 3,     /* of the segment that follows: the chain before it */
+	/* of an evidence package (evidence.h) */
+	EXPORT_ARRIVED = 4,   /* of the segment that follows: when its entries came to the site whose journal it was, and from whom */
+	EXPORT_STATE = 5,     /* a roster, an order, an endorsement, a dictionary, and since when it was there */
+	EXPORT_AUTHORITY = 6, /* the key that signs its rosters */
+	EXPORT_HANDED = 7,    /* a key that another site handed on */
+	EXPORT_PERIOD = 8,    /* which time it is about */
+	EXPORT_HEAD = 10,     /* in JSON lines alone: of the segment that follows, the chain at its head, which signatures cover */
+	EXPORT_SIGNED = 9,    /* in the place of EXPORT_END: the site that made it signed the hash of all before */
+};
 
 /* What is asked for. */
 struct pick {
@@ -26,6 +40,8 @@ struct pick {
 	const char *queue;            /* NULL: all */
 	uint16_t queue_site;          /* 0: of any site */
 	struct wall from, to;         /* by the time sent; to: before it */
+	bool (*wanted)(void *arg, const struct entry_row *row); /* NULL: all of these */
+	void *arg;
 };
 
 /* A journal on disk, opened to read. */
@@ -63,11 +79,20 @@ struct picked {
 	struct header header;
 	struct envelope *envelope;    /* NULL: not opened */
 };
+/* A run that has been handed on, and what signs it. */
+struct export_run {
+	const struct stream_row *stream;
+	uint64_t first;
+	uint16_t entries, n_tail;
+	struct hash before;           /* the chain before it */
+	struct hash tail[LIMIT_HEAD_SPACING]; /* the leaves behind it up to the head */
+	struct head head;
+};
 /* Where the runs go. Each function returns ERR_OK or what ends the export. */
 struct sink {
 	void *arg;
 	enum err (*entry)(void *arg, struct txn *t, const struct picked *p);
-	enum err (*head)(void *arg, const struct stream_row *s, uint64_t first, uint16_t entries, const struct hash *tail, uint16_t n_tail, const struct head *head);
+	enum err (*head)(void *arg, const struct export_run *r);
 	bool open;                    /* entries are wanted with their envelopes opened; those that no key opens are left out */
 	bool parts;                   /* bodies in several parts come before their entry: */
 	enum err (*part)(void *arg, uint8_t class, const struct hash *body, uint8_t kind, uint32_t index, struct view bytes);
@@ -91,7 +116,9 @@ struct json_t *json_time(struct wall t); /* null for none */
 /* The forms; each makes the file FILE, or nothing. m filled. */
 struct counts { uint64_t entries, bodies; };
 MUST_USE enum err export_json(struct source *s, const struct pick *pick, bool open, const char *file, struct counts *n, struct errmsg *m);
-MUST_USE enum err export_binary(struct source *s, const struct pick *pick, const char *file, struct counts *n, struct errmsg *m);
+struct evidence;
+/* ev: what makes it an evidence package; NULL: an export. */
+MUST_USE enum err export_binary(struct source *s, const struct pick *pick, const struct evidence *ev, const char *file, struct counts *n, struct errmsg *m);
 /* A folder: index.age, and a file for each body. */
 MUST_USE enum err export_age(struct source *s, const struct pick *pick, const struct age_recipient *to, const char *folder, struct counts *n, struct errmsg *m);
 

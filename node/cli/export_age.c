@@ -120,9 +120,9 @@ static enum err write_message(void *arg, struct txn *t, const struct picked *p)
 	return e;
 }
 
-static enum err no_head(void *arg, const struct stream_row *s, uint64_t first, uint16_t entries, const struct hash *tail, uint16_t n_tail, const struct head *head)
+static enum err no_head(void *arg, const struct export_run *r)
 {
-	(void)arg, (void)s, (void)first, (void)entries, (void)tail, (void)n_tail, (void)head;
+	(void)arg, (void)r;
 	return ERR_OK;
 }
 

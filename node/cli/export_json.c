@@ -98,9 +98,6 @@ struct form {
 	struct source *s;
 	struct tofile f;
 	struct counts *n;
-	struct hasher *all;         /* binary: of what was written */
-	struct buf segment;         /* binary: the run under way */
-	struct segment_writer w;
 	char id_text[MSGID_TEXT_BYTES]; /* opened: of the message whose body comes */
 	struct errmsg *m;
 };
@@ -132,8 +129,6 @@ static enum err finish(struct form *f, enum err e)
 	if (e == ERR_OK)
 		e = tofile_finish(&f->f, f->m);
 	tofile_release(&f->f);
-	hasher_free(f->all);
-	buf_release(&f->segment);
 	return e;
 }
 
@@ -164,17 +159,17 @@ static enum err json_sealed(void *arg, struct txn *t, const struct picked *p)
 	return ERR_NOMEM;
 }
 
-static enum err json_head(void *arg, const struct stream_row *s, uint64_t first, uint16_t entries, const struct hash *tail, uint16_t n_tail, const struct head *head)
+static enum err json_head(void *arg, const struct export_run *r)
 {
 	struct form *f = arg;
 	uint8_t name[STREAM_NAME_BYTES];
 	json_t *leaves = json_array();
-	stream_name_encode(&s->name, name);
-	for (uint16_t i = 0; leaves && i < n_tail; i++)
-		json_array_append_new(leaves, json_hex(tail[i].b, HASH_BYTES));
-	return put_line(f, json_pack("{s:I, s:o, s:I, s:i, s:o, s:o, s:o}", "head", (json_int_t)head->number, "stream", json_hex(name, sizeof name), "first",
-	                             (json_int_t)first, "entries", entries, "leaves", leaves, "chain", json_hex(head->chain.b, HASH_BYTES), "signature",
-	                             json_hex(head->signature.b, SIGNATURE_BYTES)));
+	stream_name_encode(&r->stream->name, name);
+	for (uint16_t i = 0; leaves && i < r->n_tail; i++)
+		json_array_append_new(leaves, json_hex(r->tail[i].b, HASH_BYTES));
+	return put_line(f, json_pack("{s:I, s:o, s:I, s:i, s:o, s:o, s:o, s:o}", "head", (json_int_t)r->head.number, "stream", json_hex(name, sizeof name), "first",
+	                             (json_int_t)r->first, "entries", r->entries, "before", json_hex(r->before.b, HASH_BYTES), "leaves", leaves, "chain",
+	                             json_hex(r->head.chain.b, HASH_BYTES), "signature", json_hex(r->head.signature.b, SIGNATURE_BYTES)));
 }
 
 static const char *const part_names[] = {"whole", "manifest", "page", "chunk"};
@@ -216,9 +211,9 @@ static enum err json_opened(void *arg, struct txn *t, const struct picked *p)
 	return put_line(f, json_pack("{s:s, s:s}", "body_of", f->id_text, "error", err_code(e)));
 }
 
-static enum err no_head(void *arg, const struct stream_row *s, uint64_t first, uint16_t entries, const struct hash *tail, uint16_t n_tail, const struct head *head)
+static enum err no_head(void *arg, const struct export_run *r)
 {
-	(void)arg, (void)s, (void)first, (void)entries, (void)tail, (void)n_tail, (void)head;
+	(void)arg, (void)r;
 	return ERR_OK;
 }
 
@@ -235,99 +230,5 @@ enum err export_json(struct source *s, const struct pick *pick, bool open, const
 		e = export_walk(s, pick, &sink, &p, m);
 	if (e == ERR_OK)
 		e = put_line(&f, json_pack("{s:b, s:I}", "end", 1, "entries", (json_int_t)n->entries));
-	return finish(&f, e);
-}
-
-/* ---- the binary form --------------------------------------------------------------------------------------------------------- */
-
-static enum err put_bytes(struct form *f, struct view v)
-{
-	hasher_add(f->all, v);
-	return tofile_write(&f->f, v);
-}
-
-static enum err put_block(struct form *f, struct buf *head, struct view rest)
-{
-	enum err e = buf_ok(head) ? put_bytes(f, buf_view(head)) : ERR_NOMEM;
-	buf_release(head);
-	return e == ERR_OK ? put_bytes(f, rest) : e;
-}
-
-static enum err binary_entry(void *arg, struct txn *t, const struct picked *p)
-{
-	struct form *f = arg;
-	(void)t;
-	if (!f->segment.len)
-		segment_begin(&f->w, &f->segment, &p->stream->name, p->row->number);
-	segment_add(&f->w, &p->row->e);
-	f->n->entries++;
-	f->n->bodies += p->row->e.body.len > 0;
-	return buf_ok(&f->segment) ? ERR_OK : ERR_NOMEM;
-}
-
-static enum err binary_head(void *arg, const struct stream_row *s, uint64_t first, uint16_t entries, const struct hash *tail, uint16_t n_tail, const struct head *head)
-{
-	struct form *f = arg;
-	struct buf b = BUF_EMPTY;
-	(void)s, (void)first, (void)entries;
-	segment_end(&f->w, tail, n_tail, head);
-	buf_add_u8(&b, EXPORT_SEGMENT);
-	buf_add_u32(&b, (uint32_t)f->segment.len);
-	enum err e = buf_ok(&f->segment) ? put_block(f, &b, buf_view(&f->segment)) : ERR_NOMEM;
-	buf_clear(&f->segment);
-	return e;
-}
-
-static enum err binary_part(void *arg, uint8_t class, const struct hash *body, uint8_t kind, uint32_t index, struct view bytes)
-{
-	struct form *f = arg;
-	struct buf b = BUF_EMPTY;
-	f->n->bodies += kind == PART_MANIFEST;
-	buf_add_u8(&b, EXPORT_PART);
-	buf_add_u8(&b, class);
-	buf_add(&b, view_of(body->b, HASH_BYTES));
-	buf_add_u8(&b, kind);
-	buf_add_u32(&b, index);
-	buf_add_u32(&b, (uint32_t)bytes.len);
-	return put_block(f, &b, bytes);
-}
-
-static enum err binary_first(struct form *f)
-{
-	const struct store_birth *b = store_birth(f->s->store);
-	struct buf h = BUF_EMPTY;
-	buf_add(&h, view_of((const uint8_t *)EXPORT_MAGIC, EXPORT_MAGIC_BYTES));
-	buf_add_u8(&h, EXPORT_VERSION);
-	buf_add_u16(&h, b->site);
-	buf_add(&h, view_of(b->network.b, HASH_BYTES));
-	buf_add_u64(&h, (uint64_t)now_wall().us);
-	buf_add_u8(&h, (uint8_t)strlen(b->site_id));
-	return put_block(f, &h, view_str(b->site_id));
-}
-
-static enum err binary_end(struct form *f)
-{
-	struct buf b = BUF_EMPTY;
-	buf_add_u8(&b, EXPORT_END);
-	buf_add_u64(&b, f->n->entries);
-	enum err e = put_block(f, &b, view_of(NULL, 0));
-	struct hash h = hasher_end(f->all);
-	f->all = NULL;
-	return e == ERR_OK ? tofile_write(&f->f, view_of(h.b, HASH_BYTES)) : e;
-}
-
-enum err export_binary(struct source *s, const struct pick *pick, const char *file, struct counts *n, struct errmsg *m)
-{
-	struct form f = {.s = s, .n = n, .m = m, .all = hasher_new(HASH_BACKUP)};
-	struct sink sink = {.arg = &f, .entry = binary_entry, .head = binary_head, .parts = true, .part = binary_part};
-	struct progress p;
-	enum err e = tofile_begin(&f.f, file, m);
-	progress_begin(&p, "export");
-	if (e == ERR_OK)
-		e = f.all ? binary_first(&f) : ERR_NOMEM;
-	if (e == ERR_OK)
-		e = export_walk(s, pick, &sink, &p, m);
-	if (e == ERR_OK)
-		e = binary_end(&f);
 	return finish(&f, e);
 }

@@ -262,6 +262,8 @@ static bool queue_is(const struct pick *p, const struct stream_row *s, struct vi
 static bool is_picked(struct walk *w, struct txn *t, const struct stream_row *s, const struct entry_row *row, struct picked *out)
 {
 	*out = (struct picked){.stream = s, .row = row};
+	if (w->pick->wanted && !w->pick->wanted(w->pick->arg, row))
+		return false;
 	if (header_decode(row->e.header, &out->header) != ERR_OK || out->header.sent.us < w->pick->from.us || out->header.sent.us >= w->pick->to.us)
 		return false;
 	if (w->pick->queue == NULL && !w->sink->open)
@@ -349,19 +351,39 @@ static enum err read_failed(struct walk *w, enum err e, uint32_t stream, uint64_
 	return err_set(w->m, e, "%.200s: entry %llu of stream %u: %s (journal verify says more)", w->s->dir, (unsigned long long)number, stream, err_text(e));
 }
 
+static enum err chain_before(struct walk *w, struct txn *t, const struct stream_row *s, uint64_t first, struct hash *out)
+{
+	struct entry_row row;
+	*out = first - 1 == s->floor && s->floor ? s->floor_chain : stream_hash(&store_birth(w->s->store)->network, &s->name);
+	if (first == 1 || first - 1 == s->floor)
+		return ERR_OK;
+	enum err e = store_entry_find(t, s->local, first - 1, &row);
+	if (e != ERR_OK)
+		return read_failed(w, e, s->local, first - 1);
+	*out = row.chain;
+	return ERR_OK;
+}
+
 /* The leaves behind the run up to the head that signs it. */
 static enum err close_run(struct walk *w, struct txn *t, const struct stream_row *s, uint64_t first, uint64_t last, const struct head *head)
 {
-	struct hash tail[LIMIT_HEAD_SPACING];
-	uint16_t n = 0;
-	for (uint64_t k = last + 1; k <= head->number; k++) {
+	struct export_run *r = malloc(sizeof *r);
+	if (r == NULL)
+		return ERR_NOMEM;
+	*r = (struct export_run){.stream = s, .first = first, .entries = (uint16_t)(last - first + 1), .head = *head};
+	enum err e = chain_before(w, t, s, first, &r->before);
+	for (uint64_t k = last + 1; e == ERR_OK && k <= head->number; k++) {
 		struct entry_row row;
-		enum err e = store_entry_find(t, s->local, k, &row);
+		e = store_entry_find(t, s->local, k, &row);
 		if (e != ERR_OK)
-			return read_failed(w, e, s->local, k);
-		tail[n++] = entry_leaf(&row.e);
+			e = read_failed(w, e, s->local, k);
+		else
+			r->tail[r->n_tail++] = entry_leaf(&row.e);
 	}
-	return w->sink->head(w->sink->arg, s, first, (uint16_t)(last - first + 1), tail, n, head);
+	if (e == ERR_OK)
+		e = w->sink->head(w->sink->arg, r);
+	free(r);
+	return e;
 }
 
 /* How far a run may go that begins at first: so that what signs it is never far away. 0: nothing signs it. */

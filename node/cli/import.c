@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/cli/export_read.h"
 #include "proto/frame.h"
 
 /* Records a step, when a body that nobody used goes again. */
@@ -346,4 +347,28 @@ enum err importer_finish(struct importer *im)
 	}
 	enum err e = txn_error(im->t);
 	return e == ERR_OK ? e : err_set(im->m, e, "%.200s: the journal cannot be written: %s", im->config->journal, err_text(e));
+}
+
+/* ---- the file --------------------------------------------------------------------------------------------------------------- */
+
+static enum err read_whose(void *arg, uint16_t site, const struct hash *network)
+{
+	return import_whose(arg, site, network);
+}
+
+static enum err read_segment(void *arg, struct view bytes)
+{
+	return import_segment(arg, bytes);
+}
+
+static enum err read_part(void *arg, uint8_t class, const struct hash *body, uint8_t kind, uint32_t index, struct view bytes)
+{
+	return import_part(arg, class, body, kind, index, bytes);
+}
+
+enum err import_file(struct importer *im)
+{
+	struct export_reader r = {.file = im->file, .otherwise = " (nothing was imported)", .m = im->m, .arg = im, .whose = read_whose, .segment = read_segment, .part = read_part,
+	                          .entries = &im->n.read};
+	return export_read(&r);
 }

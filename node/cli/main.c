@@ -51,7 +51,9 @@ static const struct command commands[] = {
 	{"journal", "import", "node.conf FILE [--dry-run]", cmd_journal_import},
 	{"journal", "compact", "DIR|node.conf", cmd_journal_compact},
 	{"journal", "rescue", "DIR|node.conf", cmd_journal_rescue},
-	{"journal", NULL, "verify [--repair]|ls|stat DIR|node.conf  |  show DIR|node.conf ID", cmd_journal},
+	{"journal", "evidence", "FILE --from T --to T  |  --open KEYFILE FILE FOLDER", cmd_evidence},
+	{"journal", NULL, "verify [--repair]|ls|stat DIR|node.conf  |  verify FILE [--authority PUB]  |  show DIR|node.conf ID", cmd_journal},
+	{"evidence", NULL, "FILE --from T --to T  |  --open KEYFILE FILE FOLDER", cmd_evidence},
 	{"report", NULL, "[DIR|node.conf] [--year Y] [--from T] [--to T] [--by year|month|direction|site|originator|addressee|queue|channel|precedence|none,..]\n"
 	                 "       [--local] [--copies] [--json|--csv]", cmd_report},
 	{"rebuild", NULL, "node.conf", cmd_rebuild},

@@ -1,25 +1,26 @@
-/* Reading an export: both forms become segments and parts. */
+/* Both forms of an export become segments, parts and what is said about them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "node/cli/export.h"
-#include "node/cli/import.h"
+#include "node/cli/export_read.h"
 #include "proto/cursor.h"
 #include "proto/frame.h"
 
-/* No line or block of an export is longer: a segment as base64, or a part. */
-#define LINE_MAX_BYTES (1024 * 1024)
+/* No line or block of an export is longer: a segment as base64, a part, or a roster. */
+#define LINE_MAX_BYTES (2 * 1024 * 1024)
 
-static enum err fail(struct importer *im, enum err e, const char *what)
+static enum err fail(struct export_reader *im, enum err e, const char *what)
 {
-	return err_set(im->m, e, "%.200s: %s (nothing was imported)", im->file, what);
+	return err_set(im->m, e, "%.200s: %s%s", im->file, what, im->otherwise);
 }
 
-static enum err interrupted(struct importer *im)
+static enum err interrupted(struct export_reader *im)
 {
 	return fail(im, ERR_CLOSED, "interrupted");
 }
@@ -27,7 +28,7 @@ static enum err interrupted(struct importer *im)
 /* ---- the binary form -------------------------------------------------------------------------------------------------------- */
 
 struct binary {
-	struct importer *im;
+	struct export_reader *im;
 	FILE *f;
 	struct hasher *all;
 	struct buf b;
@@ -44,6 +45,7 @@ static enum err take(struct binary *r, size_t n)
 	if (n && fread(to, 1, n, r->f) != n)
 		return fail(r->im, ferror(r->f) ? ERR_IO : ERR_FORMAT, ferror(r->f) ? "it cannot be read" : "the export is cut short");
 	hasher_add(r->all, view_of(to, n));
+	r->im->bytes += n;
 	return ERR_OK;
 }
 
@@ -59,7 +61,7 @@ static enum err binary_head(struct binary *r)
 	enum err e = take(r, EXPORT_MAGIC_BYTES);
 	if (e == ERR_OK)
 		e = take_new(r, 1);
-	if (e == ERR_OK && r->b.ptr[0] > EXPORT_VERSION)
+	if (e == ERR_OK && r->b.ptr[0] > EXPORT_BINARY_VERSION)
 		e = fail(r->im, ERR_VERSION, "an export of a newer version than this program knows");
 	if (e == ERR_OK)
 		e = take_new(r, 2 + HASH_BYTES + 8 + 1);
@@ -70,7 +72,7 @@ static enum err binary_head(struct binary *r)
 	rd_copy(&rd, network.b, HASH_BYTES);
 	rd_u64(&rd);
 	e = take_new(r, rd_u8(&rd));
-	return e == ERR_OK ? import_whose(r->im, site, &network) : e;
+	return e == ERR_OK ? r->im->whose(r->im->arg, site, &network) : e;
 }
 
 static enum err binary_segment(struct binary *r)
@@ -80,7 +82,7 @@ static enum err binary_segment(struct binary *r)
 		return e;
 	struct rd rd = rd_init(buf_view(&r->b));
 	e = take_new(r, rd_u32(&rd));
-	return e == ERR_OK ? import_segment(r->im, buf_view(&r->b)) : e;
+	return e == ERR_OK ? r->im->segment(r->im->arg, buf_view(&r->b)) : e;
 }
 
 static enum err binary_part(struct binary *r)
@@ -95,36 +97,63 @@ static enum err binary_part(struct binary *r)
 	uint8_t kind = rd_u8(&rd);
 	uint32_t index = rd_u32(&rd);
 	e = take_new(r, rd_u32(&rd));
-	return e == ERR_OK ? import_part(r->im, class, &body, kind, index, buf_view(&r->b)) : e;
+	return e == ERR_OK ? r->im->part(r->im->arg, class, &body, kind, index, buf_view(&r->b)) : e;
 }
 
-static enum err binary_end(struct binary *r)
+/* What is of one length, or says its own: how much more follows the first n bytes. */
+static enum err binary_block(struct binary *r, uint8_t mark)
+{
+	size_t n = mark == EXPORT_CHAIN ? STREAM_NAME_BYTES + 8 + HASH_BYTES : mark == EXPORT_ARRIVED ? 2 : mark == EXPORT_STATE ? 13 : mark == EXPORT_AUTHORITY ? MINISIGN_KEY_ID_BYTES + 32 :
+	           mark == EXPORT_HANDED ? STREAM_NAME_BYTES + 12 : mark == EXPORT_PERIOD ? 16 : 0;
+	if (!n)
+		return fail(r->im, ERR_FORMAT, "the export is damaged");
+	enum err e = take_new(r, n);
+	if (e == ERR_OK && mark == EXPORT_ARRIVED)
+		e = take(r, (size_t)(r->b.ptr[0] << 8 | r->b.ptr[1]) * 18);
+	else if (e == ERR_OK && (mark == EXPORT_STATE || mark == EXPORT_HANDED)) {
+		struct rd rd = rd_init(view_of(r->b.ptr + n - 4, 4));
+		e = take(r, rd_u32(&rd));
+	}
+	return e == ERR_OK && r->im->block ? r->im->block(r->im->arg, mark, buf_view(&r->b)) : e;
+}
+
+static enum err binary_end(struct binary *r, bool is_signed)
 {
 	struct hash want;
 	enum err e = take_new(r, 8);
 	if (e != ERR_OK)
 		return e;
 	struct rd rd = rd_init(buf_view(&r->b));
-	if (rd_u64(&rd) != r->im->n.read)
-		return fail(r->im, ERR_FORMAT, "the export is damaged: it holds other entries than it says");
+	uint64_t entries = rd_u64(&rd);
 	want = hasher_end(r->all);
-	r->all = NULL;
+	r->all = hasher_new(HASH_BACKUP); /* of nothing any more */
 	e = take_new(r, HASH_BYTES);
-	if (e == ERR_OK && (memcmp(r->b.ptr, want.b, HASH_BYTES) != 0 || getc(r->f) != EOF))
+	if (e == ERR_OK && memcmp(r->b.ptr, want.b, HASH_BYTES) != 0)
 		e = fail(r->im, ERR_FORMAT, "the export is damaged: its bytes are not what the hash at its end says");
-	return e;
+	if (e == ERR_OK && entries != *r->im->entries)
+		e = fail(r->im, ERR_FORMAT, "the export is damaged: it holds other entries than it says");
+	if (e == ERR_OK && is_signed)
+		e = take(r, 2 + SIGNATURE_BYTES);
+	if (e == ERR_OK && getc(r->f) != EOF)
+		e = fail(r->im, ERR_FORMAT, "the export is damaged: there is something behind its end");
+	return e == ERR_OK && is_signed && r->im->block ? r->im->block(r->im->arg, EXPORT_SIGNED, buf_view(&r->b)) : e;
 }
 
-static enum err read_binary(struct importer *im, FILE *f)
+static bool goes_on(struct export_reader *im)
+{
+	return !longwork_stopped() && (!im->progress || im->progress(im->progress_arg, im->bytes, im->of));
+}
+
+static enum err read_binary(struct export_reader *im, FILE *f)
 {
 	struct binary r = {.im = im, .f = f, .all = hasher_new(HASH_BACKUP)};
 	enum err e = r.all ? binary_head(&r) : fail(im, ERR_NOMEM, "out of memory");
 	for (bool end = false; e == ERR_OK && !end;) {
-		e = longwork_stopped() ? interrupted(im) : take_new(&r, 1);
+		e = goes_on(im) ? take_new(&r, 1) : interrupted(im);
 		uint8_t mark = e == ERR_OK ? r.b.ptr[0] : EXPORT_END;
-		end = mark == EXPORT_END;
+		end = mark == EXPORT_END || mark == EXPORT_SIGNED;
 		if (e == ERR_OK)
-			e = mark == EXPORT_SEGMENT ? binary_segment(&r) : mark == EXPORT_PART ? binary_part(&r) : mark == EXPORT_END ? binary_end(&r) : fail(im, ERR_FORMAT, "the export is damaged");
+			e = mark == EXPORT_SEGMENT ? binary_segment(&r) : mark == EXPORT_PART ? binary_part(&r) : end ? binary_end(&r, mark == EXPORT_SIGNED) : binary_block(&r, mark);
 	}
 	hasher_free(r.all);
 	buf_release(&r.b);
@@ -134,7 +163,7 @@ static enum err read_binary(struct importer *im, FILE *f)
 /* ---- JSON lines --------------------------------------------------------------------------------------------------------------- */
 
 struct lines {
-	struct importer *im;
+	struct export_reader *im;
 	uint64_t line;
 	struct buf segment, bytes[3]; /* header, envelope, body of the entry under way */
 	struct segment_writer w;
@@ -145,7 +174,7 @@ struct lines {
 
 static enum err bad_line(struct lines *l, const char *what)
 {
-	return err_set(l->im->m, ERR_FORMAT, "%.200s:%" PRIu64 ": %s (nothing was imported)", l->im->file, l->line, what);
+	return err_set(l->im->m, ERR_FORMAT, "%.200s:%" PRIu64 ": %s%s", l->im->file, l->line, what, l->im->otherwise);
 }
 
 static bool take_hex(const json_t *o, const char *name, uint8_t *out, size_t n)
@@ -205,6 +234,23 @@ static enum err json_entry(struct lines *l, const json_t *o)
 	return l->segment.len <= 2 * LIMIT_FRAME_BYTES ? ERR_OK : bad_line(l, "too many entries without a line that signs them");
 }
 
+/* A chain hash that the head's line says, of before the run (older exports do not) or at the head. */
+static enum err json_chain(struct lines *l, const json_t *o, const char *member, uint8_t mark, uint64_t number)
+{
+	uint8_t name[STREAM_NAME_BYTES];
+	struct buf b = BUF_EMPTY;
+	struct hash chain;
+	if (!l->im->block || !take_hex(o, member, chain.b, HASH_BYTES))
+		return ERR_OK;
+	stream_name_encode(&l->name, name);
+	buf_add(&b, view_of(name, sizeof name));
+	buf_add_u64(&b, number);
+	buf_add(&b, view_of(chain.b, HASH_BYTES));
+	enum err e = buf_ok(&b) ? l->im->block(l->im->arg, mark, buf_view(&b)) : ERR_NOMEM;
+	buf_release(&b);
+	return e;
+}
+
 static enum err json_head(struct lines *l, const json_t *o)
 {
 	struct hash tail[LIMIT_HEAD_SPACING];
@@ -221,7 +267,12 @@ static enum err json_head(struct lines *l, const json_t *o)
 	if (!ok)
 		return bad_line(l, "a head that does not fit the entries before it");
 	segment_end(&l->w, tail, (uint16_t)n, &head);
-	enum err e = buf_ok(&l->segment) ? import_segment(l->im, buf_view(&l->segment)) : fail(l->im, ERR_NOMEM, "out of memory");
+	enum err e = json_chain(l, o, "before", EXPORT_CHAIN, l->first - 1);
+	if (e == ERR_OK)
+		e = json_chain(l, o, "chain", EXPORT_HEAD, head.number);
+	if (e != ERR_OK)
+		return e;
+	e = buf_ok(&l->segment) ? l->im->segment(l->im->arg, buf_view(&l->segment)) : fail(l->im, ERR_NOMEM, "out of memory");
 	buf_clear(&l->segment);
 	return e;
 }
@@ -234,7 +285,7 @@ static enum err json_part(struct lines *l, const json_t *o)
 	struct hash body;
 	if (!k || index < 0 || index > UINT32_MAX || !take_hex(o, "body_hash", body.b, HASH_BYTES) || !take_base64(o, "bytes", &l->bytes[0]))
 		return bad_line(l, "a part of a body that cannot be read");
-	return import_part(l->im, json_is_true(json_object_get(o, "exercise")) ? BODY_EXERCISE : BODY_OPERATIONAL, &body, k, (uint32_t)index, buf_view(&l->bytes[0]));
+	return l->im->part(l->im->arg, json_is_true(json_object_get(o, "exercise")) ? BODY_EXERCISE : BODY_OPERATIONAL, &body, k, (uint32_t)index, buf_view(&l->bytes[0]));
 }
 
 static enum err json_first(struct lines *l, const json_t *o)
@@ -246,10 +297,10 @@ static enum err json_first(struct lines *l, const json_t *o)
 	if (json_integer_value(json_object_get(o, "version")) > EXPORT_VERSION)
 		return fail(l->im, ERR_VERSION, "an export of a newer version than this program knows");
 	if (json_is_true(json_object_get(o, "opened")))
-		return fail(l->im, ERR_FORMAT, "its messages are opened, which is for reading (import a sealed export)");
+		return fail(l->im, ERR_FORMAT, "its messages are opened, which is for reading (take a sealed export)");
 	if (!take_hex(o, "network", network.b, HASH_BYTES))
 		return bad_line(l, "it does not say of which network it is");
-	return import_whose(l->im, (uint16_t)json_integer_value(json_object_get(o, "site_number")), &network);
+	return l->im->whose(l->im->arg, (uint16_t)json_integer_value(json_object_get(o, "site_number")), &network);
 }
 
 static enum err json_line(struct lines *l, const char *text, size_t n)
@@ -257,6 +308,7 @@ static enum err json_line(struct lines *l, const char *text, size_t n)
 	json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
 	enum err e;
 	l->line++;
+	l->im->bytes += n;
 	if (!json_is_object(o))
 		e = l->line == 1 ? fail(l->im, ERR_FORMAT, "it is no export of a journal") : bad_line(l, "no JSON object, or cut short");
 	else if (l->end)
@@ -269,14 +321,14 @@ static enum err json_line(struct lines *l, const char *text, size_t n)
 		e = json_head(l, o);
 	else if (json_object_get(o, "end")) {
 		l->end = true;
-		e = !l->segment.len && (uint64_t)json_integer_value(json_object_get(o, "entries")) == l->im->n.read ? ERR_OK : bad_line(l, "there are other entries than it says");
+		e = !l->segment.len && (uint64_t)json_integer_value(json_object_get(o, "entries")) == *l->im->entries ? ERR_OK : bad_line(l, "there are other entries than it says");
 	} else
 		e = json_entry(l, o);
 	json_decref(o);
 	return e;
 }
 
-static enum err read_lines(struct importer *im, FILE *f)
+static enum err read_lines(struct export_reader *im, FILE *f)
 {
 	struct lines l = {.im = im};
 	char *text = NULL;
@@ -284,7 +336,7 @@ static enum err read_lines(struct importer *im, FILE *f)
 	ssize_t n;
 	enum err e = ERR_OK;
 	while (e == ERR_OK && (n = getline(&text, &cap, f)) > 0)
-		e = longwork_stopped() ? interrupted(im) : json_line(&l, text, (size_t)n);
+		e = goes_on(im) ? json_line(&l, text, (size_t)n) : interrupted(im);
 	if (e == ERR_OK && ferror(f))
 		e = fail(im, ERR_IO, "it cannot be read");
 	if (e == ERR_OK && !l.end)
@@ -298,15 +350,17 @@ static enum err read_lines(struct importer *im, FILE *f)
 
 /* ---- either --------------------------------------------------------------------------------------------------------------------- */
 
-enum err import_file(struct importer *im)
+enum err export_read(struct export_reader *im)
 {
 	FILE *f = fopen(im->file, "re");
 	char begin[EXPORT_MAGIC_BYTES] = {0};
+	struct stat st;
 	if (f == NULL)
 		return err_set(im->m, cli_err_of_errno(), "%.200s: it cannot be opened: %s", im->file, strerror(errno));
 	size_t n = fread(begin, 1, sizeof begin, f);
 	enum err e = ferror(f) ? fail(im, ERR_IO, "it cannot be read") : ERR_OK;
 	rewind(f);
+	im->of = fstat(fileno(f), &st) == 0 ? (uint64_t)st.st_size : 0;
 	if (e == ERR_OK && n == sizeof begin && memcmp(begin, EXPORT_MAGIC, sizeof begin) == 0)
 		e = read_binary(im, f);
 	else if (e == ERR_OK && n > 0 && begin[0] == '{')
