@@ -4,6 +4,7 @@
 #   make setup      install the Debian packages that are missing
 #   make demo       the main job: fifteen sites on this machine, one killed, nothing lost
 #   make test       all tests, also under the address and undefined-behaviour sanitizers
+#   make year       the whole year 2021 in the simulator, month by month, counted against the tables (about half an hour of CPU)
 #   make bench      figures as ratios to this machine's own limits
 #   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds, 10 000 orders, and
 #                   a million flaps and 72 hours of outage on one line
@@ -67,7 +68,7 @@ BENCH_BIN := $(patsubst tests/%.c,$(BUILD)/tests/%,$(BENCH_SRC))
 BINS := $(BUILD)/bin/estafetted $(BUILD)/bin/estafette $(BUILD)/bin/estafette-sim
 CLIENTLIBS := $(BUILD)/lib/libestafette.a $(BUILD)/lib/libestafette.so $(BUILD)/lib/pkgconfig/estafette.pc $(BUILD)/include/estafette.h
 
-.PHONY: all setup demo test check-layers bench fuzz sweep mutants tests fuzzers benches clean install
+.PHONY: all setup demo test check-layers bench fuzz sweep year mutants tests fuzzers benches clean install
 all: packages $(BINS) $(CLIENTLIBS)
 
 .PHONY: packages
@@ -157,6 +158,10 @@ sweep: setup
 	$(Q)tests/integration/test_sweep.py --bin $(BUILD)/bin --drill tests/sweep/versions.conf --seeds 1..90
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_sim_window
 	$(Q)FLAPS=1000000 OUTAGE_HOURS=72 WINDOW_ALL=1 WINDOW_PRINT=1 $(BUILD)/tests/unit/test_sim_window
+
+year: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/year.py --bin $(BUILD)/bin
 
 # Planted bugs, each of which tests or simulator must catch.
 mutants: setup

@@ -11,6 +11,7 @@
 #include "sim/play.h"
 #include "sim/watch.h"
 #include "sim/world.h"
+#include "storage/save.h"
 
 #define PROBE_US (30 * US_PER_S)
 /* The run is looked at from outside (interrupts, progress, failures) so often, in virtual time. */
@@ -194,6 +195,25 @@ static bool both_phases(struct run_parts *p)
 	return true;
 }
 
+/* The journals as they are when all is over, for the tools that read journals. */
+static enum err leave_journals(struct run_parts *p, struct errmsg *m)
+{
+	enum err e = ERR_OK;
+
+	for (size_t i = 0; !e && i < world_sites(p->world); i++) {
+		struct store *s = world_store(p->world, i);
+		char *path = NULL;
+
+		if (!s)
+			continue;
+		if (asprintf(&path, "%s/%s", p->how->folder, world_site_id(p->world, i)) < 0)
+			return err_set(m, ERR_NOMEM, "store: out of memory");
+		e = store_save(s, path, m);
+		free(path);
+	}
+	return e;
+}
+
 static void report(struct run_parts *p)
 {
 	const char *unsupported[UNSUPPORTED_MOST];
@@ -231,6 +251,8 @@ enum err conduct(const struct drill *d, const struct conduct *c, struct errmsg *
 	watch_finish(p.watch, !whole);
 	progress(&p, true);
 	report(&p);
+	if (c->folder && whole)
+		e = leave_journals(&p, m);
 out:
 	release(&p);
 	return e;

@@ -17,6 +17,7 @@ struct conduct {
 	bool messages;                           /* the story tells each message's life too */
 	FILE *follow;                            /* the story as it happens; NULL */
 	FILE *progress;                          /* a line that says how far it is; NULL */
+	const char *folder;                      /* each site's journal is left there when it is over, as DIR/SITE; NULL: nowhere */
 	bool stop_at_failure;                    /* a sweep need not go on with a seed that failed */
 	const volatile sig_atomic_t *interrupted;/* may be NULL: 1 ends the run, with what was seen so far */
 	/* The outcome; everything r points to lives for the call. */

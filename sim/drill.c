@@ -94,6 +94,7 @@ static const struct setting_spec drill_settings[] = {
 	{"keep-headers", read_span, AT(keep_headers_us), .min = US_PER_S, .max = YEAR_US},
 	{"scrub", read_span, AT(scrub_us), .min = US_PER_S, .max = YEAR_US},
 	{"keep-unread", read_span, AT(keep_unread_us), .min = US_PER_S, .max = YEAR_US},
+	{"begun", read_span, AT(begun_us), .max = YEAR_US},
 	{"probe", read_span, AT(probe_us), .min = US_PER_S, .max = US_PER_DAY},
 	{"network", read_network, 0, .required = true},
 	{"largest", read_size, AT(largest_bytes), .min = 8, .max = LIMIT_BODY_BYTES},
@@ -285,6 +286,8 @@ enum err drill_set(struct drill *d, const char *key, const char *value, struct e
 		d->swarm.on = strcmp(value, swarm[1]) == 0;
 		return ERR_OK;
 	}
+	if (strcmp(key, "month") == 0)
+		return drill_month(d, value, m);
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
 		if (strcmp(key, keys[i]) != 0)
 			continue;
@@ -301,7 +304,7 @@ enum err drill_set(struct drill *d, const char *key, const char *value, struct e
 		config_destroy(&cfg);
 		return ctx.err;
 	}
-	return err_set(m, ERR_USAGE, "--set %.60s: unknown (known: store, suite, length, settle, sample, start, swarm=on|off)", key);
+	return err_set(m, ERR_USAGE, "--set %.60s: unknown (known: store, suite, length, settle, sample, start, month, swarm=on|off)", key);
 }
 
 /* ---- looking up -------------------------------------------------------------------------------------------------------- */

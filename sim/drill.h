@@ -237,6 +237,7 @@ struct drill {
 	int64_t largest_bytes;               /* tables of bodies are read up to this size */
 	int64_t scrub_us; /* nodes read their journals through in so long; 0: as in the field */
 	int64_t keep_bodies_us, keep_headers_us, keep_unread_us; /* what nodes keep; 0: as in the field */
+	int64_t begun_us;                    /* exact flows: how much of their counts lies before the start, of a part of a longer drill */
 	int64_t probe_us;                    /* how often a node probes an idle link; 0: as the command decides */
 	uint32_t sample_ppm;                 /* share of the flows' messages that is really sent; 1 000 000 all */
 	int64_t utc_offset_us;               /* local time of the day curve and of the story */
@@ -261,8 +262,11 @@ struct drill {
 MUST_USE enum err drill_parse(const char *file, struct view text, struct drill **out, struct errmsg *m);
 MUST_USE enum err drill_load(const char *file, struct drill **out, struct errmsg *m);
 void drill_free(struct drill *d);
-/* --set KEY=VALUE: store, suite, length, settle, sample, start, swarm (on, off). ERR_USAGE with the keys known. */
+/* --set KEY=VALUE: store, suite, length, settle, sample, start, month, swarm (on, off). ERR_USAGE with the keys known. */
 MUST_USE enum err drill_set(struct drill *d, const char *key, const char *value, struct errmsg *m);
+/* One month of the timetable ("1" to "12", of the year in which it begins, local time) becomes the whole: events, flows and what is expected in it;
+ * an exact flow sends what the year's count has for it. ERR_USAGE. */
+MUST_USE enum err drill_month(struct drill *d, const char *value, struct errmsg *m);
 /* The whole drill as text, appended. */
 MUST_USE enum err drill_format(const struct drill *d, struct buf *out);
 /* One event as the story and drill_format write it: { at = "6h"; do = "crash"; ... } */

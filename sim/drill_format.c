@@ -481,6 +481,7 @@ static void put_head(struct buf *out, const struct drill *d)
 	put_keep(out, "keep-headers", d->keep_headers_us);
 	put_keep(out, "keep-unread", d->keep_unread_us);
 	put_keep(out, "scrub", d->scrub_us);
+	put_keep(out, "begun", d->begun_us);
 	if (d->probe_us) {
 		put(out, "probe = \"");
 		put_span(out, d->probe_us);

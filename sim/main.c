@@ -52,7 +52,7 @@ static void catch_signals(void)
 }
 
 static const char usage_text[] =
-	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
+	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--folder DIR] [--set KEY=VALUE]...\n"
 	"       estafette-sim live FILE [--seed N] [--speed X] [--length T] [--folder DIR] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
 	"       estafette-sim compare A B | compare A --set KEY=VALUE [--set KEY=VALUE]  [--seed N] [--json] [--report FILE.html]\n"
 	"       estafette-sim forecast [--by-precedence]\n"
@@ -63,7 +63,8 @@ static const char usage_text[] =
 	"  --shrink          when it fails, takes events away while it still fails, and writes the smallest drill\n"
 	"  --json            one object instead of the story\n"
 	"  --report FILE     also a page for people\n"
-	"  --set KEY=VALUE   store=memory|lmdb, suite=fast|real, probe=30s, and the drill's own: length, settle, sample, swarm, ...\n"
+	"  --folder DIR      when it is over each site's journal is left in DIR, which is there: for `estafette report` and its like\n"
+	"  --set KEY=VALUE   store=memory|lmdb, suite=fast|real, probe=30s, and the drill's own: length, settle, sample, month, swarm, ...\n"
 	"\n"
 	"  live FILE         the same drill on real daemons, one a site in a network of its own, over lines that are as bad as the drill says\n"
 	"  --speed X         the timetable goes X times as fast (else so that it takes a minute); lines and nodes do not\n"
@@ -128,9 +129,9 @@ static const char *option(struct options *o, const char *name, const char *value
 		o->length = value;
 		return value && *value ? NULL : "--length: a duration is needed, as in 1h";
 	}
-	if (o->live && strcmp(name, "--folder") == 0) {
+	if (!o->compare && strcmp(name, "--folder") == 0) {
 		o->folder = value;
-		return value && *value ? NULL : "--folder: a name is needed, of a folder that is not there yet";
+		return value && *value ? NULL : "--folder: a name is needed, of a folder that is not there yet (of run: that is there)";
 	}
 	if (strcmp(name, "--report") == 0) {
 		o->report = value;
@@ -177,6 +178,8 @@ static const char *arguments(int argc, char **argv, struct options *o)
 		return o->live ? "live: which drill? (a file of conf/drills)" : "run: which drill? (a file of conf/drills)";
 	if (o->live && (o->sweep || o->shrink))
 		return "live: --seeds and --shrink are of run: no two live runs are the same";
+	if (o->folder && !o->live && o->sweep)
+		return "--folder is of one run, not of a sweep";
 	if (o->seed_given && o->sweep)
 		return "--seed and --seeds exclude each other";
 	return NULL;
@@ -298,7 +301,7 @@ static int run_seed(const struct options *o, const struct drill *d, uint64_t see
 	const char *repeat = buf_ok(&command) ? (const char *)command.ptr : "";
 	struct conduct c = {
 		.seed = seed, .repeat = repeat, .suite = suite_of(d, seed), .probe_us = probe_of(o, d, seed), .interrupted = &interrupted,
-		.progress = isatty(2) && !o->sweep ? stderr : NULL, .stop_at_failure = o->sweep, .outcome = show, .arg = x,
+		.progress = isatty(2) && !o->sweep ? stderr : NULL, .folder = o->folder, .stop_at_failure = o->sweep, .outcome = show, .arg = x,
 	};
 
 	*x = (struct ended){.o = o};

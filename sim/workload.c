@@ -166,13 +166,19 @@ static void draw_exact(const struct workload *w, struct source *s)
 	s->next_us = moment_of(begin + low + (high > low ? (int64_t)prng_below(&s->prng, (uint64_t)(high - low)) : 0), f->night_percent) - shift;
 }
 
-/* The rate's share of the time it sends, rounded. */
-static uint64_t exact_total(const struct workload *w, const struct source *s)
+/* What the rate has until then, rounded: so the parts of a time have together what the whole has. */
+static int64_t exact_until(const struct workload *w, const struct source *s, int64_t at_us)
 {
 	const __int128 year = (__int128)365 * US_PER_DAY * MILLION;
-	int64_t lasts = s->end_us - w->d->flows[s->flow].from_us;
 
-	return lasts <= 0 ? 0 : (uint64_t)(((__int128)s->per_year * w->d->sample_ppm * lasts + year / 2) / year);
+	return (int64_t)(((__int128)s->per_year * w->d->sample_ppm * (w->d->begun_us + at_us) + year / 2) / year);
+}
+
+static uint64_t exact_total(const struct workload *w, const struct source *s)
+{
+	int64_t from = w->d->flows[s->flow].from_us;
+
+	return s->end_us <= from ? 0 : (uint64_t)(exact_until(w, s, s->end_us) - exact_until(w, s, from));
 }
 
 /* ---- flows at random ----------------------------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@ exec </dev/null
 
 jobs_at_once=2
 # Sanitized runs say nothing about memory and speed, and are not what is installed; determinism compares both.
-plain_only=' large resume start install determinism live idle '
+plain_only=' year large resume start install determinism live idle '
 # Suites that need longer than the default limit, in seconds.
 declare -A limit=([sweep]=240 [san/sweep]=240 [determinism]=300 [demo]=180 [crash]=240 [san/crash]=900 [large]=240 [badinput]=180 [san/badinput]=240 [emptied]=180 [san/emptied]=240 [takeover_cli]=180 [san/takeover_cli]=240 [luik]=180 [san/luik]=300 [live]=420 [san/unit/test_sim_window]=300)
 default_limit=120
