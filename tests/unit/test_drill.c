@@ -400,6 +400,7 @@ static void test_every_event(void **state)
 		"{ at = \"1h\"; do = \"roster\"; site = \"cic-luik\"; standbys = ( \"cic-vlaams-brabant\" ); },"
 		"{ at = \"2h\"; do = \"relocate\"; site = \"cic-luik\"; to = ( \"cic-namen:share=20%\" ); exercise = \"e\"; }, { at = \"2h\"; do = \"handback\"; site = \"cic-luik\"; by = ( \"cic-namen\", \"cic-luik\" ); exercise = \"e\"; },"
 		"{ at = \"2h\"; do = \"courier\"; from = \"cic-luik\"; to = \"cic-namen\"; takes = \"1h\"; precedence = \"flash\"; sites = ( \"cic-namen\" ); },"
+		"{ at = \"2h\"; do = \"program\"; sites = \"cic-luik\"; protocol = 2; },"
 		"{ at = \"2h\"; do = \"assist\"; from = \"cic-luik\"; queue = \"dispatch\"; to = \"cic-namen\"; count = 5; },"
 		"{ at = \"2h\"; do = \"minimize\"; by = \"cic-luik\"; for = \"1h\"; precedence = \"priority\"; }, { at = \"2h\"; do = \"revoke\"; site = \"cic-luik\"; }",
 		"{ what = \"accepted\"; at = \"3h\"; from = \"cic-luik\"; precedence = \"flash\"; at-least = 1; at-most = 4; }, { what = \"read\"; at-least = 99; },"
