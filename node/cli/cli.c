@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "node/cli/output.h"
 #include "proto/crypt.h"
 
 /* ---- failing and printing ------------------------------------------------------------------------------- */
@@ -51,16 +52,6 @@ static void print_error_object(enum err code, const char *message, int64_t until
 	json_decref(o);
 }
 
-void cli_disarm(char *s)
-{
-	for (unsigned char *p = (unsigned char *)s; *p != '\0'; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = ' ';
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
-			*p = p[1] = ' ';
-	}
-}
-
 static int fail(const struct cli *cli, enum err code, int64_t until_us, const char *fmt, va_list ap)
 {
 	char message[8192]; /* a path has up to 4095 bytes */
@@ -69,7 +60,7 @@ static int fail(const struct cli *cli, enum err code, int64_t until_us, const ch
 	if (cli->json) {
 		print_error_object(code, message, until_us);
 	} else {
-		cli_disarm(message); /* a file's name, or what another site wrote, shall not make two lines of it */
+		output_disarm(message); /* a file's name, or what another site wrote, shall not make two lines of it */
 		fprintf(stderr, "estafette: %s\n", message);
 	}
 	return code == ERR_USAGE ? EXIT_USAGE : EXIT_REFUSED;

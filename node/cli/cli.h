@@ -26,9 +26,6 @@ int cli_fail(const struct cli *cli, enum err code, const char *fmt, ...) PRINTF_
 /* The same, with the time from which on it is worth trying again (member `until`). until_us 0: as cli_fail. */
 int cli_fail_until(const struct cli *cli, enum err code, int64_t until_us, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
-/* Control characters become blanks, in place: a terminal obeys them, and what others wrote shall not command ours. */
-void cli_disarm(char *s);
-
 /* The next option as getopt_long gives it, -1 after the last one (then optind is the first argument), or '?' when
  * one is unknown, lacks its value, or that (or an argument) is an empty text where that says nothing: the command then returns
  * EXIT_USAGE, for it was said already. --json is

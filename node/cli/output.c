@@ -42,6 +42,16 @@ json_t *output_json(const struct estafette_member *m)
 	}
 }
 
+void output_disarm(char *s)
+{
+	for (unsigned char *p = (unsigned char *)s; *p != '\0'; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = ' ';
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			*p = p[1] = ' ';
+	}
+}
+
 static char *text_list(const char *text)
 {
 	size_t n = strlen(text);
@@ -83,7 +93,7 @@ char *output_text(const struct estafette_member *m)
 	default: out = strdup("-"); break;
 	}
 	if (out != NULL)
-		cli_disarm(out);
+		output_disarm(out);
 	return out;
 }
 

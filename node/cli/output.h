@@ -24,6 +24,9 @@ int output_row(void *arg, const struct estafette_member *members, size_t n);
 /* Prints the table and lets go of it. none: what to say to people when there was no row; NULL for nothing. */
 int output_end(struct output *o, const char *none);
 
+/* Control characters become blanks, in place: a terminal obeys them, and what others wrote shall not command ours. */
+void output_disarm(char *s);
+
 /* One member as a JSON value; NULL when out of memory. */
 struct json_t *output_json(const struct estafette_member *m);
 /* One member for people: on one line, control characters replaced. Freed with free; NULL when out of memory. */
