@@ -141,7 +141,6 @@ bool bodies_given_slices(struct peer *p, const struct hash *body, uint32_t *byte
 void bodies_want(struct core *c, struct peer *p, const struct part *want);
 void bodies_want_entry(struct core *c, struct peer *p, const struct want_entry *want);
 void bodies_got(struct core *c, struct peer *p, uint8_t lane, uint64_t mark);
-bool bodies_due(const struct peer *p, uint8_t lane); /* something can be given in that lane */
 /* Does a body's slice go before the segment of f (NULL: none is due)? */
 bool bodies_turn(const struct peer *p, uint8_t lane, const struct flow *f);
 /* Sends one. False when there is nothing to send now after all, or no room. */

@@ -185,11 +185,6 @@ static struct giving *giving_next(const struct peer *p, uint8_t lane)
 	return NULL;
 }
 
-bool bodies_due(const struct peer *p, uint8_t lane)
-{
-	return p->n_giving && giving_next(p, lane);
-}
-
 bool bodies_turn(const struct peer *p, uint8_t lane, const struct flow *f)
 {
 	const struct giving *g = giving_next(p, lane);

@@ -81,7 +81,7 @@ static bool urgent_waits(const struct peer *p)
 {
 	const struct lane_state *l = &p->lane[LANE_URGENT];
 
-	return l->up && shared(p) && (l->behind[PREC_FLASH] || l->behind[PREC_IMMEDIATE] || bodies_due(p, LANE_URGENT));
+	return l->up && shared(p) && (l->behind[PREC_FLASH] || l->behind[PREC_IMMEDIATE]);
 }
 
 int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)

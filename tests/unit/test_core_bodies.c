@@ -223,6 +223,27 @@ static void slices_go_by_precedence(void **state)
 	world_release(&w);
 }
 
+/* At 64 kbit/s a FLASH of 60 KB needs 8 s, and its slices do not share them with bulk. */
+static void bulk_waits_for_urgent_slices(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 2, 214);
+	w.rate_bps = 64000;
+	w.delay_us = 20 * US_PER_MS;
+	struct msgid routine = send_body(&w, NAMEN, QUEUE, PREC_ROUTINE, 500000);
+
+	world_run(&w, 20 * US_PER_S);
+	struct msgid flash = send_body(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, 60000);
+	int64_t took = run_until(&w, NAMEN, &flash, 60 * US_PER_S, US_PER_S / 4);
+
+	print_message("FLASH took %.2f s\n", (double)took / US_PER_S);
+	assert_true(took <= 11 * US_PER_S);
+	assert_false(delivered(&w, NAMEN, &routine));
+	world_release(&w);
+}
+
 /* The originator is cut off from the addressee in the middle; a standby that has no more of it than the addressee takes over, chunk by
  * chunk as it gets them. */
 static void another_holder_goes_on(void **state)
@@ -479,6 +500,7 @@ int main(void)
 		cmocka_unit_test(flash_overtakes),
 		cmocka_unit_test(a_short_body_from_another_holder),
 		cmocka_unit_test(slices_go_by_precedence),
+		cmocka_unit_test(bulk_waits_for_urgent_slices),
 		cmocka_unit_test(another_holder_goes_on),
 		cmocka_unit_test(a_chunk_that_does_not_fit),
 		cmocka_unit_test(slices_of_two_that_do_not_fit),
