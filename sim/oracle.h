@@ -136,6 +136,9 @@ struct seen_entry {
 void oracle_entry(struct oracle *o, const struct seen_entry *e);
 /* What a site has of a stream begins behind that number now: it retired what was before, or never got it. */
 void oracle_floor(struct oracle *o, uint16_t site, const struct stream_name *stream, uint64_t number, const struct hash *chain);
+/* How far a site's journal has a stream after a commit that brought an order, before its new entries are told: only what was on its way
+ * there begins anew. */
+void oracle_stream_now(struct oracle *o, uint16_t site, const struct stream_name *stream, uint64_t floor, uint64_t held);
 void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *stream, uint64_t number);
 /* A message has ended, committed: read or refused in its addressee's journal, cancelled in its originator's. Its desk may
  * yet never be told. */

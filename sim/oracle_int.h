@@ -128,7 +128,8 @@ struct flash { uint32_t item; uint64_t ahead; };
 struct oorder { struct hash id; bool endorses, told; struct buf blob; struct order order; struct endorsement endorsement;
 	bool has[65536], counts[65536]; }; /* by site: its journal holds it; with what it holds beside it, it counts */
 /* Which order is in force for a site, as the viewer's journal has it; NULL: none. */
-struct oview { uint16_t viewer, site; bool exercise; const struct oorder *now; int64_t since; };
+/* before: in force until `since`, the instant of the viewer's latest commit that changed it. */
+struct oview { uint16_t viewer, site; bool exercise; const struct oorder *now, *before; int64_t since; };
 /* A message that a and then b ended, and which entries say so. */
 struct second { uint32_t item; uint16_t a, b; uint32_t stream[2], number[2]; };
 struct conflict_seen { uint32_t item; uint16_t site; };
@@ -222,6 +223,9 @@ void orders_free(struct oracle *o);
 void orders_resettle(struct oracle *o);                          /* the roster is another one */
 void orders_forget(struct oracle *o, uint16_t site);             /* its journal is another one */
 const struct order *order_seen(const struct oracle *o, uint16_t viewer, uint16_t site, bool exercise);
+bool order_changes(const struct oracle *o, uint16_t viewer, uint16_t site, bool exercise); /* with the commit of this instant */
+/* Before it. */
+const struct order *order_before(const struct oracle *o, uint16_t viewer, uint16_t site, bool exercise);
 bool order_moved(const struct oracle *o, const struct item *m);  /* orders about its addressee are known to somebody, or it was lent */
 bool order_gives(const struct oracle *o, const struct item *m, const char *queue, uint16_t site);
 /* The order in force at site is old, and nothing was wrong anywhere since. */

@@ -96,37 +96,73 @@ static void entry_new(struct oracle *o, const struct seen_entry *e, struct ostre
 	}
 }
 
-/* A site that a stream does not concern, by the roster and the orders in its own journal, may hold a copy on its way, and begin anywhere. */
-static bool passes_on(const struct oracle *o, uint16_t site, const struct stream_name *name)
+/* A site that a stream does not concern, by the roster and an order, may hold a copy on its way, and begin anywhere. */
+static bool passes_by(const struct oracle *o, uint16_t site, const struct stream_name *name, const struct order *order)
 {
 	uint16_t list[LIMIT_CUSTODIANS];
 	size_t n = roster_custodians(o->roster, name->addressee, list);
-	const struct order *order = order_seen(o, site, name->addressee, name->exercise);
-	bool concerned = site == name->originator || (order && order_names(order, site));
+	bool concerned = site == name->originator || site == name->addressee || (order && order_names(order, site));
 
 	for (size_t i = 0; i < n; i++)
 		concerned = concerned || list[i] == site;
 	return !concerned;
 }
 
-/* A copy goes when all custodians have it, or who serves the addressee and two of them; whose journal is another one since had it. */
+static bool passes_on(const struct oracle *o, uint16_t site, const struct stream_name *name)
+{
+	return passes_by(o, site, name, order_seen(o, site, name->addressee, name->exercise));
+}
+
+/* An entry may have come before the order in its commit. */
+static bool passed_on(const struct oracle *o, uint16_t site, const struct stream_name *name)
+{
+	return passes_on(o, site, name) || passes_by(o, site, name, order_before(o, site, name->addressee, name->exercise));
+}
+
+/* The custodians by the roster and the order that a site's journal has in force. */
+static size_t custodians_seen(const struct oracle *o, const struct stream_name *name, const struct order *order, uint16_t out[LIMIT_CUSTODIANS + LIMIT_ASSIGNMENTS])
+{
+	size_t n = roster_custodians(o->roster, name->addressee, out);
+
+	for (size_t i = 0; order && i < order->n_assign; i++) {
+		bool there = false;
+
+		for (size_t k = 0; k < n; k++)
+			there = there || out[k] == order->assign[i].to;
+		if (!there)
+			out[n++] = order->assign[i].to;
+	}
+	return n;
+}
+
+/* A copy goes when all custodians have it, or all who serve the addressee's queues and two of them. */
 static bool has_arrived(const struct oracle *o, const struct ostream *s, uint16_t site, uint64_t number)
 {
 	const struct order *order = order_seen(o, site, s->name.addressee, s->name.exercise);
-	uint16_t list[LIMIT_CUSTODIANS];
-	size_t n = roster_custodians(o->roster, s->name.addressee, list), have = 0;
-	bool served = order && !order_names(order, s->name.addressee), all = true;
+	uint16_t list[LIMIT_CUSTODIANS + LIMIT_ASSIGNMENTS];
+	size_t n = custodians_seen(o, &s->name, order, list), have = 0;
+	bool served = true;
 
 	for (size_t i = 0; i < n; i++) {
-		bool has = ostream_held(s, list[i]) >= number || list[i] == s->name.originator;
+		bool home = list[i] == s->name.addressee, has = ostream_held(s, list[i]) >= number || list[i] == s->name.originator;
 
-		all = all && has;
 		have += has;
-		served = served || (has && list[i] == s->name.addressee);
+		if (order ? order_names(order, list[i]) || (home && order_leaves_home(order)) : home)
+			served = served && has;
 	}
-	for (size_t i = 0; i < s->n_holders; i++)
-		have += order && order_names(order, s->holders[i].site) && s->holders[i].held >= number;
-	return all || (served && have >= 2);
+	return have == n || (served && have >= 2);
+}
+
+/* A copy on its way begins anew once the site is to hold the stream itself: somebody else holds what it had. */
+static void anew(struct oracle *o, const struct ostream *s, struct holder *h, uint64_t held)
+{
+	uint64_t had = h->held;
+	char text[STREAM_TEXT];
+
+	*h = (struct holder){.site = h->site, .held = held, .said = held};
+	if (had > h->held && had > ostream_most(s) && !o->replaced_any)
+		oracle_broken(o, PROMISE_LOST, "%s threw away number %llu of the stream %s, which no other journal holds", osite_name(o, h->site),
+			      (unsigned long long)had, stream_text(o, &s->name, text, sizeof text));
 }
 
 void oracle_entry(struct oracle *o, const struct seen_entry *e)
@@ -137,14 +173,14 @@ void oracle_entry(struct oracle *o, const struct seen_entry *e)
 
 	o->v.checks[PROMISE_ORDER]++;
 	o->v.checks[PROMISE_ALTERED]++;
-	bool passes = e->site != e->stream->originator && e->site != e->stream->addressee && passes_on(o, e->site, e->stream);
+	bool passes = passes_on(o, e->site, e->stream);
 
 	/* Once it is to hold the stream itself it may begin anew. A grant may also be had behind a floor that stays. */
-	if (h->passed && e->number <= h->held && !passes && e->number > e->floor)
-		*h = (struct holder){.site = e->site, .held = e->number - 1, .said = e->number - 1};
+	if (h->passed && e->number <= h->held && e->number > e->floor && (!passes || order_changes(o, e->site, e->stream->addressee, e->stream->exercise)))
+		anew(o, s, h, e->number - 1);
 	h->passed = h->passed || passes;
 	osite_get(o, e->site)->passed |= passes;
-	if (e->number != h->held + 1 && e->number > h->floor && !(e->number > h->held && passes))
+	if (e->number != h->held + 1 && e->number > h->floor && !(e->number > h->held && passed_on(o, e->site, e->stream)))
 		oracle_broken(o, PROMISE_ORDER, "%s stored number %llu of the stream %s after number %llu", osite_name(o, e->site), (unsigned long long)e->number,
 			      stream_text(o, e->stream, text, sizeof text), (unsigned long long)h->held);
 	if (e->number > s->top) {
@@ -172,7 +208,8 @@ static void look_retired(struct oracle *o, const struct ostream *s, uint16_t sit
 	char text[STREAM_TEXT], id[MSGID_TEXT_BYTES];
 
 	if (passes_on(o, site, &s->name)) {
-		if (!o->replaced_any && !has_arrived(o, s, site, number))
+		/* A copy begins where who gave it knew that all before had arrived. */
+		if (number <= ostream_held(s, site) && !o->replaced_any && !has_arrived(o, s, site, number))
 			oracle_broken(o, PROMISE_LOST, "%s let go of number %llu of the stream %s, which has not arrived", osite_name(o, site), (unsigned long long)number,
 				      stream_text(o, &s->name, text, sizeof text));
 		return;
@@ -190,14 +227,17 @@ void oracle_floor(struct oracle *o, uint16_t site, const struct stream_name *nam
 	char text[STREAM_TEXT];
 
 	/* It began anew, since it is to hold it itself, and further back. */
-	if (h->passed && number < h->floor && !passes_on(o, site, name))
-		*h = (struct holder){.site = site, .held = number, .floor = number, .said = number};
+	if (h->passed && number < h->floor && !passes_on(o, site, name)) {
+		anew(o, s, h, number);
+		h->floor = number;
+	}
 	if (number <= h->floor)
 		return;
 	o->v.checks[PROMISE_LOST]++;
 	if (number > s->top || (s->chain[number - 1] && s->chain[number - 1] != first_bytes(chain)))
 		oracle_broken(o, PROMISE_ALTERED, "%s: the stream %s begins at %llu, which its originator never wrote so", osite_name(o, site),
 			      stream_text(o, name, text, sizeof text), (unsigned long long)number);
+	h->passed = h->passed || passes_on(o, site, name);
 	for (uint64_t n = h->floor + 1; n <= number && n <= s->top; n++)
 		look_retired(o, s, site, n);
 	h->floor = number;
@@ -211,6 +251,22 @@ void oracle_whole(struct oracle *o, uint16_t site, const struct stream_name *nam
 
 	if (s && site == name->addressee && number && number <= s->top && s->item[number - 1] != NONE)
 		item_arrived(o, s->item[number - 1]);
+}
+
+void oracle_stream_now(struct oracle *o, uint16_t site, const struct stream_name *name, uint64_t floor, uint64_t held)
+{
+	struct ostream *s = ostream_find(o, name);
+	struct holder *h = s ? holder_get(o, s, site) : NULL;
+	char text[STREAM_TEXT];
+
+	if (!h || held >= h->held)
+		return;
+	o->v.checks[PROMISE_LOST]++;
+	if (!h->passed)
+		oracle_broken(o, PROMISE_LOST, "%s held the stream %s up to %llu, and after an order only up to %llu", osite_name(o, site),
+			      stream_text(o, name, text, sizeof text), (unsigned long long)h->held, (unsigned long long)held);
+	anew(o, s, h, floor);
+	h->floor = floor;
 }
 
 bool oracle_passed(struct oracle *o, uint16_t site)
@@ -256,7 +312,7 @@ void oracle_frontier(struct oracle *o, uint16_t holder, const struct stream_name
 
 	/* It began anew, since it is to hold it itself; its first entries may be grants, which it had kept. */
 	if (h->passed && number < h->said && !passes_on(o, holder, name))
-		*h = (struct holder){.site = holder, .held = number, .said = number};
+		anew(o, s, h, number);
 	if (number > h->held)
 		oracle_broken(o, PROMISE_FRONTIER, "%s says that it holds the stream %s up to %llu, and its journal holds %llu", osite_name(o, holder),
 			      stream_text(o, name, text, sizeof text), (unsigned long long)number, (unsigned long long)h->held);

@@ -116,6 +116,8 @@ static void view_settle(struct oracle *o, struct oview *v)
 	for (size_t i = 0; i < n; i++)
 		oorder_find(o, &cases[i].id)->counts[v->viewer] = cases[i].state == ORDER_IN_FORCE || cases[i].state == ORDER_SUPERSEDED;
 	if (k != v->now) {
+		if (v->since != o->now)
+			v->before = v->now;
 		v->now = k;
 		v->since = o->now;
 		o->orders_changed++;
@@ -166,6 +168,21 @@ const struct order *order_seen(const struct oracle *o, uint16_t viewer, uint16_t
 	const struct oview *v = o->n_views ? view_find(o, viewer, site, exercise) : NULL;
 
 	return v && v->now ? &v->now->order : NULL;
+}
+
+bool order_changes(const struct oracle *o, uint16_t viewer, uint16_t site, bool exercise)
+{
+	const struct oview *v = o->n_views ? view_find(o, viewer, site, exercise) : NULL;
+
+	return v && v->since == o->now;
+}
+
+const struct order *order_before(const struct oracle *o, uint16_t viewer, uint16_t site, bool exercise)
+{
+	const struct oview *v = o->n_views ? view_find(o, viewer, site, exercise) : NULL;
+	const struct oorder *k = v && v->since == o->now ? v->before : v ? v->now : NULL;
+
+	return k ? &k->order : NULL;
 }
 
 bool oracle_serves(const struct oracle *o, uint16_t viewer, uint16_t site, const char *queue, bool exercise)

@@ -91,6 +91,14 @@ static const struct stream_name *stream_of(struct witness *w, struct journal *j,
 	return local < j->n_streams ? &j->streams[local] : NULL;
 }
 
+static enum err tell_stream(void *arg, const struct stream_row *row)
+{
+	const struct reading *r = arg;
+
+	oracle_stream_now(r->w->oracle, r->j->site, &row->name, row->floor, row->held);
+	return ERR_OK;
+}
+
 /* ---- entries ------------------------------------------------------------------------------------------------------ */
 
 static bool is_whole(const struct entry_row *row)
@@ -354,22 +362,32 @@ static int brings(const struct event *ev)
 		return 0;
 	uint8_t type = ev->u.request.bytes.ptr[5];
 
-	return type == REQ_ORDER || type == REQ_ENDORSE ? 1 : type == REQ_ASSIST ? 2 : 0;
+	return type == REQ_ORDER || type == REQ_ENDORSE || type == REQ_UNPACK ? 1 : type == REQ_ASSIST ? 2 : 0;
 }
 
-static void look_taken_over(struct witness *w, uint16_t site, struct txn *t, const struct event *events, size_t n)
+static bool any_brings(const struct event *events, size_t n, int what)
+{
+	for (size_t i = 0; i < n; i++)
+		if (brings(&events[i]) == what)
+			return true;
+	return false;
+}
+
+/* What was let go of with a commit went by the orders that came with it. */
+static void look_ordered(struct witness *w, struct journal *j, struct txn *t)
+{
+	struct reading r = {w, j, false};
+
+	look_orders(w, j->site, t);
+	j->floors_due = true; /* of a stream that it holds for itself now they mean something else */
+	enum err e = store_stream_each(t, tell_stream, &r);
+
+	(void)e; /* a damaged row says nothing */
+}
+
+static void look_lent(struct witness *w, uint16_t site, struct txn *t, bool lent)
 {
 	struct look_orders k = {w, site, 0};
-	bool orders = false, lent = false;
-
-	for (size_t i = 0; i < n; i++) {
-		orders = orders || brings(&events[i]) == 1;
-		lent = lent || brings(&events[i]) == 2;
-	}
-	if (orders) {
-		look_orders(w, site, t);
-		journal_get(w, site)->floors_due = true; /* of a stream that it holds for itself now they mean something else */
-	}
 	enum err e = lent ? store_lease_each(t, tell_lent, &k) : ERR_OK;
 
 	(void)e; /* a damaged lease is none */
@@ -450,9 +468,9 @@ void witness_start(struct witness *w, uint16_t site, struct store *store, const 
 		oracle_broken(w->oracle, PROMISE_LOST, "%s: the streams of its journal cannot be read", witness_name(w, site));
 	if (!j->fresh)
 		read_again(w, j, t);
+	look_orders(w, site, t);
 	if (!w->beside)
 		look(w, j, store, t);
-	look_orders(w, site, t);
 	j->fresh = false;
 	txn_abort(t);
 }
@@ -490,8 +508,10 @@ void witness_step(struct witness *w, uint16_t site, struct store *store, const s
 	for (size_t i = 0; i < n; i++)
 		talk_event(w, site, &events[i]);
 	if (txn_begin(store, false, &t) == ERR_OK) {
+		if (any_brings(events, n, 1))
+			look_ordered(w, journal_get(w, site), t);
 		look(w, journal_get(w, site), store, t);
-		look_taken_over(w, site, t, events, n);
+		look_lent(w, site, t, any_brings(events, n, 2));
 		for (size_t i = 0; i < n; i++)
 			look_ended(w, site, t, &events[i]);
 		look_damaged(w, journal_get(w, site), t);

@@ -560,6 +560,12 @@ static void state_file(struct core *c, uint8_t kind, struct view bytes)
 		effect_log(c->out, 4, "%s", m.text);
 }
 
+/* An order and its handback may come in a row: what is only in force in between moves nothing. */
+static bool brings_state(const struct event *ev)
+{
+	return ev->type == EVENT_FRAME && ev->u.frame.bytes.len > 1 && ev->u.frame.bytes.ptr[1] == FRAME_STATE;
+}
+
 void core_step(struct core *c, const struct event *ev, struct txn *t, struct effects *out)
 {
 	c->t = t;
@@ -571,6 +577,9 @@ void core_step(struct core *c, const struct event *ev, struct txn *t, struct eff
 		rebirth(c);
 	if (ev->type != EVENT_TICK && ev->type != EVENT_FRAME)
 		c->restless = true; /* peer_frame says it of frames */
+	kept_anew(c);
+	if (!brings_state(ev) && !c->config.past)
+		takeover_moved(c);
 	switch (ev->type) {
 	case EVENT_START: start(c); break;
 	case EVENT_TICK: break;
@@ -688,6 +697,7 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 	if (c->started && c->config.past) {
 		past_finish(c);
 	} else if (c->started) {
+		takeover_moved(c);
 		peers_look(c);
 		travel_look(c);
 		own_look(c);

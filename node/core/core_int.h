@@ -22,6 +22,7 @@
 #include "node/core/travel.h"
 #include "node/core/vectors.h"
 #include "node/core/transit.h"
+#include "node/core/kept.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
 #include "proto/pack.h"
@@ -98,7 +99,7 @@ struct stream {
 	bool due; struct mono look_at; /* in core.passing.due; when it is at the latest */
 	bool vouch; uint64_t vouched;/* our next vector names it; up to where one did */
 	uint16_t giver;              /* who gave the latest entry, in this run */
-	bool kept;                   /* it was on its way here and is to be held now, and its beginning is not here: transit_concerned */
+	bool kept;                   /* it was on its way here and is to be held now, and its beginning is not here: kept.h */
 	bool said_due, said_ahead;   /* what vectors say of it is to be looked at: flows are new; some said more than was held at said_held */
 	uint64_t said_held;
 	uint64_t settled;            /* up to here it is where it has to be, as far as is known here */

@@ -7,11 +7,25 @@ static void loss_alarm(struct core *c, struct peer *p);
 
 /* ---- what we hold, told ------------------------------------------------------------------------------------------------- */
 
+/* What is below the floor of a copy is not here either: all that there is room for of one that is kept. Of one on its way the first number
+ * says it, for who comes to know of an order while that is under way: when the site has to hold the stream itself it begins anew. */
+static uint16_t not_whole(const struct stream *s, uint64_t out[LIMIT_NOT_WHOLE])
+{
+	uint64_t lacks = s->kept ? s->row.floor : s->transit && s->row.floor ? 1 : 0;
+	uint16_t n = 0;
+
+	for (uint64_t number = 1; number <= lacks && n < LIMIT_NOT_WHOLE; number++)
+		out[n++] = number;
+	for (uint16_t i = 0; i < s->n_missing && n < LIMIT_NOT_WHOLE; i++)
+		out[n++] = s->missing[i];
+	return n;
+}
+
 struct frontier frontier_of(const struct stream *s)
 {
-	struct frontier f = {.stream = s->row.name, .number = s->row.held, .chain = s->row.chain, .not_whole = s->n_missing};
+	struct frontier f = {.stream = s->row.name, .number = s->row.held, .chain = s->row.chain};
 
-	memcpy(f.missing, s->missing, s->n_missing * sizeof s->missing[0]);
+	f.not_whole = not_whole(s, f.missing);
 	return f;
 }
 
@@ -118,11 +132,11 @@ static bool knows_stream(const struct peer *p, const struct stream *s, const str
 
 static void ack_write(struct buf *out, const struct stream *s)
 {
-	struct ack a = {.number = s->row.held, .not_whole = s->n_missing};
+	struct ack a = {.number = s->row.held};
 
+	a.not_whole = not_whole(s, a.missing);
 	memcpy(a.stream, s->hash.b, sizeof a.stream);
 	memcpy(a.chain, s->row.chain.b, sizeof a.chain);
-	memcpy(a.missing, s->missing, s->n_missing * sizeof s->missing[0]);
 	ack_add(out, &a);
 }
 
@@ -208,6 +222,15 @@ void flow_learnt(struct core *c, struct flow *f, uint64_t number)
 	flow_update(c, f);
 }
 
+static void missing_upto(struct core *c, struct flow *f, const struct frontier *fr, uint64_t upto)
+{
+	uint16_t n = 0;
+
+	while (n < fr->not_whole && fr->missing[n] <= upto)
+		n++;
+	flow_missing(c, f, fr->missing, n);
+}
+
 /* How far it has it, and what of that is not whole. */
 static void flow_heard(struct core *c, struct flow *f, const struct frontier *fr)
 {
@@ -224,6 +247,8 @@ void flow_vouched(struct core *c, struct flow *f, const struct frontier *fr)
 
 static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 {
+	uint64_t missing[LIMIT_NOT_WHOLE];
+
 	for (size_t i = 0; i < c->n_streams; i++) {
 		struct stream *s = c->streams[i];
 		struct flow *f = s->row.name.originator == originator ? flow_of(s, p) : NULL;
@@ -233,7 +258,7 @@ static void digest_equal(struct core *c, struct peer *p, uint16_t originator)
 		f->ahead = 0;
 		if (!f->known || f->acked < f->offered) {
 			flow_learnt(c, f, f->offered);
-			flow_missing(c, f, s->missing, s->n_missing);
+			flow_missing(c, f, missing, not_whole(s, missing));
 			waits_stream(c, s);
 		}
 	}
@@ -341,11 +366,19 @@ static bool guest_heard(struct core *c, struct flow *f, const struct frontier *f
 		peer_bad(c, f->peer, "it claims entries that this node never wrote");
 		return true;
 	}
-	if (fr->number > s->row.held)
-		flow_learnt(c, f, s->row.held);
-	else if (fr->number < s->row.floor && fr->number >= f->acked)
-		flow_learnt(c, f, fr->number);
-	return fr->number > s->row.held || fr->number < s->row.floor;
+	bool more = fr->number > s->row.held, below = fr->number < s->row.floor;
+
+	if (more || (below && fr->number >= f->acked)) {
+		flow_learnt(c, f, more ? s->row.held : fr->number);
+		missing_upto(c, f, fr, f->acked);
+	}
+	return more || below;
+}
+
+/* What the peer had was a copy that it kept; it has begun anew since: kept.h. */
+static bool lacks_its_beginning(const struct flow *f)
+{
+	return f->n_missing && f->missing[0] == 1;
 }
 
 /* hash_bytes: of the chain hash so many were told. s: NULL when the stream is not known here. */
@@ -375,6 +408,7 @@ static void heard_of(struct core *c, struct peer *p, struct stream *s, const str
 			peer_bad(c, p, "it claims entries that this node never wrote");
 		else if (!f->known || f->acked < s->row.held)
 			flow_learnt(c, f, s->row.held);
+		missing_upto(c, f, fr, s->row.held);
 		return;
 	}
 	/* What it has of it is not here any more: it cannot be compared, and gets the floor. */
@@ -393,7 +427,8 @@ static void heard_of(struct core *c, struct peer *p, struct stream *s, const str
 	if (fr->number < f->acked && f->known) {
 		if (!complete || fr->number >= f->asked)
 			return; /* an older acknowledgement that was overtaken */
-		loss_alarm(c, p);
+		if (!lacks_its_beginning(f))
+			loss_alarm(c, p);
 		f->sent = fr->number;
 	}
 	flow_heard(c, f, fr);
@@ -443,7 +478,7 @@ static void heard_absent(struct core *c, struct peer *p)
 		f->ahead = 0;
 		if (f->known && f->acked && !f->asked)
 			continue; /* acknowledged since it was asked */
-		if (f->known && f->acked)
+		if (f->known && f->acked && !lacks_its_beginning(f))
 			loss_alarm(c, p);
 		f->sent = 0;
 		flow_missing(c, f, NULL, 0);

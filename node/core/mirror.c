@@ -338,7 +338,7 @@ void stream_flows_build(struct core *c, struct stream *s)
 	s->settled = 0;
 	s->said_due = true;
 	if (was && !s->transit && s->row.held)
-		transit_concerned(c, s);
+		kept_concerned(c, s);
 	sites[n_sites++] = s->row.name.originator;
 	for (size_t i = 0; flows && i < n_sites && !s->transit; i++) {
 		struct peer *p = sites[i] == c->self ? NULL : peer_find(c, sites[i]);
@@ -593,6 +593,8 @@ enum err mirror_load(struct core *c)
 		e = but_damage(c, store_missing_each(t, load_missing, c));
 	for (size_t i = 0; !e && i < c->n_streams; i++)
 		stream_flows_build(c, c->streams[i]);
+	for (size_t i = 0; !e && i < c->n_streams; i++)
+		kept_load(c, c->streams[i]);
 	if (!e) {
 		leases_load(c);
 		bodies_load(c);

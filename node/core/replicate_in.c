@@ -223,9 +223,11 @@ static void head_keep(struct core *c, struct stream *s, const struct segment *se
 	store_head_put_leaves(c->t, &s->row, &seg->head, view_of((const uint8_t *)leaves, n <= LIMIT_HEAD_SPACING ? n * HASH_BYTES : 0));
 }
 
-/* Who gives entries has them: so bodies are asked of it, and it is given none of them. */
+/* Who gives entries has them: so bodies are asked of it, and it is given none of them. Whether it has what is before them too only itself
+ * can say: it may have been a copy on its way, which begins anew when an order makes the giver a custodian. */
 static void given_by(struct core *c, struct stream *s, struct peer *p, uint64_t upto)
 {
+	static const uint64_t first = 1;
 	struct flow *f = flow_of(s, p);
 
 	if (!f && !(f = flow_add(c, s, p)))
@@ -235,6 +237,8 @@ static void given_by(struct core *c, struct stream *s, struct peer *p, uint64_t 
 		return;
 	if (!s->transit)
 		transit_guests(c, s);
+	if (!f->known)
+		flow_missing(c, f, &first, 1);
 	f->known = true;
 	f->acked = f->acked > upto ? f->acked : upto;
 	f->sent = f->sent > f->acked ? f->sent : f->acked;

@@ -313,7 +313,7 @@ static bool stub_pass(struct core *c, struct stream *s, size_t *left)
 
 static bool may_retire(struct core *c, const struct stream *s)
 {
-	return !s->forked && concerns(c, c->self, &s->row.name);
+	return !s->forked && !s->kept && concerns(c, c->self, &s->row.name);
 }
 
 /* True when nothing more is to be done of it in this pass. */

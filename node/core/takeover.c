@@ -493,14 +493,17 @@ void takeover_changed(struct core *c, struct chain *ch, struct order_known *befo
 }
 
 /* Flows of every stream to whom it concerns now. What is on the way is sent again; only a digest tells what newcomers hold. */
-static void moved(struct core *c)
+void takeover_moved(struct core *c)
 {
+	if (!c->takeover.moved)
+		return;
 	for (size_t i = 0; i < c->n_peers; i++)
 		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
 			replicate_rewind(c, c->peers[i], lane);
 	peers_touch_all(c);
 	for (size_t i = 0; i < c->n_streams; i++)
 		stream_flows_build(c, c->streams[i]);
+	vectors_orders(c);
 	for (size_t i = 0; i < c->n_peers; i++) {
 		struct peer *p = c->peers[i];
 
@@ -556,8 +559,7 @@ void takeover_look(struct core *c)
 {
 	bool due = !mono_before(c->now, c->takeover.at);
 
-	if (c->takeover.moved)
-		moved(c);
+	takeover_moved(c);
 	if (c->takeover.dirty)
 		served_look(c);
 	if (!due && !c->restless)

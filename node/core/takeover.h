@@ -177,6 +177,9 @@ struct exchange {
 
 /* The order in force of a chain changed from before to ch->now (either may be NULL). */
 void takeover_changed(struct core *c, struct chain *ch, struct order_known *before);
+/* After an event that brought an order, before the next one: what came to concern this site, or does not any more, counts as that from here
+ * on. A copy on its way that is to be held begins anew, and nobody may be told in between, as a custodian tells it, how far it was. */
+void takeover_moved(struct core *c);
 /* Once a batch, before messages are handed out: who serves what, gates that may open, flows to new custodians. */
 void takeover_look(struct core *c);
 /* Once a batch, after the reports: closings that are due, which the journal says: of each order on a chain that self gives something

@@ -8,8 +8,6 @@
 /* ... and who seems to be served by somebody else is not, who may have lost it, or think the same of us. */
 #define SERVED_FAILS_US (20 * US_PER_S)
 #define UNREACHED_US (2 * US_PER_S)
-/* How often it is asked whether the beginning of a kept copy can come. */
-#define KEPT_LOOK_US (5 * US_PER_S)
 /* Who does not answer is asked again after so long, then twice as long, ... */
 #define ASK_AGAIN_US (2 * US_PER_S)
 #define ASK_AGAIN_MOST_US (60 * US_PER_S)
@@ -224,7 +222,7 @@ static uint64_t settled_of(const struct look *l, bool hoped)
 
 /* ---- a copy that is done with -------------------------------------------------------------------------------------------- */
 
-static void unused(void *arg, const struct body_row *body)
+void transit_unused(void *arg, const struct body_row *body)
 {
 	submit_trash(arg, body->class, body->body_no);
 }
@@ -278,104 +276,11 @@ static void retire(struct core *c, struct stream *s, uint64_t upto)
 	stream_touch(c, s);
 	stream_heat(c, s);
 	s->dirty = true;
-	if (store_stream_retire(c->t, &s->row, to, RETIRE_MAX, unused, c))
+	if (store_stream_retire(c->t, &s->row, to, RETIRE_MAX, transit_unused, c))
 		return; /* what cannot be read stays, and is found by verify */
 	missing_above(c, s, s->row.floor);
 	if (s->row.floor < upto && s->row.floor > floor)
 		later(c, s, mono_add(c->now, US_PER_S));
-}
-
-static bool held_it_from_the_beginning(const struct core *c, const struct stream *s, uint16_t site)
-{
-	uint16_t sites[LIMIT_CUSTODIANS];
-	size_t n = roster_custodians(c->roster, s->row.name.addressee, sites);
-
-	for (size_t i = 0; i < n; i++)
-		if (sites[i] == site)
-			return true;
-	return site == s->row.name.originator;
-}
-
-/* Its originator is reached, and in the run that wrote it: what it wrote then it has. */
-static bool writer_has_it(struct core *c, const struct stream *s)
-{
-	const struct peer *p = peer_find(c, s->row.name.originator);
-
-	return p && p->live && !p->gone && p->met && incarnation_equal(&p->incarnation, &s->row.name.incarnation);
-}
-
-/* Somebody who is reached has said, in this run, that he has all that is here. */
-static bool is_elsewhere(struct core *c, const struct stream *s)
-{
-	if (writer_has_it(c, s) && !s->forked)
-		return true;
-	for (size_t i = 0; i < s->n_flows; i++) {
-		const struct flow *f = &s->flows[i];
-
-		if (f->peer->live && !f->peer->gone && f->known && !f->vouched && !f->forked && f->acked >= s->row.held && !f->n_missing &&
-		    held_it_from_the_beginning(c, s, f->peer->site))
-			return true;
-	}
-	return false;
-}
-
-/* A message of a copy stands nowhere any more, as if it had not come: what was said of it is kept, and it is placed when it comes again. */
-static void message_forget(struct core *c, struct stream *s, uint64_t number)
-{
-	struct buf events = BUF_EMPTY;
-	struct entry_row entry;
-	struct msg_row row;
-	struct header h;
-
-	if (store_entry_find(c->t, s->row.local, number, &entry) || header_decode(entry.e.header, &h) || h.kind != KIND_MESSAGE)
-		return;
-	uint64_t arrival = entry.arrival;
-
-	if (msg_load(c, &h.id, s->row.name.addressee, &row, &events) == ERR_OK && row.arrival == arrival) {
-		deliver_remove(c, &row);
-		row.arrival = 0;
-		row.events = buf_view(&events);
-		store_msg_put(c->t, &row);
-	}
-	buf_release(&events);
-}
-
-/* What is read may be below the floor of a copy, but nobody said so: it comes anew from the first entry on. Where nobody who is reached is
- * known to have what lies above the floor it stays, since it may be the last copy there is, and is opened as it is; its floor is signed by
- * nobody (floor_say). */
-static void begin_anew(struct core *c, struct stream *s)
-{
-	s->kept = false;
-	stream_touch(c, s);
-	stream_heat(c, s);
-	for (uint64_t n = s->row.floor + 1; n <= s->row.held; n++)
-		message_forget(c, s, n);
-	if (store_stream_empty(c->t, &s->row, &s->hash, unused, c))
-		return;
-	s->signed_to = 0;
-	s->n_missing = 0;
-	s->epoch_known = false;
-	crypt_wipe(&s->epoch, sizeof s->epoch);
-	s->dirty = true;
-	bodies_gone(c);
-}
-
-void transit_concerned(struct core *c, struct stream *s)
-{
-	s->kept = s->row.floor && s->row.held > s->row.floor && !is_elsewhere(c, s);
-	if (s->row.floor && !s->kept)
-		begin_anew(c, s);
-	else
-		redo_add(c, s, s->row.floor + 1, s->row.held);
-}
-
-/* Somebody has it all now: the beginning comes, and with it what was here already. */
-static void kept_look(struct core *c, struct stream *s)
-{
-	if (is_elsewhere(c, s))
-		begin_anew(c, s);
-	else
-		c->passing.at = mono_min(c->passing.at, mono_add(c->now, KEPT_LOOK_US));
 }
 
 bool transit_begin(struct core *c, struct stream *s, uint64_t number, const struct hash *chain)

@@ -25,6 +25,7 @@ struct stream;
 struct transit {
 	uint32_t *due; size_t n_due;      /* streams to be looked at, by local number */
 	bool all; struct mono all_at;     /* all of them, not before */
+	bool anew;                        /* a kept copy begins anew with the next batch: kept.h */
 	struct mono at;                   /* when something has to be looked at again */
 	struct transit_frontier { uint32_t stream; uint16_t site; } *asks; size_t n_asks; /* of this batch */
 	struct transit_answer { uint16_t site; struct stream_name name; } *answers; size_t n_answers;
@@ -53,8 +54,9 @@ bool transit_begin(struct core *c, struct stream *s, uint64_t number, const stru
 struct entry_row;
 struct header;
 void transit_entry(struct core *c, struct stream *s, const struct entry_row *row, const struct header *h);
-/* An order or a roster made it ours to hold, and the copy lacks its beginning. */
-void transit_concerned(struct core *c, struct stream *s);
+/* A body that no entry refers to any more: for store_stream_retire and store_stream_empty; arg: the core. */
+struct body_row;
+void transit_unused(void *arg, const struct body_row *body);
 /* Where what is sent to that flow begins again after a loss. */
 uint64_t transit_from(const struct flow *f);
 

@@ -156,6 +156,7 @@ static enum err stream_again(struct core *c, struct stream *s)
 		s->epoch_known = false;
 		crypt_wipe(&s->epoch, sizeof s->epoch);
 	}
+	kept_load(c, s);
 	e = missing_read(c, s);
 	limit_again(c, s);
 	for (size_t i = 0; i < s->n_flows; i++)

@@ -327,7 +327,26 @@ static bool of_an_older_run(const struct peer *p, const struct vector *v)
 	return p->met && p->incarnation.born_us > v->incarnation.born_us;
 }
 
-static void frontier_said(struct core *c, struct peer *holder, const struct frontier *fr)
+/* Who is a custodian by an order alone said it under that order: under an earlier one it may have been one too, let go of it with the
+ * handback, and begun anew since. */
+static bool said_as_custodian(const struct core *c, const struct peer *holder, const struct stream_name *n, const struct vector *v)
+{
+	uint16_t sites[LIMIT_CUSTODIANS];
+	size_t n_sites = roster_custodians(c->roster, n->addressee, sites);
+	const struct chain *ch = c->takeover.n_chains ? chain_find(c, n->addressee, n->exercise) : NULL;
+
+	if (holder->site == n->originator || !ch || !ch->now)
+		return true;
+	for (size_t i = 0; i < n_sites; i++)
+		if (sites[i] == holder->site)
+			return true;
+	for (size_t at = 2; at + HASH_BYTES <= v->order_bytes.len; at += 2 + HASH_BYTES)
+		if (memcmp(v->order_bytes.ptr + at, ch->now->id.b, HASH_BYTES) == 0)
+			return true;
+	return false;
+}
+
+static void frontier_said(struct core *c, struct peer *holder, const struct frontier *fr, const struct vector *v)
 {
 	struct stream *s = stream_by_name(c, &fr->stream);
 	struct hash chain;
@@ -346,6 +365,8 @@ static void frontier_said(struct core *c, struct peer *holder, const struct fron
 	}
 	if (!s || fr->number > s->row.held || chain_at(c, s, fr->number, &chain) || !hash_equal(&chain, &fr->chain))
 		return; /* it counts only where it is our own chain; else it waits */
+	if (!said_as_custodian(c, holder, &fr->stream, v))
+		return;
 	struct flow *f = flow_of(s, holder);
 
 	if (!f && s->transit)
@@ -380,7 +401,7 @@ static void apply(struct core *c, struct peer *holder, const struct vector_known
 	if (before && !incarnation_equal(&before->incarnation, &k->v.incarnation) && !holder->live)
 		forget_said(c, holder);
 	while (f && !of_an_older_run(holder, &k->v) && rest.len && frontier_next(&rest, f) == ERR_OK)
-		frontier_said(c, holder, f);
+		frontier_said(c, holder, f, &k->v);
 	free(f);
 }
 
@@ -397,7 +418,7 @@ void vectors_stream(struct core *c, struct stream *s)
 		struct peer *p = k->v.frontiers && k->holder != c->self && names(k, &w, f) ? peer_find(c, k->holder) : NULL;
 
 		if (p && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation))
-			frontier_said(c, p, f);
+			frontier_said(c, p, f, &k->v);
 	}
 	free(f);
 }
@@ -608,7 +629,7 @@ static void add_orders(const struct core *c, struct vector *v, struct buf *out)
 	for (size_t i = 0; i < c->takeover.n_chains && v->orders < LIMIT_SITES; i++) {
 		const struct chain *ch = &c->takeover.chains[i];
 
-		if (ch->exercise || !ch->now)
+		if (!ch->now)
 			continue;
 		buf_add_u16(out, ch->site);
 		buf_add(out, view_of(ch->now->id.b, HASH_BYTES));
@@ -633,6 +654,16 @@ void vector_ours(struct core *c, bool all, struct buf *out)
 	buf_release(&peers);
 	buf_release(&orders);
 	buf_release(&frontiers);
+}
+
+void vectors_orders(struct core *c)
+{
+	for (size_t i = 0; i < c->n_streams; i++) {
+		struct stream *s = c->streams[i];
+
+		if (s->guests && !s->transit && s->row.held && s->row.name.originator != c->self)
+			vector_vouch(c, s);
+	}
 }
 
 void vector_vouch(struct core *c, struct stream *s)

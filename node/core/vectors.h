@@ -68,6 +68,8 @@ bool vectors_given(struct core *c, struct view raw);
 void vectors_look(struct core *c);
 struct mono vectors_due(const struct core *c);
 void vectors_link(struct core *c, struct peer *p); /* the link to it is up: the summary goes */
+/* Orders changed: how far we have what others pass on is said again, under those in force now. */
+void vectors_orders(struct core *c);
 /* We are to say to all how far we have it. */
 void vector_vouch(struct core *c, struct stream *s);
 /* What was said of a stream is taken up again: it is new here, or grew. */
