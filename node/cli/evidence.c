@@ -177,6 +177,26 @@ static enum err read_all(struct choosing *c)
 	return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
+static int by_stream(const void *a, const void *b)
+{
+	const struct evidence_grant *x = a, *y = b;
+	if (x->stream != y->stream)
+		return x->stream < y->stream ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Entries of several streams came in turn, so most were noted often. */
+static void each_once(struct evidence *ev)
+{
+	size_t n = 0;
+	if (ev->n_grants)
+		qsort(ev->grants, ev->n_grants, sizeof *ev->grants, by_stream);
+	for (size_t i = 0; i < ev->n_grants; i++)
+		if (!n || by_stream(&ev->grants[n - 1], &ev->grants[i]) != 0)
+			ev->grants[n++] = ev->grants[i];
+	ev->n_grants = n;
+}
+
 enum err evidence_choose(struct source *s, struct evidence *ev, struct progress *p, struct errmsg *m)
 {
 	struct choosing c = {.s = s, .ev = ev, .progress = p, .m = m};
@@ -186,6 +206,7 @@ enum err evidence_choose(struct source *s, struct evidence *ev, struct progress 
 	c.reports = true;
 	if (e == ERR_OK)
 		e = read_all(&c);
+	each_once(ev);
 	if (c.plain.ptr)
 		crypt_wipe(c.plain.ptr, c.plain.cap);
 	buf_release(&c.plain);

@@ -17,7 +17,7 @@ struct evidence {
 	struct minisign_public authority;
 	uint8_t *picked;                   /* entries by arrival number, a bit each */
 	uint64_t n_picked;                 /* numbers it has bits for */
-	struct { uint32_t stream; uint64_t number; } *grants; /* that open what is picked */
+	struct evidence_grant { uint32_t stream; uint64_t number; } *grants; /* that open what is picked, each once */
 	size_t n_grants;
 	struct msgid *ids;                 /* of the messages, in order */
 	size_t n_ids;
@@ -33,7 +33,7 @@ bool evidence_wants(void *arg, const struct entry_row *row); /* arg: struct evid
 struct view evidence_signed(uint8_t out[EVIDENCE_SIGNED_BYTES], const struct hash *network, const struct hash *all);
 
 /* roster: one of the package. The messages of a package that this key file opens, as a folder: a file for each body, named by its id, and index.jsonl, which lists them.
- * The package has been verified. ERR_UNKNOWN_SITE (whose keys they are), ERR_EXISTS (the folder), ERR_FULL, ERR_IO, ERR_CLOSED, ERR_NOMEM; m filled. */
+ * The package has been verified. ERR_UNKNOWN_SITE (whose keys they are), ERR_CONFLICT (of another network), ERR_EXISTS (the folder), ERR_FULL, ERR_IO, ERR_CLOSED, ERR_NOMEM; m filled. */
 struct opened { uint64_t messages, bodies, unopened; };
 MUST_USE enum err evidence_open(const char *file, const struct roster *roster, const struct site_keys *keys, const char *folder, struct opened *out, struct errmsg *m);
 

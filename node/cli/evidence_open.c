@@ -56,21 +56,14 @@ static enum err key_add(struct opening *o, const struct stream_name *name, uint6
 	return ERR_OK;
 }
 
-/* The grant in force for an entry: the last one at or below it. One that names other sites only may stand between. */
+/* What may open an entry: the nth of its stream's keys at or below it, from the latest that came on. One stream follows the other in
+ * the file, so the right one is mostly the first. */
 static const struct sym_key *key_of(const struct opening *o, const struct stream_name *name, uint64_t number, size_t nth)
 {
-	const struct known_key *best = NULL;
-	uint64_t below = UINT64_MAX;
-	for (size_t turn = 0; turn <= nth; turn++) {
-		best = NULL;
-		for (size_t i = 0; i < o->n_keys; i++)
-			if (stream_name_equal(&o->key[i].name, name) && o->key[i].number <= number && o->key[i].number < below && (!best || o->key[i].number >= best->number))
-				best = &o->key[i];
-		if (best == NULL)
-			return NULL;
-		below = best->number;
-	}
-	return &best->key;
+	for (size_t i = o->n_keys; i-- > 0;)
+		if (o->key[i].number <= number && stream_name_equal(&o->key[i].name, name) && nth-- == 0)
+			return &o->key[i].key;
+	return NULL;
 }
 
 /* ---- small bodies, and the list -------------------------------------------------------------------------------------------- */
@@ -78,7 +71,9 @@ static const struct sym_key *key_of(const struct opening *o, const struct stream
 static enum err body_begin(struct opening *o, const char *id)
 {
 	snprintf(o->path, sizeof o->path, "%s/%s", o->aside.building, id);
-	return tofile_begin(&o->body, o->path, o->m);
+	enum err e = tofile_begin(&o->body, o->path, o->m);
+	o->body.one_of_many = true;
+	return e;
 }
 
 static enum err body_end(struct opening *o, enum err e)
@@ -112,7 +107,7 @@ static enum err small_body(struct opening *o, const struct entry *entry, const s
 
 static struct large *large_find(struct opening *o, const struct hash *body)
 {
-	for (size_t i = 0; i < o->n_large; i++)
+	for (size_t i = o->n_large; i-- > 0;)
 		if (hash_equal(&o->large[i].body, body))
 			return &o->large[i];
 	return NULL;
@@ -330,6 +325,8 @@ enum err evidence_open(const char *file, const struct roster *roster, const stru
 	const struct site *site = roster ? roster_site_by_id(roster, view_str(keys->site)) : NULL;
 	if (site == NULL)
 		return err_set(m, ERR_UNKNOWN_SITE, "%.200s: its rosters name no site %s, whose keys these are", file, keys->site);
+	if (strcmp(keys->network, roster->network) != 0)
+		return err_set(m, ERR_CONFLICT, "%.200s: a package of the network %.60s, and the keys are of %.60s", file, roster->network, keys->network);
 	struct opening *o = calloc(1, sizeof *o);
 	char path[4200];
 	if (o == NULL)
@@ -348,6 +345,8 @@ enum err evidence_open(const char *file, const struct roster *roster, const stru
 		e = tofile_finish(&o->index, m);
 	if (e == ERR_OK)
 		e = read_once(o, true);
+	if (e == ERR_OK)
+		e = tofile_sync_all(o->aside.building, m);
 	if (e == ERR_OK)
 		e = aside_finish(&o->aside, m);
 	if (e != ERR_OK && !m->text[0])

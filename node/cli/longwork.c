@@ -183,7 +183,7 @@ enum err tofile_finish(struct tofile *f, struct errmsg *m)
 {
 	if (write_pending(f))
 		return err_set(m, f->err, "%.300s: it cannot be written: %s", f->path, err_text(f->err));
-	if (fsync(f->fd) != 0)
+	if (!f->one_of_many && fsync(f->fd) != 0)
 		return fail_errno(m, f->path, "synced");
 	if (put_in_place(f) != 0 && errno == EEXIST)
 		return err_set(m, ERR_EXISTS, "%.300s: something else came there meanwhile (name another file)", f->path);
@@ -191,7 +191,16 @@ enum err tofile_finish(struct tofile *f, struct errmsg *m)
 		return fail_errno(m, f->path, "put in its place");
 	free(f->temporary);
 	f->temporary = NULL;
-	return cli_sync_folder(f->folder, m);
+	return f->one_of_many ? ERR_OK : cli_sync_folder(f->folder, m);
+}
+
+enum err tofile_sync_all(const char *folder, struct errmsg *m)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum err e = fd < 0 || syncfs(fd) != 0 ? fail_errno(m, folder, "synced") : ERR_OK;
+	if (fd >= 0)
+		close(fd);
+	return e;
 }
 
 void tofile_release(struct tofile *f)

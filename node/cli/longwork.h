@@ -36,6 +36,7 @@ struct tofile {
 	uint8_t *pending;
 	size_t n_pending;
 	enum err err;    /* the first write that failed */
+	bool one_of_many;/* set after tofile_begin: tofile_finish leaves the syncing to tofile_sync_all, for the whole folder at once */
 };
 /* path must not be there. ERR_EXISTS, ERR_NOT_FOUND (the folder), ERR_NOT_PERMITTED, ERR_IO, ERR_NOMEM; m filled. */
 MUST_USE enum err tofile_begin(struct tofile *f, const char *path, struct errmsg *m);
@@ -43,6 +44,8 @@ MUST_USE enum err tofile_begin(struct tofile *f, const char *path, struct errmsg
 MUST_USE enum err tofile_write(void *arg, struct view bytes);
 /* Synced and in its place. ERR_EXISTS when something came there meanwhile; ERR_FULL, ERR_IO; m filled. */
 MUST_USE enum err tofile_finish(struct tofile *f, struct errmsg *m);
+/* What was written in that folder, and all else on its disk, is synced. ERR_IO, ERR_FULL; m filled. */
+MUST_USE enum err tofile_sync_all(const char *folder, struct errmsg *m);
 /* Frees, and removes what was not finished. */
 void tofile_release(struct tofile *f);
 

@@ -326,6 +326,17 @@ class Net:
         return text[max(0, m.start() - 200):][:6000] if m else ""
 
 
+def other_conf(net, site, setting, path):
+    """The site's node.conf with one of its paths changed, as a file of its own."""
+    text = open(net.conf(site)).read()
+    changed, n = re.subn(rf'(?m)^{setting} = "[^"]*"', f'{setting} = "{path}"', text)
+    assert n == 1, text
+    conf = os.path.join(temp_dir(), "node.conf")
+    with open(conf, "w") as f:
+        f.write(changed)
+    return conf
+
+
 def daemons_of(folder):
     """Ids of the daemons whose configuration lies in the folder."""
     found = []

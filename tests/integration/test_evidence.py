@@ -146,12 +146,11 @@ def bad_input(tap, net, out, period, file, other):
     refused(tap, estafette(*conf, "evidence", file, "--from", start, "--to", end, "--json"), "never over another file", "exists")
     refused(tap, estafette(*conf, "evidence", os.path.join(x, "y"), "--from", start, "--to", end, "--json"), "in a folder that is not there", "not_found")
     refused(tap, estafette("-c", file, "evidence", x, "--from", start, "--to", end, "--json"), "a configuration that is none")
-    text = open(net.conf(LUIK)).read()
-    strange = os.path.join(os.path.dirname(net.conf(LUIK)), "strange.conf")
-    with open(strange, "w") as f:
-        f.write(text.replace('journal = "', f'journal = "{os.path.dirname(net.conf(NAMEN))}/') if 'journal = "' in text else text + f'\njournal = "{os.path.dirname(net.conf(NAMEN))}/journal";\n')
-    refused(tap, estafette("-c", strange, "evidence", x, "--from", start, "--to", end, "--json"), "another site's journal")
-    os.unlink(strange)
+    for setting in ("keys", "journal"):
+        strange = lib.other_conf(net, LUIK, setting, os.path.join(net.dir, NAMEN, setting))
+        refused(tap, estafette("-c", strange, "evidence", x, "--from", start, "--to", end, "--json"), f"another site's {setting}", "conflict", [NAMEN])
+    nothing = lib.other_conf(net, LUIK, "journal", os.path.join(out, "nothing"))
+    refused(tap, estafette("-c", nothing, "evidence", x, "--from", start, "--to", end, "--json"), "no journal", "not_found", ["no journal"])
     for size in (0, 100, 4096, os.path.getsize(file) - 10):
         refused(tap, limited(size, *conf, "evidence", x, "--from", start, "--to", end, "--json"), f"no room behind {size} bytes", "full")
         refused(tap, limited(size // 2, "evidence", "--open", keys_of(net, LUIK), file, x, "--json"), "nor for what is opened", "full")

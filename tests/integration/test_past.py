@@ -143,6 +143,9 @@ def bad_input(tap, net, story):
             (("queues", "--at", at, "--watch"), 2, "does not change", "--watch"), (("queues", "--journal", other), 2, "--at", "--journal alone")):
         r = net.cli(LUIK, *args)
         tap.ok(r.code == code and len(r.err.splitlines()) == 1 and word in r.err, f"{why}: one line, exit {code}", r)
+    for setting in ("keys", "journal"):
+        r = estafette("-c", lib.other_conf(net, LUIK, setting, os.path.join(net.dir, NAMEN, setting)), "queues", "--at", at)
+        tap.ok(r.code == 1 and len(r.err.splitlines()) == 1 and NAMEN in r.err, f"another site's {setting}: one line", r)
     r = net.cli(NAMEN, "queues", "--at", "1990-01-01T00:00:00Z")
     tap.ok(r.code == 1 and len(r.err.splitlines()) == 1 and "begins later" in r.err, "before the journal: one line", r)
     r = net.cli(NAMEN, "trace", "0" * 26, "--at", at)

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tarfile
+import time
 
 import lib
 from lib import Net, Tap, until
@@ -16,6 +17,7 @@ LUIK, NAMEN, SPOC = "cic-luik", "cic-namen", "spoc-brussel"
 VECTOR = os.path.join(lib.ROOT, "tests", "vectors", "journal-schema-1.tar.xz")
 # What waits at cic-luik/dispatch, in the order in which desks get it.
 WAITING = [f"Melding {n}" for n in (16, 17, 18, 7, 8, 9, 19, 20, 21, 10, 11, 12, 22, 23, 24)]
+COUNTS = {("immediate", False): 3, ("priority", False): 6, ("routine", False): 6, ("routine", True): 1}
 ADDRESS = re.compile(rb"tcp://127\.0\.0\.1:\d+")
 # Of the body at cic-luik/messages.
 CARD = "ee99a91fd7d7754888f56496b7cddd00028d8ea640b468b4c9826d81af940aca"
@@ -56,6 +58,15 @@ def only_read(tap, net):
         tap.ok(done.code == 0 and done.row["wrong"] == 0, f"verify reads the journal of {site} as it is", done)
     stat = lib.estafette("journal", "stat", net.conf(LUIK), "--json")
     tap.ok(stat.code == 0, "and so does stat", stat)
+    at = ("--at", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    rows = net.cli(LUIK, "queues", *at, "--json", check=True).rows
+    tap.eq(waiting(rows, f"{LUIK}/dispatch"), COUNTS, "what it held is told from its entries")
+    listed = net.cli(LUIK, "queues", "dispatch", "--list", *at, "--json", check=True)
+    tap.eq([r["subject"] for r in listed.rows if not r["exercise"]], WAITING, "in the order of the queue")
+    package = os.path.join(net.top, "old.evidence")
+    made = net.cli(LUIK, "evidence", package, "--from", "2020-01-01T00:00:00Z", "--to", at[1], "--json")
+    done = lib.estafette("journal", "verify", package, "--json")
+    tap.ok(made.code == 0 and done.code == 0 and done.row["messages"] == made.row["messages"] > 20, "and it gives evidence", f"{made} {done}")
     whole = os.path.join(net.top, "old.backup")
     made = lib.estafette("backup", net.conf(LUIK), whole)
     tap.ok(made.code == 0, "a backup of it is made", made)
@@ -69,7 +80,7 @@ def taken_up(tap, net):
     tap.ok("had schema 1 and has 2 now" in log, "the node takes it to its schema, and says so", log)
     rows = net.cli(LUIK, "queues", "--json", check=True).rows
     tap.eq(waiting(rows, f"{LUIK}/dispatch"),
-           {("immediate", False): 3, ("priority", False): 6, ("routine", False): 6, ("routine", True): 1}, "all that waited waits")
+           COUNTS, "all that waited waits")
     subjects = [r["subject"] for r in net.cli(LUIK, "queues", "dispatch", "--list", "--json", check=True).rows if not r["exercise"]]
     tap.eq(subjects, WAITING, "in the same order")
     size = os.path.getsize(net.log(LUIK))
