@@ -396,6 +396,8 @@ static enum err check_endorse(const struct core *c, const struct order_known *k,
 	hex_format(k->id.b, SHORT_DIGITS / 2, id);
 	if (k->state == ORDER_REFUSED)
 		return err_set(m, ERR_REFUSED, "order %s: it can never be obeyed: %s", id, k->why);
+	if (minimize_over(c, k))
+		return err_set(m, ERR_EXPIRED, "order %s: its time is over (order it anew with estafette minimize)", id);
 	if (k->order.site == c->self)
 		return err_set(m, ERR_REFUSED, "order %s: it is about this site, whose own endorsement does not count (give an order here, or endorse at another site)", id);
 	if (k->order.issuer == c->self)

@@ -32,6 +32,8 @@ void minimize_look(struct core *c)
 	struct minimize before = c->minimize, now = {.from = PREC_COUNT};
 	char name[LIMIT_NAME_BYTES + 1];
 
+	if (!c->clock_unsure && c->wall.us >= c->takeover.minimize_ends.us)
+		orders_look_waiting(c);
 	if (o && !minimize_over(c, o))
 		now = (struct minimize){.from = o->order.precedence, .until = o->order.until, .issuer = o->order.issuer};
 	c->minimize = now;
@@ -49,9 +51,11 @@ void minimize_look(struct core *c)
 
 struct mono minimize_due(const struct core *c)
 {
-	if (c->minimize.from == PREC_COUNT || c->clock_unsure)
-		return MONO_NEVER;
-	return mono_of_wall(c, c->minimize.until.us);
+	int64_t us = c->takeover.minimize_ends.us;
+
+	if (c->minimize.from != PREC_COUNT && c->minimize.until.us < us)
+		us = c->minimize.until.us;
+	return us == INT64_MAX || c->clock_unsure ? MONO_NEVER : mono_of_wall(c, us);
 }
 
 bool minimize_holds(const struct core *c, uint8_t precedence)

@@ -450,8 +450,10 @@ static void waiting_alarm(struct core *c, struct order_known *o)
 {
 	const char *kind = alarm_kind(o->order.exercise[0], "order-waits");
 	char hex[17], site[LIMIT_NAME_BYTES + 1], by[LIMIT_NAME_BYTES + 1];
-	bool waits = o->state == ORDER_PENDING;
+	bool waits = o->state == ORDER_PENDING && !minimize_over(c, o);
 
+	if (waits && o->order.kind == ORDER_MINIMIZE && o->order.until.us < c->takeover.minimize_ends.us)
+		c->takeover.minimize_ends = o->order.until;
 	if (waits == o->waiting_told)
 		return;
 	o->waiting_told = waits;
@@ -480,13 +482,20 @@ static void order_told(struct core *c, const struct hash *id)
 		not_obeyed_alarm(c, o, hex);
 }
 
+void orders_look_waiting(struct core *c)
+{
+	c->takeover.minimize_ends.us = INT64_MAX;
+	for (size_t i = 0; i < c->takeover.n_orders; i++)
+		waiting_alarm(c, c->takeover.orders[i]);
+}
+
 /* One order may be what several others waited for. */
 static void fresh_look(struct core *c, const struct hash *new)
 {
+	orders_look_waiting(c);
 	for (size_t i = 0; i < c->takeover.n_orders; i++) {
 		struct order_known *o = c->takeover.orders[i];
 
-		waiting_alarm(c, o);
 		if (o->fresh)
 			reports_order(c, &o->id);
 		if (o->refused_now && !hash_equal(&o->id, new))
@@ -565,11 +574,14 @@ enum err orders_load(struct core *c)
 		e = ERR_OK;
 	if (!e)
 		settle_all(c, true);
+	c->takeover.minimize_ends.us = INT64_MAX;
 	for (size_t i = 0; i < c->takeover.n_orders; i++) {
 		struct order_known *o = c->takeover.orders[i];
 
 		o->fresh = o->refused_now = false;
 		o->waiting_told = o->state == ORDER_PENDING; /* alarms outlive a restart */
+		if (o->waiting_told && o->order.kind == ORDER_MINIMIZE && o->order.until.us < c->takeover.minimize_ends.us)
+			c->takeover.minimize_ends = o->order.until;
 	}
 	for (size_t i = 0; i < c->takeover.n_chains; i++)
 		c->takeover.chains[i].open = c->takeover.chains[i].ready = false;

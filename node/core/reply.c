@@ -37,7 +37,7 @@ void reply_busy(struct core *c, uint64_t client, uint32_t tag, const char *what)
 	struct request_writer w;
 
 	wall_format(at, 0, until);
-	snprintf(text, sizeof text, "journal: nearly full, %s is not taken now, busy until %s (free space or raise `quota`; more urgent traffic still goes)", what, until);
+	snprintf(text, sizeof text, "journal: nearly full, %s is not taken now, busy until %s (free space or raise `quota`; what is more urgent is refused later)", what, until);
 	reply_begin(c, &w, REPLY_ERROR, tag);
 	request_str(&w, F_CODE, err_code(ERR_BUSY));
 	request_str(&w, F_TEXT, text);

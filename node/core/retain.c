@@ -100,13 +100,15 @@ static void end_unread(struct core *c, const struct stream *s, const struct head
 
 	if (!m->row.arrival || (s->row.name.addressee != c->self && h->originator != c->self))
 		return; /* it is theirs to say */
-	snprintf(why, sizeof why, "not read within %lld days", (long long)(c->config.keep.unread_us / US_PER_DAY));
+	int64_t kept = c->config.keep.unread_us, days = kept / US_PER_DAY;
+
+	snprintf(why, sizeof why, "not read within %lld %s", (long long)(days ? days : kept / US_PER_S), days ? "days" : "seconds");
 	msgid_format(&h->id, id);
 	tally_of(c, h->flags)->expired++;
 	c->retain.unread++;
 	report_here(c, &m->row, &m->events, EVENT_EXPIRED, "", why);
 	if (!s->row.name.exercise)
-		alarm_raise(c, "unread", site_name(c, s->row.name.addressee, to), "find out why nobody read it; its sender was told, and its body goes in time (see `keep` in node.conf)",
+		alarm_raise(c, "unread", site_name(c, s->row.name.addressee, to), "find out why nobody read it; its sender was told, and its body goes in time (see `keep_unread` in node.conf)",
 			    "message %s to %s was %s, and was ended", id, to, why);
 }
 

@@ -68,7 +68,7 @@ static void order_line(struct rows *r, const struct order_known *k)
 	row_text(r, "kind", order_kind_name(o->kind));
 	row_text(r, "site", site_name(c, o->site, name));
 	row_number(r, "epoch", o->epoch);
-	bool over = k->state == ORDER_IN_FORCE && minimize_over(c, k);
+	bool over = (k->state == ORDER_IN_FORCE || k->state == ORDER_PENDING) && minimize_over(c, k);
 
 	row_text(r, "state", order_state_name(over ? ORDER_SUPERSEDED : k->state));
 	row_list(r, "assignments", &lines);

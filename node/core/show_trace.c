@@ -80,7 +80,15 @@ static const char *way_on(struct core *c, const struct peer *p, char *out, size_
 	return out;
 }
 
-static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number)
+/* Since when a site lacks it: since it was sent, or, where that is later, since its link went. */
+static struct wall waits_since(const struct core *c, const struct peer *p, struct wall sent, bool up)
+{
+	int64_t gone = c->wall.us - (c->now.us - p->live_at.us);
+
+	return !up && gone > sent.us ? (struct wall){gone} : sent;
+}
+
+static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number, struct wall sent)
 {
 	char note[300], next[200];
 
@@ -108,8 +116,7 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 			 (unsigned long long)(number > f->acked + 1 ? number - f->acked - 1 : 0),
 			 up ? why_not_yet(r->c, f, next, sizeof next) : way_on(r->c, f->peer, next, sizeof next));
 		/* What is up carries it, or will; of what is down nothing is said. */
-		trace_hop(r, id, site, "waits", up ? (struct wall){0} : (struct wall){r->c->wall.us - (r->c->now.us - f->peer->live_at.us)},
-			  (struct hop){site, up ? f->peer->lane[lane_of(s)].bearer : NULL}, note);
+		trace_hop(r, id, site, "waits", waits_since(r->c, f->peer, sent, up), (struct hop){site, up ? f->peer->lane[lane_of(s)].bearer : NULL}, note);
 	}
 }
 
@@ -187,10 +194,10 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		if (!own)
 			trace_arrival(r, row, s, &entry);
 		else
-			trace_custodians(r, &row->id, s, entry.number);
+			trace_custodians(r, &row->id, s, entry.number, h.sent);
 	}
 	while (events_next(&events, &e)) {
-		snprintf(note, sizeof note, "%s%.*s%s%.*s", e.by.len ? "by " : "", (int)e.by.len, (const char *)e.by.ptr, e.why.len ? ": " : "", (int)e.why.len,
+		snprintf(note, sizeof note, "%s%.*s%s%.*s", e.by.len ? "by " : "", (int)e.by.len, (const char *)e.by.ptr, e.by.len && e.why.len ? ": " : "", (int)e.why.len,
 			 (const char *)e.why.ptr);
 		trace_line(r, &row->id, e.source, report_event_name(e.event), e.when, 0, note);
 	}

@@ -80,6 +80,7 @@ struct takeover {
 	bool dirty;                          /* orders or who serves changed: queues are looked at again before the commit */
 	bool moved;                          /* who is a custodian changed: flows are built anew before the commit */
 	bool touched;                        /* state was stored in this batch: read anew when it fails */
+	struct wall minimize_ends;           /* the first end of a MINIMIZE that still waits for endorsements; INT64_MAX: none waits */
 	struct mono at;                      /* when gates are looked at again at the latest; MONO_NEVER: when something happens */
 	bool closings;                       /* chains changed, or a recovery ended: closings may be due */
 	struct hash state;                   /* over all state objects held: in hello and probes */
@@ -92,6 +93,8 @@ void orders_drop(struct core *c);
 /* A state object that came from a client (from 0) or a peer, checked and stored when new; what follows from it has happened when this
  * returns. *is_new: it was not here before. ERR_AUTH, ERR_KEY, ERR_REFUSED, ERR_UNKNOWN_SITE, ... with m filled: refused, not stored,
  * and alarmed when it came from a peer. An order that waits for its predecessor, roster or endorsements is stored. */
+/* Alarms of orders that wait, as their states are now: one whose time is over waits for nothing any more. */
+void orders_look_waiting(struct core *c);
 MUST_USE enum err orders_take(struct core *c, enum state_kind kind, struct view blob, uint16_t from, struct hash *id, bool *is_new, struct errmsg *m);
 /* Settles everything again, under the roster in force: after a new roster. */
 void orders_settle_all(struct core *c);

@@ -21,7 +21,7 @@ SECONDS = {"oldest_s", "next_deadline_s"}
 
 def of_now(row):
     """Lines of a trace about what others have now, as far as is heard."""
-    return row.get("event") in ("held", "held-by-standby", "waits", "in-transit") and row["time"] is None
+    return row.get("event") == "waits" or row.get("event") in ("held", "held-by-standby", "in-transit") and row["time"] is None
 
 
 def kept(rows):

@@ -210,6 +210,39 @@ static void needs_who_may(void **state)
 	world_release(&w);
 }
 
+static void endorse(struct world *w, size_t i, const char *order, char text[512])
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+
+	request_begin(&rw, &b, REQ_ENDORSE, ++w->tag);
+	request_str(&rw, F_WHAT, order);
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+	(void)ask_answered(w, i, text, 512);
+}
+
+/* What waited for endorsements until its time was over asks nobody for them any more, and is never said to be in force. */
+static void waited_too_long(void **state)
+{
+	struct world w;
+	char text[512], id[9];
+
+	(void)state;
+	begin(&w, 9);
+	minimize(&w, NAMEN, PREC_ROUTINE, HOUR);
+	assert_int_equal(w.node[LEUVEN].core->takeover.n_orders, 1);
+	hex_format(w.node[LEUVEN].core->takeover.orders[0]->id.b, 4, id);
+	assert_true(world_alarm(&w, LEUVEN, "order-waits"));
+	world_run(&w, HOUR);
+	for (size_t i = 0; i < N; i++)
+		assert_false(world_alarm(&w, i, "order-waits"));
+	endorse(&w, LEUVEN, id, text);
+	assert_non_null(strstr(text, "its time is over"));
+	world_release(&w);
+}
+
 static void refused_at_once(void **state)
 {
 	struct world w;
@@ -456,6 +489,7 @@ int main(void)
 		cmocka_unit_test(an_island_hears_later),
 		cmocka_unit_test(a_large_body_stops),
 		cmocka_unit_test(needs_who_may),
+		cmocka_unit_test(waited_too_long),
 		cmocka_unit_test(refused_at_once),
 		cmocka_unit_test(no_such_order),
 		cmocka_unit_test(an_unsure_clock_lifts_nothing),
