@@ -360,8 +360,11 @@ static bool guest_heard(struct core *c, struct flow *f, const struct frontier *f
 {
 	struct stream *s = f->stream;
 
-	if (f->giving && f->sent > f->acked && f->base > f->acked && fr->number < f->base)
+	if (f->giving && f->sent > f->acked && f->base > f->acked && fr->number < f->base && !f->no_base) {
 		f->no_base = true;
+		f->sent = f->acked; /* at once: waiting for what it does not take would look like a dead line */
+		flow_update(c, f);
+	}
 	if (s->own && fr->number > s->row.held) {
 		peer_bad(c, f->peer, "it claims entries that this node never wrote");
 		return true;

@@ -38,8 +38,7 @@ static bool is_elsewhere(struct core *c, const struct stream *s)
 	return false;
 }
 
-/* A message of a copy stands nowhere any more, as if it had not come: what was said of it is kept, and it is placed when it comes again. */
-static void message_forget(struct core *c, struct stream *s, uint64_t number)
+void kept_forget(struct core *c, struct stream *s, uint64_t number)
 {
 	struct buf events = BUF_EMPTY;
 	struct entry_row entry;
@@ -65,7 +64,7 @@ static void begin_anew(struct core *c, struct stream *s)
 	stream_touch(c, s);
 	stream_heat(c, s);
 	for (uint64_t n = s->row.floor + 1; n <= s->row.held; n++)
-		message_forget(c, s, n);
+		kept_forget(c, s, n);
 	if (store_stream_empty(c->t, &s->row, &s->hash, transit_unused, c))
 		return;
 	s->signed_to = 0;

@@ -14,6 +14,7 @@
 #define CORE_KEPT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct core;
 struct stream;
@@ -24,6 +25,9 @@ void kept_concerned(struct core *c, struct stream *s);
 void kept_load(struct core *c, struct stream *s);
 /* Once somebody has it all it begins anew with the next batch. */
 void kept_look(struct core *c, struct stream *s);
+/* The message of an entry of a copy stands nowhere any more, as if it had not come: what was said of it is kept, and it is placed when it
+ * comes again. */
+void kept_forget(struct core *c, struct stream *s, uint64_t number);
 /* Before the first event of a batch. */
 void kept_anew(struct core *c);
 

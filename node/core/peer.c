@@ -459,6 +459,11 @@ static void heard_probe_reply(struct core *c, struct peer *p, uint64_t token)
 	/* While something is due only its acknowledgement says that the link is good. */
 	if (p->lane[LANE_URGENT].ring_n || p->lane[LANE_BULK].ring_n)
 		return;
+	/* What was given up is not due any more (transit.c gives only to who lives): nothing else would say that it lives again. */
+	if (p->lane[LANE_URGENT].timeouts && !lane_has_more(&p->lane[LANE_URGENT])) {
+		p->lane[LANE_URGENT].timeouts = 0;
+		peer_touch(c, p);
+	}
 	probe_answered(c, p);
 	p->last_ack = c->now;
 	p->last_ack_wall = c->wall;

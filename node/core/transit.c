@@ -227,8 +227,8 @@ void transit_unused(void *arg, const struct body_row *body)
 	submit_trash(arg, body->class, body->body_no);
 }
 
-/* The last entry that may go: one that something more is known of than that it passed stays, and all after it. What came in this batch
- * goes in a later one, so that what is acknowledged was in the journal. */
+/* The last entry that may go: one that stands in a queue stays, and all after it. What came in this batch goes in a later one, so that
+ * what is acknowledged was in the journal. */
 static uint64_t retire_upto(struct core *c, struct stream *s, uint64_t upto)
 {
 	uint64_t n = s->row.floor;
@@ -246,9 +246,11 @@ static uint64_t retire_upto(struct core *c, struct stream *s, uint64_t upto)
 		}
 		enum err e = h.kind == KIND_MESSAGE ? store_msg_get(c->t, &h.id, s->row.name.addressee, &msg) : ERR_NOT_FOUND;
 
-		if (!e && msg.arrival == row.arrival && (msg.events.len || msg.state != LOC_NONE))
+		if (!e && msg.arrival == row.arrival && msg.state != LOC_NONE)
 			break;
-		if (!e && msg.arrival == row.arrival)
+		if (!e && msg.arrival == row.arrival && msg.events.len)
+			kept_forget(c, s, n + 1);
+		else if (!e && msg.arrival == row.arrival)
 			store_msg_del(c->t, &h.id, s->row.name.addressee);
 		n++;
 	}
@@ -466,6 +468,16 @@ static bool is_of_this_run(const struct core *c, const struct stream_name *n)
 	return n->originator == c->self && incarnation_equal(&n->incarnation, &c->incarnation);
 }
 
+/* Somebody has no more of it than we do, and asks whether it is where it has to be: that goes on to whom it concerns, unless it did of late
+ * and the question is our own come back. */
+static void question(struct core *c, struct stream *s, bool of_a_copy)
+{
+	if (!of_a_copy && s->asked_at.us && s->asked_held >= s->row.held && c->now.us - s->asked_at.us < LAZILY_MOST_US)
+		return;
+	s->asked_for = true;
+	transit_due(c, s);
+}
+
 static void asked_one(struct core *c, struct peer *p, const struct frontier *fr)
 {
 	const struct stream_name *n = &fr->stream;
@@ -479,8 +491,11 @@ static void asked_one(struct core *c, struct peer *p, const struct frontier *fr)
 	if (s && !flow_of(s, p) && !flow_add(c, s, p))
 		return;
 	frontier_heard(c, p, fr);
-	if (s && ours && !theirs)
+	/* Who it concerns asks only when others have copies. */
+	if (s && ours)
 		transit_guests(c, s);
+	if (s && held && fr->number <= held)
+		question(c, s, ours && !theirs);
 	if (fr->number > held && (is_of_this_run(c, n) || (!ours && !transit_accepts(c, n)) || !pull_from(c, p, n, &hash, held)))
 		return;
 	struct transit_answer *a = array_grow(&c->passing.answers, &c->passing.n_answers, sizeof *a);
@@ -546,12 +561,18 @@ static bool served(struct core *c, const struct stream *s, const struct peer *p)
 	return (s->giver && s->giver != p->site && vectors_linked(c, s->giver, p->site)) || (o != c->self && p->site != o && vectors_linked(c, o, p->site));
 }
 
-static void flood(struct core *c, const struct look *l)
+/* Its writer lives here and gives it to whom it reaches itself; beyond that it is for us to do. */
+static bool by_writer(const struct core *c, const struct peer *o, const struct peer *p)
+{
+	return o && vectors_linked(c, o->site, p->site);
+}
+
+static void flood(struct core *c, const struct look *l, const struct peer *o)
 {
 	for (size_t i = 0; i < c->vectors.n_live; i++) {
 		struct peer *p = c->vectors.live[i];
 
-		if (p->site != l->s->giver && !is_concerned(l, p->site) && !served(c, l->s, p))
+		if (p->site != l->s->giver && !is_concerned(l, p->site) && !served(c, l->s, p) && !by_writer(c, o, p))
 			target(c, l->s, p);
 	}
 }
@@ -592,6 +613,7 @@ static void to_unreached(struct core *c, const struct look *l)
 {
 	struct stream *s = l->s;
 	bool stale = c->now.us - s->needed_since.us > PATH_FAILS_US, all = false;
+	const struct peer *o = s->transit ? NULL : writer(c, &s->row.name);
 
 	for (size_t i = 0; i < l->n; i++) {
 		struct peer *p = l->at[i].peer, *via;
@@ -602,15 +624,15 @@ static void to_unreached(struct core *c, const struct look *l)
 			later(c, s, mono_add(p->live_at, UNREACHED_US));
 			continue;
 		}
-		if (helped(c, p, l))
+		if (helped(c, p, l) || by_writer(c, o, p))
 			continue;
 		via = stale ? NULL : vectors_via(c, p->site, NULL);
 		all = all || !via;
-		if (via && via->site != s->row.name.originator && via->site != s->giver)
+		if (via && via->site != s->row.name.originator && via->site != s->giver && !by_writer(c, o, via))
 			target(c, s, via);
 	}
 	if (all)
-		flood(c, l);
+		flood(c, l, o);
 }
 
 /* Custodians give a site what it wrote and lost; of what they do not have, who passes it on does. */
@@ -622,7 +644,36 @@ static void to_writer(struct core *c, struct stream *s)
 		target(c, s, o);
 }
 
-/* Whether a copy is done with custodians do not say to us by themselves while others serve them. */
+/* To a site, or to who is next on the way to it. NULL: there is no way. */
+static struct flow *flow_towards(struct core *c, struct stream *s, struct peer *p)
+{
+	if (p && !p->live)
+		p = vectors_via(c, p->site, NULL);
+	struct flow *f = p && p->live ? flow_of(s, p) : NULL;
+
+	return f || !p || !p->live ? f : flow_add(c, s, p);
+}
+
+/* Who has a copy and may reach nobody but us asked how far it is: custodians that live here are asked to say so to all, of others who is
+ * next on the way to them. */
+static void ask_for_others(struct core *c, const struct look *l)
+{
+	struct stream *s = l->s;
+
+	s->asked_for = false;
+	s->asked_at = c->now;
+	s->asked_held = s->row.held;
+	for (size_t i = 0; i < l->n; i++) {
+		struct peer *p = l->at[i].peer;
+		bool known = p && !p->live && l->at[i].has >= s->row.held;
+		struct flow *f = known || l->at[i].site == s->row.name.originator ? NULL : flow_towards(c, s, p);
+
+		if (f && !f->giving && !mono_before(c->now, f->ask_at))
+			ask(c, s, f);
+	}
+}
+
+/* Whether a copy is done with custodians do not say to us by themselves while others serve them, or when we do not reach them. */
 static void ask_lazily(struct core *c, const struct look *l)
 {
 	struct stream *s = l->s;
@@ -635,11 +686,9 @@ static void ask_lazily(struct core *c, const struct look *l)
 		return;
 	}
 	for (size_t i = 0; i < l->n; i++) {
-		struct peer *p = l->at[i].peer;
-		bool lacks = p && p->live && l->at[i].has < s->row.held;
-		struct flow *f = lacks ? flow_of(s, p) : NULL;
+		struct flow *f = l->at[i].has < s->row.held ? flow_towards(c, s, l->at[i].peer) : NULL;
 
-		if (lacks && (f || (f = flow_add(c, s, p))) && !f->giving)
+		if (f && !f->giving)
 			ask(c, s, f);
 	}
 	for (unsigned i = 0; i < s->lazily && wait < LAZILY_MOST_US; i++)
@@ -686,15 +735,19 @@ static void stream_look(struct core *c, struct stream *s)
 	progress(c, s, settled_of(&l, false));
 	if (s->transit && s->row.floor < s->settled)
 		retire(c, s, s->settled < s->row.held ? s->settled : s->row.held);
-	if (s->settled < s->row.held && s->row.floor < s->row.held && (s->transit || !writer(c, &s->row.name))) {
+	if (s->settled < s->row.held && s->row.floor < s->row.held) {
 		bool lazily = to_live(c, &l);
 
 		if (s->transit || settled_of(&l, true) < s->row.held)
 			to_unreached(c, &l);
 		to_writer(c, s);
-		if (s->transit && (lazily || c->now.us - s->needed_since.us > LAZILY_US))
+		if (s->transit && (lazily || c->now.us - s->needed_since.us >= LAZILY_US))
 			ask_lazily(c, &l);
+		else if (s->transit)
+			later(c, s, mono_add(s->needed_since, LAZILY_US));
 	}
+	if (s->asked_for)
+		ask_for_others(c, &l);
 	unwanted(c, s);
 }
 

@@ -346,6 +346,23 @@ static bool said_as_custodian(const struct core *c, const struct peer *holder, c
 	return false;
 }
 
+/* Of what only passes here: a custodian that has more than we has what is here, as when it says so itself (guest_heard). */
+static void copy_covered(struct core *c, struct stream *s, struct peer *holder, const struct frontier *fr)
+{
+	struct frontier upto = *fr;
+	struct flow *f = flow_of(s, holder);
+
+	upto.number = s->row.held;
+	upto.not_whole = 0;
+	for (uint16_t i = 0; i < fr->not_whole; i++)
+		if (fr->missing[i] <= upto.number)
+			upto.missing[upto.not_whole++] = fr->missing[i];
+	if ((f || (f = flow_add(c, s, holder))) && (!f->known || f->acked < upto.number)) {
+		flow_vouched(c, f, &upto);
+		transit_due(c, s);
+	}
+}
+
 static void frontier_said(struct core *c, struct peer *holder, const struct frontier *fr, const struct vector *v)
 {
 	struct stream *s = stream_by_name(c, &fr->stream);
@@ -362,6 +379,8 @@ static void frontier_said(struct core *c, struct peer *holder, const struct fron
 	if (s && fr->number > s->row.held) {
 		s->said_ahead = true;
 		s->said_held = s->row.held;
+		if (s->transit && s->row.held && said_as_custodian(c, holder, &fr->stream, v))
+			copy_covered(c, s, holder, fr);
 	}
 	if (!s || fr->number > s->row.held || chain_at(c, s, fr->number, &chain) || !hash_equal(&chain, &fr->chain))
 		return; /* it counts only where it is our own chain; else it waits */
