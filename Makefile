@@ -7,7 +7,7 @@
 #   make year       the whole year 2021 in the simulator, month by month, counted against the tables (about half an hour of CPU)
 #   make bench      figures as ratios to this machine's own limits
 #   make fuzz       a longer run of the decoders' fuzz targets; make sweep: many crash seeds, 10 000 orders, and
-#                   a million flaps and 72 hours of outage on one line
+#                   a thousand contact schedules, a million flaps and 72 hours of outage on one line
 #
 # V=1 shows the commands; SAN=1 builds with sanitizers into build/san.
 
@@ -157,6 +157,8 @@ sweep: setup
 	$(Q)tests/integration/test_takeover_sweep.py --bin $(BUILD)/bin --orders 10000
 	$(Q)tests/integration/test_sweep.py --bin $(BUILD)/bin --drill tests/sweep/versions.conf --seeds 1..90
 	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_sim_window
+	$(Q)$(MAKE) --no-print-directory $(BUILD)/tests/unit/test_sim_contacts
+	$(Q)CONTACTS_SEEDS=1..1000 CONTACTS_PRINT=1 $(BUILD)/tests/unit/test_sim_contacts
 	$(Q)FLAPS=1000000 OUTAGE_HOURS=72 WINDOW_ALL=1 WINDOW_PRINT=1 $(BUILD)/tests/unit/test_sim_window
 
 year: setup

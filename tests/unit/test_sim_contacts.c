@@ -475,7 +475,7 @@ static void play(uint64_t seed, struct sums *sums)
 
 static void what_a_chain_can_carry_arrives(void **state)
 {
-	unsigned long long from = 1, to = 25;
+	unsigned long long from = 1, to = 30;
 	struct sums s = {0};
 	const char *seeds = getenv("CONTACTS_SEEDS");
 
