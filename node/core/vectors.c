@@ -1,7 +1,8 @@
-/* vectors.c - signed vectors: made, heard, kept, passed on. */
+/* vectors.c - signed vectors: made, heard, passed on. */
 #include <stdio.h>
 
 #include "node/core/core_int.h"
+#include "node/core/vectors_int.h"
 
 #define GATHER_LINKS_US US_PER_S        /* changes that come together go in one vector */
 #define GATHER_VOUCH_US (300 * US_PER_MS)
@@ -14,310 +15,9 @@
 #define SUMMARY_WAIT_US (5 * US_PER_S)
 #define UNREACHED_US (2 * US_PER_S)
 #define VECTOR_STREAMS 900
-#define HOLDER_BYTES (256 * 1024)
-#define STATE_VECTORS 64                /* the kind under which the table of state has them */
 
 enum { WHAT_VECTORS = 1, WHAT_SUMMARY = 2 };
 #define SUMMARY_BYTES 10
-
-/* ---- who has it, to whom it goes ---------------------------------------------------------------------------------- */
-
-static bool todo_take(struct vector_known *k, uint16_t site)
-{
-	for (size_t i = 0; i < k->n_todo; i++)
-		if (k->todo[i] == site) {
-			k->todo[i] = k->todo[--k->n_todo];
-			return true;
-		}
-	return false;
-}
-
-static void todo_add(struct core *c, struct vector_known *k, struct peer *p)
-{
-	for (size_t i = 0; i < k->n_todo; i++)
-		if (k->todo[i] == p->site)
-			return;
-	uint16_t *more = realloc(k->todo, (k->n_todo + 1) * sizeof *more);
-
-	if (!more)
-		return; /* the next summary shows that it lacks it */
-	k->todo = more;
-	k->todo[k->n_todo++] = p->site;
-	p->vectors_wait = true;
-	peer_touch(c, p);
-}
-
-/* Its holder gives it to whom it reaches itself. */
-static void todo_all(struct core *c, struct vector_known *k, const struct peer *from)
-{
-	for (size_t i = 0; i < c->vectors.n_live; i++) {
-		struct peer *p = c->vectors.live[i];
-
-		if (p != from && p->site != k->holder && !vectors_linked(c, k->holder, p->site))
-			todo_add(c, k, p);
-	}
-}
-
-/* ---- the list: by holder, of each the oldest first ------------------------------------------------------------------- */
-
-/* Where those of a holder begin, or would. */
-static size_t first_of(const struct core *c, uint16_t holder)
-{
-	size_t lo = 0, hi = c->vectors.n;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (c->vectors.list[mid]->holder < holder)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static bool is_of(const struct core *c, size_t i, uint16_t holder)
-{
-	return i < c->vectors.n && c->vectors.list[i]->holder == holder;
-}
-
-static void known_free(struct vector_known *k)
-{
-	if (!k)
-		return;
-	buf_release(&k->blob);
-	free(k->slots);
-	free(k->todo);
-	free(k);
-}
-
-static struct hash slot_key(uint16_t holder, uint8_t slot)
-{
-	return (struct hash){{(uint8_t)(holder >> 8), (uint8_t)holder, slot}};
-}
-
-static struct vector_known *newest_of(const struct core *c, uint16_t holder)
-{
-	struct vector_known *newest = NULL;
-
-	if (holder != c->self) {
-		struct peer *p = peer_find((struct core *)c, holder);
-
-		return p ? p->vector : NULL;
-	}
-	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++)
-		newest = c->vectors.list[i];
-	return newest;
-}
-
-static void newest_set(struct core *c, uint16_t holder)
-{
-	struct peer *p = holder == c->self ? NULL : peer_find(c, holder);
-
-	if (!p)
-		return;
-	p->vector = NULL;
-	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++)
-		p->vector = c->vectors.list[i];
-}
-
-static void known_drop(struct core *c, size_t i)
-{
-	struct vectors *x = &c->vectors;
-	struct vector_known *k = x->list[i];
-	struct hash key = slot_key(k->holder, k->slot);
-
-	if (k->stored && c->t)
-		store_state_put(c->t, STATE_VECTORS, &key, view_str("-"));
-	for (size_t g = 0; g < x->n_given; g++)
-		if (x->given[g].k == k)
-			x->given[g].k = NULL;
-	for (size_t g = 0; g < x->n_kept; g++)
-		if (x->kept[g] == k)
-			x->kept[g] = NULL;
-	memmove(&x->list[i], &x->list[i + 1], (x->n - i - 1) * sizeof *x->list);
-	x->n--;
-	uint16_t holder = k->holder;
-
-	known_free(k);
-	newest_set(c, holder);
-}
-
-/* In the order of runs and versions: below 0 when a is older. */
-static int age(const struct vector *a, const struct vector *b)
-{
-	if (a->incarnation.born_us != b->incarnation.born_us)
-		return a->incarnation.born_us < b->incarnation.born_us ? -1 : 1;
-	int r = memcmp(a->incarnation.random, b->incarnation.random, sizeof a->incarnation.random);
-
-	return r ? r : a->version < b->version ? -1 : a->version > b->version;
-}
-
-/* FNV-1a: names are signed by their holder, and who fills one bucket slows down its own vectors alone. */
-static uint32_t name_hash(const uint8_t name[STREAM_NAME_BYTES])
-{
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < STREAM_NAME_BYTES; i++)
-		h = (h ^ name[i]) * 16777619u;
-	return h;
-}
-
-/* Without memory nothing is found, and what the vector says waits for the next one. */
-static void index_make(struct vector_known *k)
-{
-	struct view all = k->v.frontier_bytes;
-	size_t at = 0;
-
-	for (k->cap = 8; k->cap < 2 * k->v.frontiers;)
-		k->cap *= 2;
-	k->slots = calloc(k->cap, sizeof *k->slots);
-	while (k->slots && all.len - at > STREAM_NAME_BYTES + 8 + HASH_BYTES) {
-		uint32_t i = name_hash(all.ptr + at) & (k->cap - 1);
-
-		while (k->slots[i])
-			i = (i + 1) & (k->cap - 1);
-		k->slots[i] = (uint32_t)at + 1;
-		at += STREAM_NAME_BYTES + 8 + HASH_BYTES + 1 + 8u * all.ptr[at + STREAM_NAME_BYTES + 8 + HASH_BYTES];
-	}
-}
-
-/* A stream as it is looked for in many vectors. */
-struct wanted { uint8_t name[STREAM_NAME_BYTES]; uint32_t hash; };
-
-static struct wanted wanted_of(const struct stream_name *name)
-{
-	struct wanted w;
-
-	stream_name_encode(name, w.name);
-	w.hash = name_hash(w.name);
-	return w;
-}
-
-static bool names(const struct vector_known *k, const struct wanted *w, struct frontier *out)
-{
-	struct view all = k->v.frontier_bytes;
-
-	if (!k->slots || !k->v.frontiers)
-		return false;
-	for (uint32_t i = w->hash & (k->cap - 1); k->slots[i]; i = (i + 1) & (k->cap - 1)) {
-		struct view at = view_of(all.ptr + k->slots[i] - 1, all.len - (k->slots[i] - 1));
-
-		if (memcmp(at.ptr, w->name, STREAM_NAME_BYTES) == 0)
-			return !out || frontier_next(&at, out) == ERR_OK;
-	}
-	return false;
-}
-
-/* Does something newer of its holder name every stream that it names? Of another run than the newest nothing counts any more. */
-static bool outdone(const struct core *c, const struct vector_known *k)
-{
-	struct vector_known *newest = newest_of(c, k->holder);
-	struct view rest = k->v.frontier_bytes;
-	struct frontier f;
-
-	if (!newest || newest == k || age(&newest->v, &k->v) <= 0)
-		return false;
-	if (!incarnation_equal(&newest->v.incarnation, &k->v.incarnation))
-		return true;
-	while (rest.len && frontier_next(&rest, &f) == ERR_OK) {
-		struct wanted w = wanted_of(&f.stream);
-		bool found = false;
-
-		for (size_t i = first_of(c, k->holder); !found && is_of(c, i, k->holder); i++) {
-			const struct vector_known *other = c->vectors.list[i];
-
-			found = age(&other->v, &k->v) > 0 && names(other, &w, NULL);
-		}
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-static void clear_old(struct core *c, uint16_t holder)
-{
-	size_t n = 0, bytes = 0, first = first_of(c, holder), end = first;
-
-	while (is_of(c, end, holder))
-		end++;
-	for (size_t i = end; i-- > first;) {
-		struct vector_known *k = c->vectors.list[i];
-		bool too_much = n >= VECTOR_SLOTS || bytes + k->blob.len > HOLDER_BYTES;
-
-		if (k != newest_of(c, holder) && (too_much || outdone(c, k))) {
-			known_drop(c, i);
-			continue;
-		}
-		n++;
-		bytes += k->blob.len;
-	}
-}
-
-/* A slot of the journal that none of its holder's has. */
-static uint8_t free_slot(const struct core *c, uint16_t holder)
-{
-	uint32_t used = 0;
-
-	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++)
-		used |= 1u << c->vectors.list[i]->slot;
-	for (uint8_t s = 0; s < VECTOR_SLOTS + 1; s++)
-		if (!(used & 1u << s))
-			return s;
-	return VECTOR_SLOTS + 1;
-}
-
-static void keep(struct core *c, struct vector_known *k)
-{
-	struct hash key = slot_key(k->holder, k->slot);
-	struct vector_known **slot;
-
-	if (!k->v.frontiers || k->stored || !space_admits(c, PREC_ROUTINE) || !(slot = array_grow(&c->vectors.kept, &c->vectors.n_kept, sizeof *slot)))
-		return;
-	store_state_put(c->t, STATE_VECTORS, &key, buf_view(&k->blob));
-	k->stored = true;
-	*slot = k;
-}
-
-static bool is_behind(const struct vector_known *a, const struct vector_known *k)
-{
-	return a->holder != k->holder ? a->holder > k->holder : age(&a->v, &k->v) > 0;
-}
-
-/* Puts one that was verified into the list, behind all older ones of its holder. NULL when out of memory. */
-static struct vector_known *known_add(struct core *c, struct view blob, const struct sign_public *key)
-{
-	struct vector_known *k = calloc(1, sizeof *k), **slot;
-
-	if (!k)
-		return NULL;
-	buf_add(&k->blob, blob);
-	if (!buf_ok(&k->blob) || vector_open(c->config.suite, key, &c->roster->network_hash, buf_view(&k->blob), &k->v)) {
-		known_free(k);
-		return NULL;
-	}
-	index_make(k);
-	k->holder = k->v.holder;
-	k->slot = free_slot(c, k->holder);
-	if (!(slot = array_grow(&c->vectors.list, &c->vectors.n, sizeof *slot))) {
-		known_free(k);
-		return NULL;
-	}
-	size_t i = c->vectors.n - 1;
-
-	for (; i > 0 && is_behind(c->vectors.list[i - 1], k); i--)
-		c->vectors.list[i] = c->vectors.list[i - 1];
-	c->vectors.list[i] = k;
-	const struct vector_known *before = newest_of(c, k->holder);
-	struct view were = before ? before->v.peer_bytes : view_of(NULL, 0);
-
-	newest_set(c, k->holder);
-	const struct vector_known *now = newest_of(c, k->holder);
-
-	if (!before || !now || !view_equal(were, now->v.peer_bytes))
-		c->vectors.links++;
-	return k;
-}
 
 /* ---- what it says --------------------------------------------------------------------------------------------------- */
 
@@ -429,12 +129,12 @@ void vectors_stream(struct core *c, struct stream *s)
 	if (!s->said_due && !(s->said_ahead && s->row.held > s->said_held))
 		return;
 	struct frontier *f = malloc(sizeof *f);
-	struct wanted w = wanted_of(&s->row.name);
+	struct wanted w = known_wanted(&s->row.name);
 
 	s->said_due = s->said_ahead = false;
 	for (size_t i = 0; f && i < c->vectors.n; i++) {
 		struct vector_known *k = c->vectors.list[i];
-		struct peer *p = k->v.frontiers && k->holder != c->self && names(k, &w, f) ? peer_find(c, k->holder) : NULL;
+		struct peer *p = k->v.frontiers && k->holder != c->self && known_names(k, &w, f) ? peer_find(c, k->holder) : NULL;
 
 		if (p && !of_an_older_run(p, &k->v) && incarnation_equal(&p->vector->v.incarnation, &k->v.incarnation))
 			frontier_said(c, p, f, &k->v);
@@ -458,13 +158,13 @@ static bool by_former(struct core *c, const struct site *o, struct view blob)
 /* Had already: who gave it needs it no more. */
 static bool had(struct core *c, const struct peer *from, uint16_t holder, struct view blob)
 {
-	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++) {
+	for (size_t i = known_first(c, holder); known_is_of(c, i, holder); i++) {
 		struct vector_known *k = c->vectors.list[i];
 
 		if (!view_equal(buf_view(&k->blob), blob))
 			continue;
 		if (from)
-			todo_take(k, from->site);
+			known_todo_take(k, from->site);
 		return true;
 	}
 	return false;
@@ -492,15 +192,26 @@ void vectors_roster(struct core *c)
 	transit_all(c);
 }
 
+/* Its holder gives it to whom it reaches itself. */
+static void todo_all(struct core *c, struct vector_known *k, const struct peer *from)
+{
+	for (size_t i = 0; i < c->vectors.n_live; i++) {
+		struct peer *p = c->vectors.live[i];
+
+		if (p != from && p->site != k->holder && !vectors_linked(c, k->holder, p->site))
+			known_todo_add(c, k, p);
+	}
+}
+
 static void vector_taken(struct core *c, struct peer *from, struct peer *holder, struct view blob, const struct vector *v)
 {
 	struct vector_known *newest = holder->vector;
 	struct vector before = newest ? newest->v : (struct vector){0};
 
-	if (newest && age(&newest->v, v) > 0) {
+	if (newest && known_age(&newest->v, v) > 0) {
 		struct vector_known probe = {.holder = holder->site, .v = *v};
 
-		if (outdone(c, &probe))
+		if (known_outdone(c, &probe))
 			return; /* an old one, come late or shown again */
 	}
 	struct vector_known *k = known_add(c, blob, &roster_site(c->roster, holder->site)->identity);
@@ -509,10 +220,10 @@ static void vector_taken(struct core *c, struct peer *from, struct peer *holder,
 		return;
 	apply(c, holder, k, newest ? &before : NULL);
 	todo_all(c, k, from);
-	keep(c, k);
-	if (!newest || k->v.peers != before.peers || age(&before, &k->v) < 0)
+	known_keep(c, k);
+	if (!newest || k->v.peers != before.peers || known_age(&before, &k->v) < 0)
 		transit_all(c);
-	clear_old(c, holder->site);
+	known_clear_old(c, holder->site);
 }
 
 void vector_heard(struct core *c, struct peer *from, struct view blob)
@@ -630,9 +341,9 @@ static void own_again(struct core *c)
 {
 	struct view rest;
 	struct frontier f;
-	size_t n = 0, first = first_of(c, c->self);
+	size_t n = 0, first = known_first(c, c->self);
 
-	while (is_of(c, first + n, c->self))
+	while (known_is_of(c, first + n, c->self))
 		n++;
 	for (size_t i = first; n + 2 >= VECTOR_SLOTS && i < first + n; i++)
 		for (rest = c->vectors.list[i]->v.frontier_bytes; rest.len && frontier_next(&rest, &f) == ERR_OK;) {
@@ -718,9 +429,9 @@ static void own_make(struct core *c)
 
 	if (k) {
 		for (size_t i = 0; i < x->n_live; i++)
-			todo_add(c, k, x->live[i]);
-		keep(c, k);
-		clear_old(c, c->self);
+			known_todo_add(c, k, x->live[i]);
+		known_keep(c, k);
+		known_clear_old(c, c->self);
 	}
 	buf_release(&blob);
 }
@@ -759,7 +470,7 @@ static void give(struct core *c, struct peer *p)
 				p->vectors_wait = p->vectors_wait || k->todo[t] == p->site;
 			continue;
 		}
-		if (!todo_take(k, p->site))
+		if (!known_todo_take(k, p->site))
 			continue;
 		buf_add_u32(out, (uint32_t)k->blob.len);
 		buf_add(out, buf_view(&k->blob));
@@ -780,7 +491,7 @@ static void summary_of(const struct core *c, uint16_t holder, uint8_t out[8])
 {
 	struct buf b = BUF_EMPTY;
 
-	for (size_t i = first_of(c, holder); is_of(c, i, holder); i++) {
+	for (size_t i = known_first(c, holder); known_is_of(c, i, holder); i++) {
 		const struct vector_known *k = c->vectors.list[i];
 
 		buf_add_u64(&b, (uint64_t)k->v.incarnation.born_us);
@@ -803,7 +514,7 @@ void vectors_link(struct core *c, struct peer *p)
 		uint16_t holder = i < c->n_peers ? c->peers[i]->site : c->self;
 		uint8_t sum[8];
 
-		if (holder == p->site || !newest_of(c, holder))
+		if (holder == p->site || !known_newest(c, holder))
 			continue;
 		summary_of(c, holder, sum);
 		buf_add_u16(out, holder);
@@ -812,7 +523,7 @@ void vectors_link(struct core *c, struct peer *p)
 	effect_end_control(c, p);
 	for (size_t i = 0; i < c->vectors.n; i++)
 		if (c->vectors.list[i]->holder != p->site)
-			todo_add(c, c->vectors.list[i], p);
+			known_todo_add(c, c->vectors.list[i], p);
 	p->vectors_at = mono_add(c->now, SUMMARY_WAIT_US);
 }
 
@@ -823,8 +534,8 @@ static void summary_heard(struct core *c, struct peer *p, struct view rest)
 		uint8_t sum[8];
 
 		summary_of(c, holder, sum);
-		for (size_t i = first_of(c, holder); memcmp(sum, rest.ptr + 2, sizeof sum) == 0 && is_of(c, i, holder); i++)
-			todo_take(c->vectors.list[i], p->site);
+		for (size_t i = known_first(c, holder); memcmp(sum, rest.ptr + 2, sizeof sum) == 0 && known_is_of(c, i, holder); i++)
+			known_todo_take(c->vectors.list[i], p->site);
 	}
 	p->vectors_at = c->now;
 	if (rest.len)
@@ -882,7 +593,7 @@ void vectors_look(struct core *c)
 	for (size_t i = 0; i < c->n_active; i++)
 		live_look(c, c->active[i]);
 	for (size_t i = 0; c->vectors.unkept && i < c->vectors.n; i++)
-		keep(c, c->vectors.list[i]);
+		known_keep(c, c->vectors.list[i]);
 	c->vectors.unkept = false;
 	if (!mono_before(c->now, own_at(&c->vectors)))
 		own_make(c);
@@ -916,7 +627,7 @@ void vectors_undo(struct core *c)
 		struct peer *p = x->given[i].k ? peer_find(c, x->given[i].site) : NULL;
 
 		if (p)
-			todo_add(c, x->given[i].k, p);
+			known_todo_add(c, x->given[i].k, p);
 	}
 	for (size_t i = 0; i < x->n_kept; i++)
 		if (x->kept[i]) {
@@ -926,24 +637,18 @@ void vectors_undo(struct core *c)
 	vectors_forget(c);
 }
 
-void vectors_each(struct core *c, void (*fn)(void *arg, uint16_t holder, struct view blob), void *arg)
-{
-	for (size_t i = 0; i < c->vectors.n; i++)
-		fn(arg, c->vectors.list[i]->holder, buf_view(&c->vectors.list[i]->blob));
-}
-
 /* ---- paths ------------------------------------------------------------------------------------------------------------------- */
 
 bool vectors_linked(const struct core *c, uint16_t a, uint16_t b)
 {
-	const struct vector_known *x = newest_of(c, a), *y = newest_of(c, b);
+	const struct vector_known *x = known_newest(c, a), *y = known_newest(c, b);
 
 	return x && y && routes_lists(x->v.peer_bytes, b) && routes_lists(y->v.peer_bytes, a);
 }
 
 bool vectors_apart(const struct core *c, uint16_t a, uint16_t b)
 {
-	const struct vector_known *x = newest_of(c, a), *y = newest_of(c, b);
+	const struct vector_known *x = known_newest(c, a), *y = known_newest(c, b);
 
 	return x && y && !routes_lists(x->v.peer_bytes, b) && !routes_lists(y->v.peer_bytes, a);
 }
@@ -989,60 +694,4 @@ struct peer *vectors_via(struct core *c, uint16_t site, unsigned *hops)
 	if (hops)
 		*hops = to->hops;
 	return peer_find(c, to->via);
-}
-
-/* ---- kept -------------------------------------------------------------------------------------------------------------------- */
-
-struct loading { struct core *c; };
-
-static enum err load_one(void *arg, const struct hash *key, struct view blob)
-{
-	struct core *c = ((struct loading *)arg)->c;
-	uint16_t number;
-	struct vector v;
-
-	if (vector_holder(blob, &number))
-		return ERR_OK; /* a slot that is free again */
-	const struct site *o = roster_site(c->roster, number);
-	const struct peer *p = number == c->self ? NULL : peer_find(c, number);
-
-	if (!o || (p && p->gone) || vector_open(c->config.suite, &o->identity, &c->roster->network_hash, blob, &v))
-		return ERR_OK;
-	for (size_t i = 0; i < c->vectors.n; i++)
-		if (c->vectors.list[i]->holder == number && age(&c->vectors.list[i]->v, &v) == 0)
-			return ERR_OK;
-	struct vector_known *k = known_add(c, blob, &o->identity);
-
-	if (!k)
-		return ERR_NOMEM;
-	k->slot = key->b[2];
-	k->stored = true;
-	return ERR_OK;
-}
-
-void vectors_load(struct core *c)
-{
-	struct loading l = {c};
-
-	if (c->vectors.loaded)
-		return;
-	c->vectors.loaded = true;
-
-	if (store_state_each(c->t, STATE_VECTORS, load_one, &l) && c->vectors.n)
-		c->mend = true;
-}
-
-void vectors_drop(struct core *c)
-{
-	struct vectors *x = &c->vectors;
-
-	for (size_t i = 0; i < x->n; i++)
-		known_free(x->list[i]);
-	free(x->list);
-	free(x->live);
-	free(x->said);
-	free(x->given);
-	free(x->kept);
-	free(x->routes);
-	*x = (struct vectors){0};
 }
