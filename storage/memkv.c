@@ -27,9 +27,17 @@ struct memtxn {
 	struct undo *log;
 	size_t n, room;
 };
+/* A tree of millions of nodes lies in no cache, and the way from its root is long. Most keys lie beside one that was used a moment ago:
+ * the next of a stream, the same row again, the end of a table. So the way begins there, when that is the neighbour, else at the root. */
+#define FINGERS 512
+struct fingers {
+	struct node *beside[FINGERS]; /* by the first eight bytes of the node's own key */
+	struct node *last[256];       /* what was last of those before a limit, by its table */
+};
 struct memkv {
 	struct kv base;
 	struct tree tree[DB_COUNT];
+	struct fingers fingers[DB_COUNT];
 	int64_t used;
 	uint64_t commits;
 	unsigned readers;
@@ -101,32 +109,104 @@ static int64_t node_cost(const struct node *n)
 	return NODE_BYTES + n->key_len + (int64_t)n->value_len;
 }
 
-/* The first node at or after key. */
-static struct node *find_from(struct tree *tree, struct view key)
+static struct node **finger_of(struct memkv *m, enum kv_db db, uint64_t head)
 {
-	struct node *n = RB_ROOT(tree), *best = NULL;
+	return &m->fingers[db].beside[(head * 0x9e3779b97f4a7c15u) >> 55];
+}
+
+static void finger_put(struct memkv *m, enum kv_db db, struct node *n)
+{
+	if (n)
+		*finger_of(m, db, n->head) = n;
+}
+
+/* No finger points to it any more. */
+static void fingers_lift(struct memkv *m, enum kv_db db, struct node *n)
+{
+	struct node **beside = finger_of(m, db, n->head), **last = &m->fingers[db].last[n->head >> 56];
+	if (*beside == n)
+		*beside = NULL;
+	if (*last == n)
+		*last = NULL;
+}
+
+/* Where a key lies: at a node, or between two neighbours (NULL: at an end of the tree). */
+struct spot { struct node *at, *before, *after; };
+
+/* At the finger, or between it and its neighbour. False: further away. */
+static bool spot_beside(struct node *f, const struct probe *p, struct spot *s)
+{
+	int c = probe_cmp(p, f);
+	struct node *other = c > 0 ? RB_NEXT(tree, NULL, f) : c < 0 ? RB_PREV(tree, NULL, f) : NULL;
+	int d = other ? probe_cmp(p, other) : 0;
+	if (c == 0)
+		*s = (struct spot){.at = f};
+	else if (other && d == 0)
+		*s = (struct spot){.at = other};
+	else if (other && (d > 0) == (c > 0))
+		return false;
+	else
+		*s = c > 0 ? (struct spot){.before = f, .after = other} : (struct spot){.before = other, .after = f};
+	return true;
+}
+
+static struct spot spot_of(struct memkv *m, enum kv_db db, struct view key)
+{
 	struct probe p = probe_of(key);
+	struct node *f = *finger_of(m, db, p.head), *n = RB_ROOT(&m->tree[db]);
+	struct spot s = {NULL, NULL, NULL};
+	if (f && spot_beside(f, &p, &s))
+		return s;
+	s = (struct spot){NULL, NULL, NULL};
 	while (n) {
 		int c = probe_cmp(&p, n);
 		if (c == 0)
-			return n;
-		if (c < 0)
-			best = n;
+			return (struct spot){.at = n};
+		*(c < 0 ? &s.after : &s.before) = n;
 		n = c < 0 ? RB_LEFT(n, link) : RB_RIGHT(n, link);
 	}
-	return best;
+	return s;
 }
 
-static struct node *find(struct tree *tree, struct view key)
+/* The first node at or after key. */
+static struct node *find_from(struct memkv *m, enum kv_db db, struct view key)
 {
-	struct node *n = find_from(tree, key);
-	return n && view_equal(node_key(n), key) ? n : NULL;
+	struct spot s = spot_of(m, db, key);
+	struct node *n = s.at ? s.at : s.after;
+	finger_put(m, db, n);
+	finger_put(m, db, s.before);
+	return n;
 }
 
-static struct node *find_before(struct tree *tree, struct view limit)
+static struct node *find(struct memkv *m, enum kv_db db, struct view key)
 {
-	struct node *n = RB_ROOT(tree), *best = NULL;
+	struct node *n = spot_of(m, db, key).at;
+	finger_put(m, db, n);
+	return n;
+}
+
+/* What was last of the limit's table, or of the one before it, and what has come after it since. */
+static struct node *last_known(struct memkv *m, enum kv_db db, const struct probe *p)
+{
+	unsigned table = (unsigned)(p->head >> 56);
+	for (unsigned t = table; t + 1 >= table && t < 256; t--) {
+		struct node *n = m->fingers[db].last[t];
+		if (!n || probe_cmp(p, n) <= 0)
+			continue;
+		for (int steps = 0; steps < 8; steps++) {
+			struct node *next = RB_NEXT(tree, NULL, n);
+			if (!next || probe_cmp(p, next) <= 0)
+				return n;
+			n = next;
+		}
+	}
+	return NULL;
+}
+
+static struct node *find_before(struct memkv *m, enum kv_db db, struct view limit)
+{
 	struct probe p = probe_of(limit);
+	struct node *best = last_known(m, db, &p), *n = best ? NULL : RB_ROOT(&m->tree[db]);
 	while (n) {
 		if (probe_cmp(&p, n) > 0) {
 			best = n;
@@ -135,6 +215,8 @@ static struct node *find_before(struct tree *tree, struct view limit)
 			n = RB_LEFT(n, link);
 		}
 	}
+	if (best)
+		m->fingers[db].last[best->head >> 56] = best;
 	return best;
 }
 
@@ -143,17 +225,54 @@ static struct memkv *kv_of(struct kv_txn *t)
 	return (struct memkv *)t->kv;
 }
 
+/* Between its two neighbours: of these one has no child on that side. */
+static void tree_insert_at(struct memkv *m, enum kv_db db, struct node *n, const struct spot *s)
+{
+	struct node *parent = s->before && !RB_RIGHT(s->before, link) ? s->before : s->after;
+	assert(!s->at);
+	RB_SET(n, parent, link);
+	if (!parent)
+		RB_ROOT(&m->tree[db]) = n;
+	else if (parent == s->before)
+		RB_RIGHT(parent, link) = n;
+	else
+		RB_LEFT(parent, link) = n;
+	tree_RB_INSERT_COLOR(&m->tree[db], n);
+	m->used += node_cost(n);
+	finger_put(m, db, n);
+}
+
 static void tree_insert(struct memkv *m, enum kv_db db, struct node *n)
 {
-	struct node *clash = RB_INSERT(tree, &m->tree[db], n);
-	assert(!clash);
-	m->used += node_cost(n);
+	struct spot s = spot_of(m, db, node_key(n));
+	tree_insert_at(m, db, n, &s);
 }
 
 static void tree_remove(struct memkv *m, enum kv_db db, struct node *n)
 {
+	fingers_lift(m, db, n);
 	RB_REMOVE(tree, &m->tree[db], n);
 	m->used -= node_cost(n);
+}
+
+/* The same key with another value: the tree stays as it is. */
+static void tree_replace(struct memkv *m, enum kv_db db, struct node *old, struct node *n)
+{
+	struct node *parent = RB_PARENT(old, link);
+	fingers_lift(m, db, old);
+	n->link = old->link;
+	if (!parent)
+		RB_ROOT(&m->tree[db]) = n;
+	else if (RB_LEFT(parent, link) == old)
+		RB_LEFT(parent, link) = n;
+	else
+		RB_RIGHT(parent, link) = n;
+	if (RB_LEFT(n, link))
+		RB_PARENT(RB_LEFT(n, link), link) = n;
+	if (RB_RIGHT(n, link))
+		RB_PARENT(RB_RIGHT(n, link), link) = n;
+	m->used += node_cost(n) - node_cost(old);
+	finger_put(m, db, n);
 }
 
 static enum err mem_begin(struct kv *kv, bool write, struct kv_txn **out)
@@ -240,7 +359,7 @@ static struct undo *undo_next(struct memtxn *t, enum kv_db db)
 
 static enum err mem_get(struct kv_txn *t, enum kv_db db, struct view key, struct view *value)
 {
-	struct node *n = find(&kv_of(t)->tree[db], key);
+	struct node *n = find(kv_of(t), db, key);
 	if (!n)
 		return ERR_NOT_FOUND;
 	*value = node_value(n);
@@ -253,7 +372,8 @@ static uint8_t *mem_reserve(struct kv_txn *base, enum kv_db db, struct view key,
 	struct memkv *m = kv_of(base);
 	assert(key.len <= UINT16_MAX);
 	struct undo *u = undo_next(t, db);
-	struct node *old = find(&m->tree[db], key);
+	struct spot s = spot_of(m, db, key);
+	struct node *old = s.at;
 	if (old && how == KV_NEW)
 		kv_stick(base, ERR_EXISTS);
 	struct node *n = len <= UINT32_MAX && !base->err ? malloc(sizeof *n + key.len + len) : NULL;
@@ -268,8 +388,9 @@ static uint8_t *mem_reserve(struct kv_txn *base, enum kv_db db, struct view key,
 	n->head = eight(key, 0);
 	n->next = eight(key, 8);
 	if (old)
-		tree_remove(m, db, old);
-	tree_insert(m, db, n);
+		tree_replace(m, db, old, n);
+	else
+		tree_insert_at(m, db, n, &s);
 	*u = (struct undo){old, n, db};
 	t->n++;
 	base->grown += (int64_t)(key.len + len);
@@ -280,7 +401,7 @@ static bool mem_del(struct kv_txn *base, enum kv_db db, struct view key)
 {
 	struct memtxn *t = (struct memtxn *)base;
 	struct undo *u = undo_next(t, db);
-	struct node *n = find(&kv_of(base)->tree[db], key);
+	struct node *n = find(kv_of(base), db, key);
 	if (!u || !n)
 		return false;
 	base->grown -= (int64_t)n->key_len + n->value_len;
@@ -301,12 +422,12 @@ static enum err node_out(const struct node *n, struct view *key, struct view *va
 
 static enum err mem_seek(struct kv_txn *t, enum kv_db db, struct view from, struct view *key, struct view *value)
 {
-	return node_out(find_from(&kv_of(t)->tree[db], from), key, value);
+	return node_out(find_from(kv_of(t), db, from), key, value);
 }
 
 static enum err mem_before(struct kv_txn *t, enum kv_db db, struct view limit, struct view *key, struct view *value)
 {
-	return node_out(find_before(&kv_of(t)->tree[db], limit), key, value);
+	return node_out(find_before(kv_of(t), db, limit), key, value);
 }
 
 static void mem_space(struct kv *kv, struct kv_space *out)
