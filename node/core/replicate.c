@@ -192,8 +192,16 @@ struct cut {
 	bool link;
 	bool slices;    /* bodies of one chunk may follow by themselves, */
 	uint64_t along; /* those that are longer than this do, */
-	unsigned apart; /* and so many may at most */
+	unsigned apart; /* and so many may at most, large ones among them */
 };
+
+/* It is large, and always comes after its entry. */
+static bool is_large(const struct entry_row *row)
+{
+	struct header h;
+
+	return row->e.body_len && !(row->e.flags & ENTRY_STUB) && header_decode(row->e.header, &h) == ERR_OK && (h.flags & HEADER_CHUNKED);
+}
 
 /* On a narrow line the entry goes without its body, which follows in slices. */
 static bool goes_apart(const struct entry_row *row, const struct cut *cut)
@@ -207,12 +215,15 @@ static bool goes_apart(const struct entry_row *row, const struct cut *cut)
 /* False when the segment ends before this entry. */
 static bool body_put(struct core *c, const struct stream *s, struct entry_row *row, struct cut *cut, struct buf *body)
 {
-	if (goes_apart(row, cut)) {
+	bool apart = goes_apart(row, cut);
+
+	if (apart || (cut->link && is_large(row))) {
 		if (!cut->apart)
-			return false; /* it goes when some of those that went have their bodies */
+			return false; /* it goes when some of those that went have their bodies; sooner it may not be taken, nor acknowledged */
 		cut->apart--;
-		return true;
 	}
+	if (apart)
+		return true;
 	/* One that is still to come here goes without it to who asks for bodies of one chunk. */
 	row->e.body = view_of(NULL, 0);
 	if (!cut->slices && s->row.name.originator != c->self && !(row->e.flags & ENTRY_STUB) && !row->body_no && entry_left_out(&row->e))

@@ -223,6 +223,31 @@ static void slices_go_by_precedence(void **state)
 	world_release(&w);
 }
 
+/* More large bodies than a site may have on their way of one stream: their entries wait at who wrote them, since who does not take them does not
+ * acknowledge them either, and would be given up for it. */
+static void more_than_may_be_on_their_way(void **state)
+{
+	const int count = LIMIT_NOT_WHOLE + 16;
+	struct msgid last = {{0}};
+	size_t most = 0;
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 2, 215);
+	w.rate_bps = 256000;
+	for (int i = 0; i < count; i++)
+		last = send_body(&w, NAMEN, QUEUE, PREC_ROUTINE, 70000);
+	for (int s = 0; s < 300 && !delivered(&w, NAMEN, &last); s++) {
+		world_run(&w, US_PER_S);
+		most = fetches(&w, LUIK) > most ? fetches(&w, LUIK) : most;
+	}
+	assert_true(delivered(&w, NAMEN, &last));
+	assert_in_range(most, 8, LIMIT_NOT_WHOLE - 1);
+	assert_int_equal(peer_find(w.node[NAMEN].core, w.number[LUIK])->given_up, 0);
+	assert_int_equal(fetches(&w, LUIK), 0);
+	world_release(&w);
+}
+
 /* At 64 kbit/s a FLASH of 60 KB needs 8 s, and its slices do not share them with bulk. */
 static void bulk_waits_for_urgent_slices(void **state)
 {
@@ -501,6 +526,7 @@ int main(void)
 		cmocka_unit_test(a_short_body_from_another_holder),
 		cmocka_unit_test(slices_go_by_precedence),
 		cmocka_unit_test(bulk_waits_for_urgent_slices),
+		cmocka_unit_test(more_than_may_be_on_their_way),
 		cmocka_unit_test(another_holder_goes_on),
 		cmocka_unit_test(a_chunk_that_does_not_fit),
 		cmocka_unit_test(slices_of_two_that_do_not_fit),
