@@ -106,3 +106,30 @@ void ask_read(struct world *w, size_t i, const struct msgid *id)
 {
 	assert_int_equal(world_handle(w, i, REQ_ACK, id), ERR_OK);
 }
+
+static size_t without(uint16_t *list, size_t n, uint16_t number)
+{
+	for (size_t k = n; k-- > 0;)
+		if (list[k] == number)
+			list[k] = list[--n];
+	return n;
+}
+
+void roster_without(struct roster *r, uint16_t number, uint16_t heir)
+{
+	for (size_t i = 0; i < r->n_sites; i++) {
+		struct site *s = &r->sites[i];
+
+		s->n_standbys = without(s->standbys, s->n_standbys, number);
+		if (s->number != number)
+			continue;
+		s->removed = true;
+		s->n_bearers = 0;
+		s->link = (struct link_public){{0}};
+	}
+	for (size_t i = 0; i < r->n_groups; i++)
+		r->groups[i].n_members = without(r->groups[i].members, r->groups[i].n_members, number);
+	for (size_t i = 0; i < r->n_areas; i++)
+		if (r->areas[i].site == number)
+			r->areas[i].site = heir;
+}

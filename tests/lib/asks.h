@@ -20,4 +20,7 @@ void ask_take_is(struct world *w, size_t i, const char *queue, const char *body,
 void ask_take_none(struct world *w, size_t i, const char *queue);
 void ask_read(struct world *w, size_t i, const struct msgid *id);
 
+/* In r that site is removed: it is nobody's standby and in no group, its areas are those of heir. Its own standbys stay. */
+void roster_without(struct roster *r, uint16_t number, uint16_t heir);
+
 #endif

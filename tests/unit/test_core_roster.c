@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "node/core/core_int.h"
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 /* Luik's standbys are Leuven and Namen. */
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-antwerpen", "spoc-brussel"};
@@ -110,20 +110,7 @@ static void remove_luik(struct world *w, bool standbys)
 	struct roster *r = world_roster_copy(w);
 	struct site *luik = site_in(w, r, LUIK);
 
-	for (size_t i = 0; i < r->n_sites; i++)
-		for (size_t k = r->sites[i].n_standbys; k-- > 0;)
-			if (r->sites[i].standbys[k] == w->number[LUIK])
-				r->sites[i].standbys[k] = r->sites[i].standbys[--r->sites[i].n_standbys];
-	for (size_t i = 0; i < r->n_groups; i++)
-		for (size_t k = r->groups[i].n_members; k-- > 0;)
-			if (r->groups[i].members[k] == w->number[LUIK])
-				r->groups[i].members[k] = r->groups[i].members[--r->groups[i].n_members];
-	for (size_t i = 0; i < r->n_areas; i++)
-		if (r->areas[i].site == w->number[LUIK])
-			r->areas[i].site = w->number[NAMEN];
-	luik->removed = true;
-	luik->n_bearers = 0;
-	luik->link = (struct link_public){{0}};
+	roster_without(r, w->number[LUIK], w->number[NAMEN]);
 	if (!standbys)
 		luik->n_standbys = 0;
 	world_roster(w, r);
