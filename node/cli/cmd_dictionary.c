@@ -89,7 +89,7 @@ static int tell(const struct cli *cli, const char *path, const char *hex, size_t
 	printf("%zu files that it was not trained on: %zu bytes plain, %zu with the built-in dictionary, %zu with this one (%+.0f %%)\n", g->files, g->plain,
 	       g->built_in, g->with, g->built_in ? 100.0 * ((double)g->with - (double)g->built_in) / (double)g->built_in : 0);
 	printf("In the roster: dictionaries = ( \"%s\" ); dictionary = \"%.8s\";\n", hex, hex);
-	printf("Keep the file beside the roster of one site at least: the others get it from there.\n");
+	printf("Keep the file as dictionary-%.8s.zdict beside the roster of one site at least: the others get it from there.\n", hex);
 	return EXIT_OK;
 }
 

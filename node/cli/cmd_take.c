@@ -91,6 +91,10 @@ static bool read_options(struct cli *cli, struct taking *t, int argc, char **arg
 		return false;
 	}
 	t->queue = argv[optind];
+	if (t->out != NULL && t->exec != NULL) {
+		cli_fail(cli, ERR_USAGE, "take: --out or --exec, not both (a command has the body on its standard input)");
+		return false;
+	}
 	if ((t->count > 1 || t->follow) && t->out == NULL && t->exec == NULL && !cli->json) {
 		cli_fail(cli, ERR_USAGE, "take: several bodies on standard output cannot be told apart (say --out DIR, --exec CMD or --json)");
 		return false;

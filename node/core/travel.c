@@ -100,23 +100,37 @@ static enum err shelf_add(struct core *c, struct view bytes, bool stored)
 	return ERR_OK;
 }
 
-static void id_text(uint32_t id, char out[9])
+/* As the roster and the name of its file call it: what it was packed with knows it by another number (pack_dictionary_id). */
+static void hash_text(const struct hash *h, char out[9])
 {
+	hex_format(h->b, 4, out);
+}
+
+static void id_text(const struct core *c, uint32_t id, char out[9])
+{
+	for (size_t i = 0; i < c->roster->n_dictionaries; i++)
+		if (pack_dictionary_id(&c->roster->dictionaries[i]) == id) {
+			hash_text(&c->roster->dictionaries[i], out);
+			return;
+		}
 	snprintf(out, 9, "%08x", id);
 }
 
-/* Messages may have waited for it. */
-static void shelf_new(struct core *c, uint32_t id)
+/* Messages may have waited for it, also before the roster named it. */
+static void shelf_new(struct core *c, const struct hash *h)
 {
 	struct travel *t = &c->travel;
-	char text[9];
+	uint32_t id = pack_dictionary_id(h);
+	char text[9], number[9];
 
-	id_text(id, text);
+	hash_text(h, text);
+	snprintf(number, sizeof number, "%08x", id);
 	effect_log(c->out, 5, "dictionary %s is here", text);
 	for (size_t i = 0; i < t->n_missing; i++)
 		if (t->missing[i] == id) {
 			t->missing[i--] = t->missing[--t->n_missing];
 			alarm_clear(c, "dictionary", text);
+			alarm_clear(c, "dictionary", number);
 		}
 	for (size_t i = 0; i < c->n_queues; i++)
 		deliver_anew(c, &c->queues[i]);
@@ -133,8 +147,8 @@ void travel_missing(struct core *c, uint32_t id)
 			return;
 	if (t->n_missing < TRAVEL_MISSING)
 		t->missing[t->n_missing++] = id;
-	id_text(id, text);
-	alarm_raise(c, "dictionary", text, "wait until a peer gives it, or put its file beside the roster and reload",
+	id_text(c, id, text);
+	alarm_raise(c, "dictionary", text, "wait until a peer gives it, or put its file, dictionary-XXXXXXXX.zdict, beside the roster and reload",
 		    "messages wait for dictionary %s, which is not here: they are held, and handed out when it comes", text);
 	t->due = true;
 }
@@ -455,7 +469,7 @@ static enum err dictionary_came(struct core *c, struct view bytes, const struct 
 		e = shelf_add(c, bytes, false);
 	if (e)
 		return err_set(m, e, "dictionary: it cannot be used: %s", err_text(e));
-	shelf_new(c, pack_dictionary_id(&h));
+	shelf_new(c, &h);
 	return ERR_OK;
 }
 
@@ -630,11 +644,26 @@ void travel_look(struct core *c)
 		t->at = c->now;
 }
 
+/* Nothing waits for the one in use, and so nobody would see that it is nowhere. */
+static void tell_missing(struct core *c)
+{
+	const struct roster *r = c->roster;
+	const struct hash *h = r->dictionary >= 0 && (size_t)r->dictionary < r->n_dictionaries ? &r->dictionaries[r->dictionary] : NULL;
+	char text[9];
+
+	if (!h || shelf_find(c, h))
+		return;
+	hash_text(h, text);
+	effect_log(c->out, 5, "roster: dictionary %s is not here yet, messages go without it until a peer gives it, or its file lies beside the roster as dictionary-%s.zdict (reload then)",
+		   text, text);
+}
+
 void travel_roster(struct core *c)
 {
 	struct travel *t = &c->travel;
 	bool leaves = t->tell_at.us > c->now.us;
 
+	tell_missing(c);
 	t->store_roster = c->roster->blob.len > 0;
 	t->tell_roster = c->roster->blob.len > 0;
 	if (!leaves)

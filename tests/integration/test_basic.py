@@ -256,6 +256,8 @@ def test_slips(tap, net):
         result = net.cli(NAMEN, *words, "--json", stdin=b"x")
         tap.ok(result.code == 2 and result.error["code"] == "usage" and "empty" in result.error["message"] and not result.out,
                f"{' '.join(words[:2])}: an empty value is not taken for none", result)
+    both = net.cli(NAMEN, "take", "dispatch", "--out", net.top, "--exec", "true", "--timeout", "0s", "--json")
+    tap.ok(both.code == 2 and "not both" in both.error["message"], "take --out and --exec: neither is left out unsaid", both)
     result = net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "no\nsuch\033[2Jfile")
     tap.eq(result.err, "estafette: no such [2Jfile: No such file or directory (name files that you can read, or - for standard input)\n", "an error is one line")
     tap.ok(net.status(NAMEN)["relocated"] in (None, "", []), "and nothing was done")

@@ -53,12 +53,13 @@ def one_site_is_given_it(tap, net, digest, dictionary):
     for site in net.sites:
         until(lambda: net.status(site)["serial"] == 2, 20, f"{site} has the new roster")
     tap.ok(True, "all have the roster that one was given")
-    until(lambda: "dictionary" in net.tail(LUIK, 200), 10, "the altered file is refused")
+    until(lambda: "dictionary: " in net.tail(LUIK, 200), 10, "the altered file is refused")
+    until(lambda: any(f"dictionary {digest[:8]} is not here yet" in net.tail(site, 200) for site in net.sites), 10, "logs say that the dictionary in use is not here")
     with open(beside, "wb") as f:
         f.write(dictionary)
     net.hup(LUIK)
     for site in net.sites:
-        until(lambda: re.search(r"dictionary [0-9a-f]{8} is here", net.tail(site, 200)), 40, f"{site} has the dictionary")
+        until(lambda: f"dictionary {digest[:8]} is here" in net.tail(site, 200), 40, f"{site} has the dictionary")
     tap.ok(True, "and the dictionary that it names; one whose bytes were altered is refused")
 
 
