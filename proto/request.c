@@ -270,3 +270,32 @@ bool item_ok(const struct request_item *i)
 		return false;
 	}
 }
+
+/* What a person writes; of the others a number has to do. */
+static const char *item_name(uint8_t field)
+{
+	static const char *const names[F_COUNT_OF_FIELDS] = {
+		[F_TO] = "address", [F_TYPE] = "type", [F_LANG] = "language", [F_CHANNEL] = "channel", [F_SUBJECT] = "subject", [F_KEY] = "key",
+		[F_EXERCISE] = "exercise", [F_QUEUE] = "queue", [F_BY] = "by", [F_REASON] = "reason", [F_WHAT] = "name", [F_ALARM] = "alarm",
+		[F_FROM] = "originator", [F_ASSIGN] = "successor", [F_WITHOUT] = "site", [F_LEASE_US] = "lease",
+	};
+
+	return field < F_COUNT_OF_FIELDS ? names[field] : NULL;
+}
+
+enum err item_check(const struct request_item *i, const char *what, struct errmsg *m)
+{
+	const struct item_rule *rule = &rules[i->field < F_COUNT_OF_FIELDS ? i->field : 0];
+	const char *name = item_name(i->field);
+	bool text = rule->form == ITEM_TEXT || rule->form == ITEM_NONEMPTY_TEXT;
+
+	if (item_ok(i))
+		return ERR_OK;
+	if (text && name && i->value.len > rule->max)
+		return err_set(m, ERR_TOO_LARGE, "%s: %s: %zu bytes (at most %u)", what, name, i->value.len, rule->max);
+	if (text && name)
+		return err_set(m, ERR_FORMAT, "%s: %s: %s", what, name, i->value.len ? "not plain UTF-8 text (remove control characters)" : "it is empty");
+	if (name)
+		return err_set(m, ERR_FORMAT, "%s: %s: out of its limits", what, name);
+	return err_set(m, ERR_FORMAT, "%s: field %u has a wrong length", what, i->field);
+}

@@ -97,5 +97,7 @@ uint8_t item_u8(const struct request_item *i);
 uint32_t item_u32(const struct request_item *i);
 uint64_t item_u64(const struct request_item *i);
 bool item_ok(const struct request_item *i);
+/* The same, said for people: m names the field as they know it. ERR_TOO_LARGE, ERR_FORMAT. what: of which request. */
+MUST_USE enum err item_check(const struct request_item *i, const char *what, struct errmsg *m);
 
 #endif

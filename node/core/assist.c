@@ -118,8 +118,8 @@ static enum err assist_fields(struct core *c, const struct request *rq, struct q
 
 	*count = LEND_AT_ONCE;
 	while (request_next(&fields, &f) == ERR_OK) {
-		if (!item_ok(&f))
-			return err_set(m, ERR_FORMAT, "assist: field %u has a wrong length", f.field);
+		if (item_check(&f, "assist", m))
+			return m->code;
 		if (f.field == F_QUEUE && !(*q = queue_of_request(c, f.value, &why)))
 			return err_set(m, why.code, "%s", why.text);
 		if (f.field == F_TO && !(*to = roster_site_by_id(c->roster, f.value)))

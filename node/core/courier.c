@@ -135,8 +135,8 @@ static enum err given_fields(struct view fields, struct given *out, struct errms
 
 	*out = (struct given){0};
 	while (request_next(&fields, &f) == ERR_OK) {
-		if (!item_ok(&f))
-			return err_set(m, ERR_FORMAT, "unpack: field %u has a wrong length", f.field);
+		if (item_check(&f, "unpack", m))
+			return m->code;
 		if (f.field == F_PIECE)
 			out->piece = f.value;
 		if (f.field == F_BLOB)

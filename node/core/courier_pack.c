@@ -297,8 +297,8 @@ static enum err read_fields(struct core *c, struct packing *p, struct view field
 
 	p->precedence = PREC_ROUTINE;
 	while (!e && request_next(&fields, &f) == ERR_OK) {
-		if (!item_ok(&f))
-			return err_set(m, ERR_FORMAT, "pack: field %u has a wrong length", f.field);
+		if (item_check(&f, "pack", m))
+			return m->code;
 		if (f.field == F_TO && p->n_sites < LIMIT_SITES)
 			e = site_add(c, p, f.value, m);
 		if (f.field == F_PRECEDENCE)

@@ -550,8 +550,8 @@ static enum err take_fields(struct core *c, const struct request *rq, struct tak
 	enum err e;
 
 	while ((e = request_next(&fields, &f)) == ERR_OK) {
-		if (!item_ok(&f))
-			return err_set(m, ERR_FORMAT, "take: field %u has a wrong length", f.field);
+		if (item_check(&f, "take", m))
+			return m->code;
 		if (f.field == F_QUEUE && !(q = queue_of_request(c, f.value, m)))
 			return m->code;
 		if (f.field == F_COUNT)

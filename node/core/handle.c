@@ -144,8 +144,8 @@ out:
 
 static enum err handling_field(const struct request_item *f, struct handling *how, char by[LIMIT_USER_BYTES + 1], char why[LIMIT_REASON_BYTES + 1], struct errmsg *m)
 {
-	if (!item_ok(f))
-		return err_set(m, ERR_FORMAT, "request: field %u has a wrong length", f->field);
+	if (item_check(f, "request", m))
+		return m->code;
 	if (f->field == F_BY && (!view_is_text(f->value) || !view_to_str(f->value, by, LIMIT_USER_BYTES + 1)))
 		return err_set(m, ERR_TOO_LARGE, "by: plain text of at most %d bytes", LIMIT_USER_BYTES);
 	if (f->field == F_REASON && (!view_is_text(f->value) || !view_to_str(f->value, why, LIMIT_REASON_BYTES + 1)))

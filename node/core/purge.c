@@ -130,8 +130,8 @@ static enum err purge_fields(struct view fields, struct purge *p, struct errmsg 
 
 	p->next = 1;
 	while (request_next(&fields, &f) == ERR_OK) {
-		if (!item_ok(&f))
-			return err_set(m, ERR_FORMAT, "purge: field %u has a wrong length", f.field);
+		if (item_check(&f, "purge", m))
+			return m->code;
 		if (f.field == F_EXERCISE)
 			p->exercise = f.value;
 		if (f.field == F_NUMBER)

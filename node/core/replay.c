@@ -238,8 +238,8 @@ static enum err one_field(struct core *c, const struct request_item *f, struct a
 {
 	const struct site *s;
 
-	if (!item_ok(f))
-		return err_set(m, ERR_FORMAT, "replay: field %u has a wrong length", f->field);
+	if (item_check(f, "replay", m))
+		return m->code;
 	switch (f->field) {
 	case F_QUEUE: return queue_named(c, f->value, &a->from, m);
 	case F_TO: return queue_named(c, f->value, &a->into, m);

@@ -256,6 +256,9 @@ def test_slips(tap, net):
         result = net.cli(NAMEN, *words, "--json", stdin=b"x")
         tap.ok(result.code == 2 and result.error["code"] == "usage" and "empty" in result.error["message"] and not result.out,
                f"{' '.join(words[:2])}: an empty value is not taken for none", result)
+    for reason, words in (("two\nlines", "reason: not plain"), ("x" * 600, "reason: 600 bytes (at most ")):
+        result = net.cli(NAMEN, "refuse", "0" * 26, "--reason", reason)
+        tap.ok(result.code == 1 and words in result.err and len(result.err.splitlines()) == 1, "what is wrong with a reason is said by its name", result)
     both = net.cli(NAMEN, "take", "dispatch", "--out", net.top, "--exec", "true", "--timeout", "0s", "--json")
     tap.ok(both.code == 2 and "not both" in both.error["message"], "take --out and --exec: neither is left out unsaid", both)
     result = net.cli(NAMEN, "send", "--to", f"{LUIK}/dispatch", "no\nsuch\033[2Jfile")
