@@ -151,7 +151,8 @@ static int base64_write(void *arg, const void *bytes, size_t n)
 	return 0;
 }
 
-/* The object is written around the body, which may be larger than memory. */
+/* The object is written around the body, which may be larger than memory. One whose body broke off stays open: nobody shall take
+ * the beginning of a body for all of it. */
 int take_json(struct taking *t, const struct estafette_message *m)
 {
 	struct base64 b = {stdout, {0}, 0};
@@ -166,9 +167,9 @@ int take_json(struct taking *t, const struct estafette_message *m)
 	text[strlen(text) - 1] = '\0'; /* without its closing brace */
 	printf("%s,\"body\":\"", text);
 	rc = take_body(t, m, base64_write, &b);
-	if (b.n > 0)
+	if (rc == 0 && b.n > 0)
 		base64_group(&b);
-	puts("\"}");
+	puts(rc == 0 ? "\"}" : "");
 	if (fflush(stdout) != 0 && rc == 0) {
 		t->status = cli_fail(t->cli, ERR_IO, "standard output: %s (the message goes back into its queue)", strerror(errno));
 		rc = -1;

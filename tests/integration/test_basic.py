@@ -248,6 +248,21 @@ def test_short_bodies(tap, net):
     tap.eq([r["body"] for r in rows], bodies, "bodies of no and of a few bytes come whole, as JSON")
 
 
+def test_broken_off(tap, net):
+    """The node is killed while a desk gets a large body: what came of it is no JSON object."""
+    sent = net.send(NAMEN, f"{LUIK}/dispatch", os.urandom(12000000), "--wait", "delivered")
+    command = [os.path.join(lib.BIN, "estafette"), "-c", net.conf(LUIK), "--json", "take", "dispatch", "--ack", "read"]
+    desk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    begun = desk.stdout.read(1000)
+    net.kill(LUIK)
+    out, err = desk.communicate(timeout=30 * lib.SLOW)
+    lines = (begun + out).splitlines()
+    tap.ok(desk.returncode == 1 and len(lines) == 1 and sent.encode() in begun and not lines[0].endswith(b"}"), "the object of a body that broke off is not closed", err)
+    net.up(LUIK)
+    net.linked()
+    net.cli(LUIK, "ack", sent, check=True)
+
+
 def test_slips(tap, net):
     """What a script says when a variable is not set, and names that would make two lines of an error."""
     for words in (("send", "--to", f"{LUIK}/dispatch", "--exercise", "", "-"), ("take", "dispatch", "--exercise", "", "--timeout", "0s"), ("ack", ""),
@@ -382,7 +397,7 @@ def main():
         test_network(tap)
     net = Net(LUIK, NAMEN, LEUVEN)
     net.linked()
-    for part in (test_one_message, test_short_bodies, test_slips, test_waits, test_leases, test_endings, test_keys, test_exec, test_out, test_addresses,
+    for part in (test_one_message, test_short_bodies, test_broken_off, test_slips, test_waits, test_leases, test_endings, test_keys, test_exec, test_out, test_addresses,
                  test_precedence, test_exercise, test_follow, test_views):
         with tap.part(part.__name__):
             part(tap, net)
