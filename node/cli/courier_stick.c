@@ -16,7 +16,7 @@ enum err stick_open(struct stick *s, const char *path, struct errmsg *m)
 {
 	struct stat st;
 	*s = (struct stick){.path = path, .fd = -1};
-	s->fd = open(path, O_RDONLY | O_CLOEXEC);
+	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* of a pipe nobody may ever write the other end */
 	if (s->fd < 0 || fstat(s->fd, &st) != 0)
 		return err_set(m, cli_err_of_errno(), "%.300s: it cannot be opened: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))

@@ -98,6 +98,8 @@ def bad_ones(tap, net, other):
     refused(tap, other, LUIK, good, "made for another network", "conflict", ["another network"])
     refused(tap, net, LUIK, net.stick("absent"), "not there", "not_found")
     refused(tap, net, LUIK, net.top, "a folder", "bad_format")
+    os.mkfifo(net.stick("pipe"))
+    refused(tap, net, LUIK, net.stick("pipe"), "a pipe", "bad_format")
     tap.eq(net.cli(LUIK, "courier", "unpack", good, "--json", check=True).rows[0]["new_messages"], 2, "the good one is taken, with what was not FLASH before")
     result = net.cli(NAMEN, "courier", "pack", "--for", "cic-nergens", net.stick("none"), "--json")
     tap.ok(result.code == 1 and result.error["code"] == "unknown_site" and not os.path.exists(net.stick("none")), "packing for an unknown site leaves no file", result)
