@@ -34,7 +34,7 @@ static void seed_acks(struct buf *out)
 }
 
 /* One whole entry, one whose body comes later, one stub; then two leaves of the tail. */
-static void seed_segment(struct buf *out)
+static void seed_segment(struct buf *out, enum frame_type t)
 {
 	struct stream_name name = {.originator = 13, .incarnation = {1626300000000000, {1}}, .addressee = 15, .precedence = PREC_FLASH};
 	struct header h = {.kind = KIND_MESSAGE, .precedence = PREC_FLASH, .originator = 13, .sent = {1626300300000000}};
@@ -46,7 +46,9 @@ static void seed_segment(struct buf *out)
 
 	header_encode(&h, header);
 	entry_hash(&e);
-	frame_begin(out, FRAME_SEGMENT);
+	frame_begin(out, t);
+	if (t == FRAME_SEGMENT_AFTER)
+		buf_add(out, view_of(tail[0].b, HASH_BYTES));
 	segment_begin(&w, out, &name, 5);
 	segment_add(&w, &e);
 	e.body = view_of(NULL, 0);
@@ -75,7 +77,7 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 1: seed_hello(out, FRAME_WELCOME); break;
 	case 2: frame_digest(out, lines, 2); break;
 	case 3: seed_frontiers(out); break;
-	case 4: seed_segment(out); break;
+	case 4: seed_segment(out, FRAME_SEGMENT); break;
 	case 5: frame_want(out, &want); break;
 	case 6: frame_part(out, &part); break;
 	case 7: frame_probe(out, FRAME_PROBE, &probe); break;
@@ -93,6 +95,8 @@ bool fuzz_seed(unsigned n, struct buf *out)
 	case 19: frame_got(out, 9); break;
 	case 20: frame_not_here(out, &last.id); break;
 	case 21: frame_want_entry(out, &want_entry); break;
+	case 22: seed_segment(out, FRAME_SEGMENT_AFTER); break;
+	case 23: seed_segment(out, FRAME_SEGMENT_AGAIN); break;
 	default: return false;
 	}
 	return true;
@@ -150,7 +154,7 @@ static void verify_segment(struct segment *s)
 	fuzz_assert(segment_verify(&crypt_suite_fast, &pub, &stream, &stream, s, after, NULL) == ERR_OK);
 }
 
-static void write_segment(struct segment *s, struct buf *out)
+static void write_segment(struct segment *s, enum frame_type t, const struct hash *before, struct buf *out)
 {
 	struct hash tail[LIMIT_HEAD_SPACING];
 	struct view rest = s->entry_bytes;
@@ -159,7 +163,9 @@ static void write_segment(struct segment *s, struct buf *out)
 	struct header h;
 	struct envelope env;
 
-	frame_begin(out, FRAME_SEGMENT);
+	frame_begin(out, t);
+	if (before)
+		buf_add(out, view_of(before->b, HASH_BYTES));
 	segment_begin(&w, out, &s->name, s->first);
 	for (unsigned i = 0; i < s->entries; i++) {
 		fuzz_assert(segment_next(&rest, &e) == ERR_OK);
@@ -235,7 +241,11 @@ static void write_again(struct frame *f, struct buf *out)
 		write_frontiers(f, out);
 		break;
 	case FRAME_SEGMENT:
-		write_segment(&f->u.segment, out);
+	case FRAME_SEGMENT_AGAIN:
+		write_segment(&f->u.segment, f->type, NULL, out);
+		break;
+	case FRAME_SEGMENT_AFTER:
+		write_segment(&f->u.after.segment, f->type, &f->u.after.before, out);
 		break;
 	case FRAME_AGAIN:
 		frame_again(out, &f->u.again);
@@ -294,7 +304,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	write_again(&f, &again);
 	fuzz_assert(buf_ok(&again) && view_equal(buf_view(&again), view_of(data, len)));
 	buf_release(&again);
-	if (f.type == FRAME_SEGMENT)
+	if (f.type == FRAME_SEGMENT || f.type == FRAME_SEGMENT_AGAIN)
 		verify_segment(&f.u.segment);
+	if (f.type == FRAME_SEGMENT_AFTER)
+		verify_segment(&f.u.after.segment);
 	return 0;
 }
