@@ -297,6 +297,8 @@ static void print_assumed(const struct forecast *f, FILE *out)
 		assume(out, "links of others are up where both ends last said so; the roster's rate or 10 Mbit/s, round trips of %.1f ms as here", (double)f->assumed_round_us / US_PER_MS);
 	if (silent)
 		assume(out, "%u site%s not said whom they reach: no path leads over them, but to those that are linked here", silent, silent == 1 ? " has" : "s have");
+	if (f->paths_only)
+		assume(out, "the network is large: reckoned over shortest paths, with what goes the same way only");
 	if (f->scale > 1)
 		assume(out, "so much waits that it was reckoned with one byte in %" PRIu64 ", over lines as much slower", f->scale);
 	if (f->untold)

@@ -65,9 +65,10 @@ struct forecast {
 	struct fc_load *loads; size_t n_loads;
 	struct fc_message *messages; size_t n_messages;
 	struct fc_item *items; size_t n_items;
+	bool *says;          /* forecast_plan.c: n_sites * n_sites, whether the first says that it reaches the second */
 	uint64_t scale;      /* the world sends a part of it over lines that are as much slower; 1: all of it */
 	int64_t assumed_round_us;
-	bool assumed_links, assumed_rate, cut_short;
+	bool paths_only;     /* of a large network only what shares a line with what is asked about, over shortest paths */
 };
 
 /* A growing array: room for one more. NULL when out of memory. */

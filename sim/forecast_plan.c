@@ -26,12 +26,39 @@ static const struct fc_link *own_link(const struct forecast *f, size_t peer, boo
 	return found;
 }
 
-static bool says(const struct forecast *f, size_t a, size_t b)
+static bool says(const struct forecast *f, size_t a, size_t b) { return f->says[a * f->n_sites + b]; }
+
+static int by_name(const void *a, const void *b)
 {
-	for (size_t i = 0; i < f->sites[a].n_reaches; i++)
-		if (strcmp(f->sites[a].reaches[i], f->sites[b].name) == 0)
-			return true;
-	return false;
+	const struct fc_site *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+/* Lists of names become a table: where everybody reaches everybody each list is as long as the network. */
+static bool make_table(struct forecast *f)
+{
+	const struct fc_site **sorted = calloc(f->n_sites + 1, sizeof(struct fc_site *));
+	struct fc_site wanted;
+	const struct fc_site *key = &wanted;
+
+	f->says = calloc(f->n_sites * f->n_sites + 1, sizeof *f->says);
+	for (size_t i = 0; sorted && i < f->n_sites; i++)
+		sorted[i] = &f->sites[i];
+	if (sorted)
+		qsort(sorted, f->n_sites, sizeof *sorted, by_name);
+	for (size_t i = 0; sorted && f->says && i < f->n_sites; i++)
+		for (size_t k = 0; k < f->sites[i].n_reaches; k++) {
+			memcpy(wanted.name, f->sites[i].reaches[k], sizeof wanted.name);
+			const struct fc_site **found = bsearch(&key, sorted, f->n_sites, sizeof *sorted, by_name);
+
+			if (found)
+				f->says[i * f->n_sites + (size_t)(*found - f->sites)] = true;
+		}
+	bool made = sorted && f->says;
+
+	free(sorted);
+	return made;
 }
 
 bool fc_linked(const struct forecast *f, size_t a, size_t b)
@@ -137,14 +164,33 @@ static void keep_path(struct forecast *f, size_t site)
 		f->sites[site].kept = true;
 }
 
+/* Of a large network what goes over another first link than anything that is asked about is left out. */
+static void keep_items(struct forecast *f)
+{
+	bool *hop = calloc(f->n_sites + 1, sizeof *hop);
+	size_t n = 0;
+
+	for (size_t i = 0; hop && i < f->n_items; i++)
+		if (f->items[i].asked)
+			hop[first_hop(f, f->items[i].to)] = true;
+	for (size_t i = 0; hop && i < f->n_items; i++)
+		if (f->items[i].asked || hop[first_hop(f, f->items[i].to)])
+			f->items[n++] = f->items[i];
+	f->n_items = hop ? n : f->n_items;
+	free(hop);
+}
+
 static void keep_sites(struct forecast *f)
 {
 	size_t n = 0, places = 0;
 
 	for (size_t i = 0; i < f->n_sites; i++)
 		n += reached(f, i);
+	f->paths_only = n > SITES_KEPT;
+	if (f->paths_only)
+		keep_items(f);
 	for (size_t i = 0; i < f->n_sites; i++)
-		f->sites[i].kept = n <= SITES_KEPT && reached(f, i);
+		f->sites[i].kept = !f->paths_only && reached(f, i);
 	for (size_t i = 0; i < f->n_items; i++) {
 		keep_path(f, f->items[i].at);
 		keep_path(f, f->items[i].to);
@@ -317,7 +363,7 @@ static void thin_out(struct forecast *f)
 
 enum err fc_plan(struct forecast *f)
 {
-	bool ok = find_paths(f);
+	bool ok = make_table(f) && find_paths(f);
 
 	f->assumed_round_us = usual_round(f);
 	for (size_t i = 0; ok && i < f->n_loads; i++)
@@ -330,7 +376,7 @@ enum err fc_plan(struct forecast *f)
 	if (f->n_items)
 		put_in_order(f);
 	count_before(f);
-	thin_out(f);
 	keep_sites(f);
+	thin_out(f);
 	return ERR_OK;
 }

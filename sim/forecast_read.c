@@ -235,5 +235,6 @@ void forecast_free(struct forecast *f)
 	free(f->loads);
 	free(f->messages);
 	free(f->items);
+	free(f->says);
 	free(f);
 }

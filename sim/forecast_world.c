@@ -22,6 +22,8 @@
 /* Everything is handed over at one moment, and yet goes by the time until which it is to be handled: each site has queues that differ in
  * nothing else, for the first part of it, the second, ... */
 #define PARTS 60
+/* Rosters are not longer than LIMIT_ROSTER_BYTES: with very many sites there are fewer parts. */
+#define PART_BYTES 140
 
 struct upload { uint32_t item; struct buf body; size_t sent; };
 struct session {
@@ -35,7 +37,7 @@ struct session {
 struct lab {
 	struct forecast *f;
 	bool alone;
-	uint8_t *part;               /* of the items */
+	unsigned parts; uint8_t *part; /* of the items */
 	struct roster *roster;
 	struct link_config *links; size_t n_links;
 	struct world *w;
@@ -61,11 +63,30 @@ static void put(struct buf *b, const char *fmt, ...)
 	buf_add(b, view_str(text));
 }
 
-static void add_queues(struct buf *b)
+static void add_queues(struct buf *b, unsigned parts)
 {
-	for (int i = 0; i < PARTS; i++)
-		put(b, "%s{ name = \"part-%d\"; deadlines = { flash = \"%ds\"; immediate = \"%ds\"; priority = \"%ds\"; routine = \"%ds\"; }; }", i ? ", " : "", i, 600 + i, 1800 + i,
+	for (unsigned i = 0; i < parts; i++)
+		put(b, "%s{ name = \"part-%u\"; deadlines = { flash = \"%us\"; immediate = \"%us\"; priority = \"%us\"; routine = \"%us\"; }; }", i ? ", " : "", i, 600 + i, 1800 + i,
 		    10800 + i, 21600 + i);
+}
+
+static bool gets_something(const struct forecast *f, size_t site)
+{
+	for (size_t i = 0; i < f->n_items; i++)
+		if (f->items[i].to == site)
+			return true;
+	return false;
+}
+
+static unsigned parts_of(const struct forecast *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n_sites; i++)
+		n += f->sites[i].kept && gets_something(f, i);
+	size_t most = LIMIT_ROSTER_BYTES / 2 / PART_BYTES / (n ? n : 1);
+
+	return most < 1 ? 1 : most < PARTS ? (unsigned)most : PARTS;
 }
 
 /* Without standbys: who is to have what is said by what is sent. */
@@ -75,12 +96,13 @@ static enum err make_roster(struct lab *x, struct errmsg *m)
 	struct buf b = BUF_EMPTY;
 	const char *comma = "";
 
+	x->parts = parts_of(f);
 	put(&b, "network = \"forecast\"; serial = 1; relocators = ( \"%s\" ); quorum = 1;\nsites = (\n", f->sites[f->self].name);
 	for (size_t i = 0; i < f->n_sites; i++) {
 		if (!f->sites[i].kept)
 			continue;
 		put(&b, "%s{ number = %zu; id = \"%s\"; lang = \"nl\"; standbys = ( ); queues = ( ", comma, f->sites[i].place + 1, f->sites[i].name);
-		add_queues(&b);
+		add_queues(&b, gets_something(f, i) ? x->parts : 1);
 		put(&b, " ); }\n");
 		comma = ",";
 	}
@@ -122,7 +144,7 @@ static enum err make_links(struct lab *x)
 	x->links = calloc(n * (n - 1) / 2 + 1, sizeof *x->links);
 	for (size_t a = 0; x->links && a < f->n_sites; a++)
 		for (size_t b = a + 1; b < f->n_sites; b++)
-			if (f->sites[a].kept && f->sites[b].kept && fc_linked(f, a, b))
+			if (f->sites[a].kept && f->sites[b].kept && fc_linked(f, a, b) && (!f->paths_only || f->sites[a].parent == b || f->sites[b].parent == a))
 				add_link(x, a, b);
 	return x->links ? ERR_OK : ERR_NOMEM;
 }
@@ -138,7 +160,7 @@ static void make_parts(struct lab *x)
 	for (size_t i = 0; i < f->n_items; i++) {
 		uint8_t p = f->items[i].precedence;
 
-		x->part[i] = (uint8_t)(PARTS * at[p]++ / n[p]);
+		x->part[i] = (uint8_t)(x->parts * at[p]++ / n[p]);
 	}
 }
 
@@ -402,10 +424,8 @@ static void wait_for_all(struct lab *x, const volatile sig_atomic_t *interrupted
 	while (!all_there(x) && !stopped(interrupted)) {
 		int64_t us = world_now(x->w).us - x->from.us, slice = SLICE_US;
 
-		if (us >= FORECAST_MOST_US) {
-			x->f->cut_short = true;
+		if (us >= FORECAST_MOST_US)
 			return;
-		}
 		if (let_us && us >= let_us) {
 			let_us = 0;
 			let_go(x);

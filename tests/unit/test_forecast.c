@@ -508,6 +508,66 @@ static void test_very_much(void **state)
 	forecast_free(f);
 }
 
+static json_t *ring_names(int n, int i)
+{
+	json_t *list = json_array();
+	char name[16];
+
+	for (int far = -8; far <= 8; far++) {
+		snprintf(name, sizeof name, "site-%03d", (i + far + n) % n);
+		if (far)
+			json_array_append_new(list, json_string(name));
+	}
+	return list;
+}
+
+/* 250 sites, a load for each: what goes another way is left out, and the path is as long as it is. */
+static void test_a_large_network(void **state)
+{
+	enum { N = 250, FAR = 60 };
+	struct forecast *f = NULL;
+	json_t *none = json_null(), *near = ring_names(N, 0);
+	struct errmsg m = {.text = ""};
+	char name[16], *text = NULL;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(forecast_new(&f), ERR_OK);
+	for (int i = 0; i < N; i++) {
+		snprintf(name, sizeof name, "site-%03d", i);
+		give(f, json_pack("{s:s, s:s, s:b, s:b, s:s, s:i, s:o}", "part", "site", "site", name, "reached", 1, "said", 1, "bearer", "fibre", "hint_bps", 2000000, "reaches",
+				  ring_names(N, i)));
+	}
+	for (size_t i = 0; i < json_array_size(near); i++)
+		give(f, json_pack("{s:s, s:O, s:s, s:s, s:i, s:i, s:b}", "part", "link", "peer", json_array_get(near, i), "lane", "urgent", "bearer", "fibre", "round_us", 20000, "rate_bps",
+				  2000000, "measured", 1));
+	for (int i = 1; i < N; i++) {
+		snprintf(name, sizeof name, "site-%03d", i);
+		give(f, json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:i, s:i, s:O, s:O, s:i}", "part", "load", "stream", i, "to", name, "precedence", "routine", "asked", 0, "has", 0,
+				  "entries", 40, "bytes", 80000, "large", 0, "large_bytes", 0, "first_due", none, "last_due", none, "retry_s", 0));
+	}
+	snprintf(name, sizeof name, "site-%03d", FAR);
+	give(f, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:s, s:O, s:b, s:i, s:i, s:b, s:s}", "part", "message", "id", ID, "stream", FAR, "number", 40, "at", "site-000", "to", name,
+			  "addressee", name, "queue", "dispatch", "precedence", "routine", "due", none, "large", 0, "bytes", 2000, "retry_s", 0, "has", 0, "state", "accepted"));
+	give(f, json_pack("{s:s, s:s, s:s, s:s, s:O, s:i}", "part", "here", "site", "site-000", "time", "2021-07-15T04:00:00Z", "minimize", "", "minimize_until", none, "untold", 0));
+	if (forecast_run(f, NULL, &m))
+		fail_msg("%s", m.text);
+	assert_true(forecast_likely_us(f, ID) > forecast_earliest_us(f, ID) && forecast_likely_us(f, ID) < 60 * US_PER_S);
+	FILE *out = open_memstream(&text, &n);
+
+	forecast_print(f, false, out);
+	fclose(out);
+	/* Eight sites at a time: sixty are eight links away. */
+	json_t *row = json_loads(text, JSON_DISABLE_EOF_CHECK, NULL);
+
+	assert_int_equal(json_array_size(json_object_get(row, "path")), 9);
+	assert_non_null(strstr(text, "the network is large"));
+	json_decref(row);
+	json_decref(near);
+	free(text);
+	forecast_free(f);
+}
+
 /* MINIMIZE holds it back until its end, and what goes then takes its time. */
 static void test_minimize(void **state)
 {
@@ -562,7 +622,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_backlog), cmocka_unit_test(test_over_another_site), cmocka_unit_test(test_a_large_body),
-		cmocka_unit_test(test_a_successor), cmocka_unit_test(test_the_same_twice), cmocka_unit_test(test_very_much),
+		cmocka_unit_test(test_a_successor), cmocka_unit_test(test_the_same_twice), cmocka_unit_test(test_very_much), cmocka_unit_test(test_a_large_network),
 		cmocka_unit_test(test_minimize), cmocka_unit_test(test_nothing_to_forecast),
 	};
 
