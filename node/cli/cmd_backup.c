@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "node/cli/backup_files.h"
 #include "node/cli/commands.h"
 #include "node/cli/longwork.h"
 #include "node/cli/output.h"
@@ -16,10 +17,6 @@
 
 #define SINCE_MAX 64
 
-struct opened {
-	int fd;
-	struct backup *b;
-};
 struct job {
 	struct cli *cli;
 	const char *conf, *file; /* conf: NULL when only a backup is looked at */
@@ -27,101 +24,8 @@ struct job {
 	size_t n_since;
 	bool check, damaged, dry_run;
 	struct config *config;
-	struct opened *open; /* the chain, the last one last */
-	struct backup **chain;
-	size_t n_open;
+	struct backup_files files;
 };
-
-/* ---- files of a chain ---------------------------------------------------------------------------------------------------- */
-
-static enum err read_at(void *arg, uint64_t at, uint8_t *out, size_t n)
-{
-	const struct opened *o = arg;
-	while (n > 0) {
-		ssize_t got = pread(o->fd, out, n, (off_t)at);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return ERR_IO;
-		out += got;
-		at += (uint64_t)got;
-		n -= (size_t)got;
-	}
-	return ERR_OK;
-}
-
-/* o must stay where it is until it is closed. */
-static enum err open_one(const char *path, struct opened *o, struct errmsg *m)
-{
-	struct stat st;
-	o->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (o->fd < 0 || fstat(o->fd, &st) != 0)
-		return err_set(m, cli_err_of_errno(), "%.300s: it cannot be opened: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return err_set(m, ERR_FORMAT, "%.300s: it is no file", path);
-	struct backup_in in = {.read = read_at, .arg = o, .size = (uint64_t)st.st_size};
-	return backup_open(&in, path, &o->b, m);
-}
-
-static void close_one(struct opened *o)
-{
-	backup_close(o->b);
-	if (o->fd >= 0)
-		close(o->fd);
-	*o = (struct opened){.fd = -1};
-}
-
-/* Is the backup in that file the one that is looked for? */
-static bool open_if(const char *path, const struct hash *id, struct opened *o)
-{
-	struct errmsg m;
-	if (open_one(path, o, &m) == ERR_OK && hash_equal(&backup_about(o->b)->id, id))
-		return true;
-	close_one(o);
-	return false;
-}
-
-/* An earlier backup: among those that were named, else beside the last one. */
-static enum err open_earlier(struct job *j, const struct backup_earlier *e, struct opened *o, struct errmsg *m)
-{
-	const char *slash = strrchr(j->file, '/');
-	char *path;
-	bool found = false;
-	for (size_t i = 0; !found && i < j->n_since; i++)
-		found = open_if(j->since[i], &e->id, o);
-	if (found)
-		return ERR_OK;
-	if (asprintf(&path, "%.*s%s", slash ? (int)(slash - j->file + 1) : 0, j->file, e->name) < 0)
-		return err_set(m, ERR_NOMEM, "%.300s: out of memory", j->file);
-	found = open_if(path, &e->id, o);
-	free(path);
-	return found ? ERR_OK : err_set(m, ERR_NOT_FOUND, "%.300s: it builds on the backup %.120s, which is not beside it (name it with --since)", j->file, e->name);
-}
-
-static enum err open_chain(struct job *j, struct errmsg *m)
-{
-	struct opened last = {.fd = -1};
-	enum err e = open_one(j->file, &last, m);
-	size_t n = e == ERR_OK ? backup_about(last.b)->n_earlier + 1u : 0;
-	close_one(&last);
-	if (e != ERR_OK)
-		return e;
-	j->open = calloc(n, sizeof *j->open);
-	j->chain = calloc(n, sizeof *j->chain);
-	if (j->open == NULL || j->chain == NULL)
-		return err_set(m, ERR_NOMEM, "%.300s: out of memory", j->file);
-	j->n_open = n;
-	for (size_t i = 0; i < n; i++)
-		j->open[i].fd = -1;
-	e = open_one(j->file, &j->open[n - 1], m);
-	if (e == ERR_OK && backup_about(j->open[n - 1].b)->n_earlier + 1u != n)
-		e = err_set(m, ERR_BUSY, "%.300s: it changed while it was read", j->file);
-	for (size_t i = 0; e == ERR_OK && i + 1 < n; i++)
-		e = open_earlier(j, &backup_about(j->open[n - 1].b)->earlier[i], &j->open[i], m);
-	for (size_t i = 0; i < n; i++)
-		j->chain[i] = j->open[i].b;
-	return e;
-}
 
 /* ---- what is printed --------------------------------------------------------------------------------------------------------- */
 
@@ -188,13 +92,13 @@ static enum err write_file(struct job *j, struct store *s, struct wall made, con
 static int backup(struct job *j)
 {
 	struct errmsg m = {0};
-	struct opened since = {.fd = -1};
+	struct backup_file since = BACKUP_FILE_NONE;
 	struct store *s = NULL;
 	struct progress p;
 	struct backup_result r = {0};
 	struct backup_about a = {.made = {now_us()}};
 	int status = EXIT_OK;
-	enum err e = j->n_since ? open_one(j->since[0], &since, &m) : ERR_OK;
+	enum err e = j->n_since ? backup_file_open(j->since[0], &since, &m) : ERR_OK;
 	progress_begin(&p, "backup");
 	if (e == ERR_OK)
 		e = store_open(j->config->journal, &(struct store_options){.read_only = true}, &s, &m);
@@ -206,7 +110,7 @@ static int backup(struct job *j)
 		status = print_result(j, &a, &r, progress_seconds(&p), size_of(j->file), j->config->journal);
 	}
 	store_close(s);
-	close_one(&since);
+	backup_file_close(&since);
 	return e == ERR_OK ? status : cli_fail(j->cli, e, "%s", m.text);
 }
 
@@ -215,7 +119,7 @@ static int backup(struct job *j)
 /* The backup must be this site's, of this network: the roster that node.conf names says which that is. */
 static enum err fits_node(const struct job *j, struct errmsg *m)
 {
-	const struct backup_about *a = backup_about(j->chain[j->n_open - 1]);
+	const struct backup_about *a = backup_about(j->files.chain[j->files.n - 1]);
 	struct roster *roster = NULL;
 	enum err e = config_load_roster(j->config, &roster, m);
 	if (e == ERR_OK && strcmp(a->site_id, j->config->site) != 0)
@@ -230,16 +134,17 @@ static enum err read_back(struct job *j, struct progress *p, struct backup_resul
 {
 	struct backup_watch watch = {progress_show, p};
 	struct store_options o = {0};
-	enum err e = open_chain(j, m);
+	j->files = (struct backup_files){.file = j->file, .since = j->since, .n_since = j->n_since};
+	enum err e = backup_files_open(&j->files, m);
 	if (e == ERR_OK && j->config != NULL)
 		e = fits_node(j, m);
 	if (e != ERR_OK)
 		return e;
 	if (j->check || j->dry_run) {
-		e = backup_check(j->chain, j->n_open, &watch, r, m);
+		e = backup_check(j->files.chain, j->files.n, &watch, r, m);
 	} else {
 		o = (struct store_options){.quota_bytes = j->config->quota_bytes, .reserve_bytes = j->config->reserve_bytes};
-		e = backup_restore(j->chain, j->n_open, j->config->journal, &o, &watch, r, m);
+		e = backup_restore(j->files.chain, j->files.n, j->config->journal, &o, &watch, r, m);
 	}
 	if (e == ERR_CLOSED)
 		err_set(m, e, "%.300s: interrupted, nothing was left", j->file);
@@ -256,7 +161,7 @@ static int look(struct job *j)
 	progress_end(&p);
 	if (e != ERR_OK)
 		return cli_fail(j->cli, e, "%s", m.text);
-	return print_result(j, backup_about(j->chain[j->n_open - 1]), &r, progress_seconds(&p), size_of(j->file),
+	return print_result(j, backup_about(j->files.chain[j->files.n - 1]), &r, progress_seconds(&p), size_of(j->file),
 	                    j->check || j->dry_run ? NULL : j->config->journal);
 }
 
@@ -274,10 +179,7 @@ static int load_config(struct job *j)
 
 static void release(struct job *j)
 {
-	for (size_t i = 0; i < j->n_open; i++)
-		close_one(&j->open[i]);
-	free(j->open);
-	free(j->chain);
+	backup_files_close(&j->files);
 	free(j->config);
 }
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "node/cli/backup_files.h"
 #include "node/cli/longwork.h"
 #include "node/cli/output.h"
 #include "node/client/client.h"
@@ -47,21 +48,26 @@ struct past {
 
 /* ---- how far ------------------------------------------------------------------------------------------------------------ */
 
-static bool shown(struct past *p, const char *what, uint64_t done, uint64_t of)
+static bool shown(struct past *p, const char *what, uint64_t done, uint64_t of, const char *things)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	int64_t ms = (now.tv_sec - p->begun.tv_sec) * 1000LL + (now.tv_nsec - p->begun.tv_nsec) / 1000000;
 	if (ms - p->shown_ms >= SHOW_MS && isatty(STDERR_FILENO)) {
 		p->shown_ms = ms;
-		fprintf(stderr, "\r%s %" PRIu64 " of %" PRIu64 " entries  ", what, done, of);
+		fprintf(stderr, "\r%s %" PRIu64 " of %" PRIu64 " %s  ", what, done, of, things);
 	}
 	return !longwork_stopped();
 }
 
 static bool reading(void *arg, uint64_t done, uint64_t of)
 {
-	return shown(arg, "reading", done, of);
+	return shown(arg, "reading", done, of, "entries");
+}
+
+static bool unpacking(void *arg, uint64_t done, uint64_t of)
+{
+	return shown(arg, "unpacking", done / 1048576, of / 1048576, "MiB");
 }
 
 static void shown_end(const struct past *p)
@@ -72,34 +78,64 @@ static void shown_end(const struct past *p)
 
 /* ---- a journal of then ---------------------------------------------------------------------------------------------------- */
 
-static enum err temporary(struct past *p, const struct store_birth *birth, struct errmsg *m)
+static enum err temporary_folder(struct past *p, struct errmsg *m)
 {
 	const char *under = getenv("TMPDIR");
-	char dir[CONFIG_PATH_BYTES + 16];
+	if (p->folder[0])
+		return ERR_OK;
 	snprintf(p->folder, sizeof p->folder, "%s/estafette-at-XXXXXX", under && under[0] ? under : "/tmp");
 	if (mkdtemp(p->folder) == NULL) {
 		p->folder[0] = '\0';
 		return err_set(m, cli_err_of_errno(), "%s: no temporary folder can be made there: %s (name another in TMPDIR)", under && under[0] ? under : "/tmp", strerror(errno));
 	}
+	return ERR_OK;
+}
+
+static enum err temporary(struct past *p, const struct store_birth *birth, struct errmsg *m)
+{
+	char dir[CONFIG_PATH_BYTES + 16];
+	enum err e = temporary_folder(p, m);
+	if (e != ERR_OK)
+		return e;
 	snprintf(dir, sizeof dir, "%s/journal", p->folder);
 	struct store_options o = {.quota_bytes = QUOTA_BYTES};
-	enum err e = store_create(dir, birth, &o, m);
+	e = store_create(dir, birth, &o, m);
 	return e == ERR_OK ? store_open(dir, &o, &p->store, m) : e;
+}
+
+/* A backup, with those that it builds on, as a journal. */
+static enum err put_back(struct past *p, const char *file, char *dir, size_t size, struct errmsg *m)
+{
+	struct backup_files f = {.file = file};
+	struct backup_watch watch = {unpacking, p};
+	struct backup_result *r = calloc(1, sizeof *r);
+	enum err e = r ? temporary_folder(p, m) : err_set(m, ERR_NOMEM, "out of memory");
+	snprintf(dir, size, "%s/backup", p->folder);
+	if (e == ERR_OK)
+		e = backup_files_open(&f, m);
+	if (e == ERR_OK)
+		e = backup_restore(f.chain, f.n, dir, &(struct store_options){.quota_bytes = QUOTA_BYTES}, &watch, r, m);
+	if (e == ERR_CLOSED)
+		err_set(m, e, "%.300s: it was interrupted", file);
+	backup_files_close(&f);
+	free(r);
+	return e;
 }
 
 static void temporary_remove(const struct past *p)
 {
-	static const char *const files[] = {"data.mdb", "lock.mdb", "lock"};
+	static const char *const of[] = {"journal", "backup"}, *const files[] = {"data.mdb", "lock.mdb", "lock"};
 	char path[CONFIG_PATH_BYTES + 32];
-	if (!p->folder[0])
-		return;
-	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-		snprintf(path, sizeof path, "%s/journal/%s", p->folder, files[i]);
-		unlink(path);
+	for (size_t k = 0; p->folder[0] && k < sizeof of / sizeof of[0]; k++) {
+		for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+			snprintf(path, sizeof path, "%s/%s/%s", p->folder, of[k], files[i]);
+			unlink(path);
+		}
+		snprintf(path, sizeof path, "%s/%s", p->folder, of[k]);
+		rmdir(path);
 	}
-	snprintf(path, sizeof path, "%s/journal", p->folder);
-	rmdir(path);
-	rmdir(p->folder);
+	if (p->folder[0])
+		rmdir(p->folder);
 }
 
 static enum err check_whose(const struct past *p, const struct store *s, const char *dir, struct errmsg *m)
@@ -112,14 +148,21 @@ static enum err check_whose(const struct past *p, const struct store *s, const c
 	               network ? "" : " in another network", p->config->site);
 }
 
-static enum err fill(struct past *p, const char *dir, struct errmsg *m)
+/* named: a folder, or a backup. */
+static enum err fill(struct past *p, const char *named, struct errmsg *m)
 {
+	char unpacked[CONFIG_PATH_BYTES + 16];
 	struct store *from = NULL;
 	struct store_space space;
-	enum err e = store_open(dir, &(struct store_options){.read_only = true}, &from, m);
+	struct stat st;
+	bool is_file = stat(named, &st) == 0 && S_ISREG(st.st_mode);
+	const char *dir = is_file ? unpacked : named;
+	enum err e = is_file ? put_back(p, named, unpacked, sizeof unpacked, m) : ERR_OK;
+	if (e == ERR_OK)
+		e = store_open(dir, &(struct store_options){.read_only = true}, &from, m);
 	if (e != ERR_OK)
 		return e;
-	e = check_whose(p, from, dir, m);
+	e = check_whose(p, from, named, m);
 	store_space(from, &space);
 	if (e == ERR_OK && space.used_bytes > IN_MEMORY_BYTES)
 		e = temporary(p, store_birth(from), m);
@@ -131,7 +174,7 @@ static enum err fill(struct past *p, const char *dir, struct errmsg *m)
 		wall_format(p->at, 0, at);
 		e = store_past(from, p->at, p->store, reading, p, &p->result, &why);
 		if (e != ERR_OK)
-			err_set(m, e, "%.300s at %s: %s", dir, at, why.text);
+			err_set(m, e, "%.300s at %s: %s", named, at, why.text);
 	}
 	store_close(from);
 	return e;
@@ -179,7 +222,7 @@ static enum err begin(struct past *p, struct errmsg *m)
 		e = apply(p, (struct event){.type = EVENT_START}, m);
 	while (e == ERR_OK && !core_past_ready(p->core)) {
 		uint64_t left = core_past_left(p->core);
-		if (!shown(p, "putting in order", left < all ? (all - left) / 3 : 0, p->result.entries))
+		if (!shown(p, "putting in order", left < all ? (all - left) / 3 : 0, p->result.entries, "entries"))
 			e = err_set(m, ERR_CLOSED, "it was interrupted");
 		else
 			e = apply(p, (struct event){.type = EVENT_TICK}, m);

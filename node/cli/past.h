@@ -11,7 +11,7 @@
 
 struct past;
 
-/* journal: a folder in the place of the one that node.conf names, a copy for instance; NULL: that one. NULL when it cannot be done: said already, *status is
+/* journal: a folder in the place of the one that node.conf names, a copy for instance, or a backup; NULL: that one. NULL when it cannot be done: said already, *status is
  * the exit status. What the answers lack is said on standard error. */
 struct past *past_open(const struct cli *cli, const char *conf, const char *journal, struct wall at, int *status);
 void past_close(struct past *p); /* NULL is fine */

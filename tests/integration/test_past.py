@@ -97,6 +97,7 @@ def run(tap, net, story):
 def takeover(tap, net, story):
     authority = net.authority_key()
     order = net.cli(LEUVEN, "orders", "--json", check=True).rows[-1]["id"]
+    until(lambda: order in [r["id"] for r in net.cli(NAMEN, "orders", "--json").rows], 20, "the order is at Namen")
     net.cli(NAMEN, "endorse", order, "--authority", authority, check=True)
     until(lambda: net.cli(NAMEN, "orders", "--json").rows[-1]["state"] == "in_force", 20, "the order is in force")
     until(lambda: net.cli(NAMEN, "take", QUEUE, "--ack", "read", "--timeout", "1s", "--json").code == 0, 30, "Namen hands it out too")
@@ -114,6 +115,9 @@ def fingerprint(net, site):
 
 
 def copies(tap, net, story):
+    backup = os.path.join(lib.temp_dir(), "backup")
+    net.cli(LUIK, "backup", net.conf(LUIK), backup, check=True)
+    net.cli(LUIK, "backup", net.conf(LUIK), backup + ".next", "--since", backup, check=True)
     net.down(LUIK)
     before = fingerprint(net, LUIK)
     copy = os.path.join(lib.temp_dir(), "copy")
@@ -123,6 +127,8 @@ def copies(tap, net, story):
     tap.ok(fingerprint(net, LUIK) == before, "no byte of the journal changed")
     shutil.move(os.path.join(os.path.dirname(net.conf(LUIK)), "journal"), copy + ".moved")
     story.judge(tap, "a copy of the journal", "--journal", copy)
+    story.moments = story.moments[-2:]
+    story.judge(tap, "an incremental backup", "--journal", backup + ".next")
 
 
 def bad_input(tap, net, story):
