@@ -48,22 +48,24 @@ class Story:
         return [[] if r.code else r.rows for r in (self.net.cli(site, *q, *at, "--json") for q in questions(ids))]
 
     def moment(self, name):
-        """All is quiet: what is asked twice is answered alike."""
+        """All is quiet: what is asked twice is answered alike, so it was so in between."""
         for site in SITES:
-            before = []
+            before, at = [], []
 
             def settled():
+                at.append(now_text())
                 now = self.answers(site, self.ids)
-                same = before and [kept(r) for r in before[-1]] == [kept(r) for r in now]
+                same = bool(before) and [kept(r) for r in before[-1]] == [kept(r) for r in now]
                 before.append(now)
                 return same
             until(settled, 20, f"{site} is quiet ({name})")
-            self.moments.append((name, site, now_text(), list(self.ids), before[-1]))
+            self.moments.append((name, site, at[-1], list(self.ids), before[-1]))
 
     def judge(self, tap, how, *args):
         for name, site, at, ids, then in self.moments:
             now = self.answers(site, ids, "--at", at, *[a.format(site=site) for a in args])
-            wrong = [(q, kept(a), kept(b)) for q, a, b in zip(questions(ids), then, now) if kept(a) != kept(b)]
+            wrong = [(q, "then", [r for r in kept(a) if r not in kept(b)], "now", [r for r in kept(b) if r not in kept(a)])
+                     for q, a, b in zip(questions(ids), then, now) if kept(a) != kept(b)]
             tap.ok(not wrong, f"{name}, {site}, {how}: the answers of then", wrong[:1])
             for a, b in zip((r for rows in then for r in rows), (r for rows in now for r in rows)):
                 for member in SECONDS & set(a):
