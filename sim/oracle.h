@@ -176,8 +176,8 @@ void oracle_frontier(struct oracle *o, uint16_t holder, const struct stream_name
 /* A segment from this entry on left for a peer (RARE_RESENT_ENTRY when the peer's journal has it). */
 void oracle_sent(struct oracle *o, uint16_t to, const struct stream_name *stream, uint64_t first);
 
-/* Does MINIMIZE hold back a precedence at a site, by its own journal and its own clock? And a message that it sends on all the same. */
-bool oracle_minimized(const struct oracle *o, uint16_t site, struct wall wall, uint8_t precedence);
+/* Does MINIMIZE hold back a precedence at a site that sends, by its own journal and its own clock? And a message that it sends on all the same. */
+bool oracle_minimized(struct oracle *o, uint16_t site, struct wall wall, uint8_t precedence);
 void oracle_sent_on(struct oracle *o, uint16_t site, uint16_t to, const struct msgid *id);
 
 /* ---- facts from the world ------------------------------------------------------------------------------------------------ */
@@ -205,6 +205,8 @@ void oracle_rare(struct oracle *o, enum rare r);
 void oracle_expect(struct oracle *o, bool met, bool skipped, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* Something that only the world can see is wrong (it cannot go on, a core asserted, ...). */
 void oracle_broken(struct oracle *o, enum promise p, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Somebody else looked whether a promise is kept. */
+void oracle_looked(struct oracle *o, enum promise p);
 
 /* ---- the two phases ---------------------------------------------------------------------------------------------------------- */
 

@@ -196,11 +196,14 @@ bool oracle_serves(const struct oracle *o, uint16_t viewer, uint16_t site, const
 	return viewer == site ? order_leaves_home(k) : order_names(k, viewer);
 }
 
-bool oracle_minimized(const struct oracle *o, uint16_t site, struct wall wall, uint8_t precedence)
+bool oracle_minimized(struct oracle *o, uint16_t site, struct wall wall, uint8_t precedence)
 {
 	const struct order *k = o->n_views ? order_seen(o, site, ORDER_NETWORK, false) : NULL;
 
-	return k && k->kind == ORDER_MINIMIZE && precedence >= k->precedence && wall.us < k->until.us;
+	if (!k || k->kind != ORDER_MINIMIZE || wall.us >= k->until.us)
+		return false;
+	o->v.checks[PROMISE_MINIMIZE]++;
+	return precedence >= k->precedence;
 }
 
 void oracle_sent_on(struct oracle *o, uint16_t site, uint16_t to, const struct msgid *id)
@@ -209,6 +212,11 @@ void oracle_sent_on(struct oracle *o, uint16_t site, uint16_t to, const struct m
 
 	msgid_format(id, text);
 	oracle_broken(o, PROMISE_MINIMIZE, "%s sent %s on to %s, which MINIMIZE holds back", osite_name(o, site), text, osite_name(o, to));
+}
+
+void oracle_looked(struct oracle *o, enum promise p)
+{
+	o->v.checks[p]++;
 }
 
 uint64_t oracle_orders_changed(const struct oracle *o)

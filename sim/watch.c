@@ -464,6 +464,8 @@ void watch_finish(struct watch *w, bool cut_short)
 	oracle_struck(w->oracle, FAULT_LINK_STALL, world_counts(w->world)->stalls);
 	if (world_counts(w->world)->records_damaged_read)
 		oracle_rare(w->oracle, RARE_DAMAGE_FOUND);
+	if (w->repaired && !cut_short && w->orders)
+		oracle_looked(w->oracle, PROMISE_ORDERS);
 	if (w->repaired && !cut_short && w->orders && !w->orders_agreed)
 		oracle_broken(w->oracle, PROMISE_ORDERS, "after the last repair, %s", w->orders_why);
 	oracle_finish(w->oracle, in_time);

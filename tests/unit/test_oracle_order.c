@@ -412,6 +412,10 @@ static void minimize_is_heeded_where_it_is_known(void **state)
 	assert_false(oracle_minimized(h->o, h->site[A], in_time, PREC_PRIORITY));
 	assert_false(oracle_minimized(h->o, h->site[A], late, PREC_ROUTINE));
 	assert_false(oracle_minimized(h->o, h->site[B], in_time, PREC_ROUTINE));
+	struct verdict v;
+
+	oracle_verdict(h->o, &v);
+	assert_int_equal(v.checks[PROMISE_MINIMIZE], 2); /* the report says that it was looked at */
 	assert_good(h);
 	struct msgid id = history_id(1);
 
