@@ -2,35 +2,19 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "tests/lib/rosters.h"
 #include "tests/lib/sim_desk.h"
 
 const struct client_rights SIM_DESK = {.name = "desk", .may_send = true, .may_take = true, .may_operate = true, .precedence = PREC_FLASH};
 
-static struct roster *whole(void)
-{
-	static char text[LIMIT_ROSTER_BYTES];
-	struct roster *r = NULL;
-	struct errmsg m;
-	FILE *f = fopen("conf/belgium.conf", "r");
-
-	assert_non_null(f);
-	size_t len = fread(text, 1, sizeof text, f);
-
-	fclose(f);
-	if (roster_parse("conf/belgium.conf", view_of(text, len), NULL, true, &r, &m))
-		fail_msg("%s", m.text);
-	return r;
-}
-
 struct roster *sim_roster(const char *const *names, size_t n)
 {
-	struct roster *r = whole();
+	struct roster *r = rosters_belgium();
 	uint16_t *keep = calloc(n, sizeof *keep);
 
 	assert_non_null(keep);
