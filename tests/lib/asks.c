@@ -84,13 +84,22 @@ bool ask_take(struct world *w, size_t i, const char *queue, int64_t us, char bod
 	return got;
 }
 
+void ask_take_in(struct world *w, size_t i, const char *queue, int64_t us, const char *body, struct msgid *id)
+{
+	struct taken t = {.body = BUF_EMPTY};
+
+	if (!world_take_one(w, i, queue, us, &t))
+		fail_msg("nothing in %s, expected \"%s\"", queue, body);
+	if (!view_equal(buf_view(&t.body), view_str(body)))
+		fail_msg("%s: got \"%.*s\", expected \"%s\"", queue, (int)t.body.len, (const char *)t.body.ptr, body);
+	if (id)
+		*id = t.id;
+	buf_release(&t.body);
+}
+
 void ask_take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
 {
-	char got[64] = "";
-
-	if (!ask_take(w, i, queue, 3 * US_PER_S, got, id, NULL))
-		fail_msg("nothing in %s, expected \"%s\"", queue, body);
-	assert_string_equal(got, body);
+	ask_take_in(w, i, queue, 3 * US_PER_S, body, id);
 }
 
 void ask_take_none(struct world *w, size_t i, const char *queue)
@@ -132,4 +141,32 @@ void roster_without(struct roster *r, uint16_t number, uint16_t heir)
 	for (size_t i = 0; i < r->n_areas; i++)
 		if (r->areas[i].site == number)
 			r->areas[i].site = heir;
+}
+
+enum err ask_apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out)
+{
+	for (size_t k = 0; k < n; k++) {
+		ev[k].now = w->now;
+		ev[k].wall = world_wall(w, i);
+	}
+	return core_apply(w->node[i].core, w->node[i].store, ev, n, out);
+}
+
+void ask_frame(struct world *w, size_t at, size_t from, const struct buf *frame)
+{
+	struct effects out = EFFECTS_EMPTY;
+	struct event ev = {.type = EVENT_FRAME};
+
+	ev.u.frame.peer = w->number[from];
+	ev.u.frame.lane = LANE_URGENT;
+	ev.u.frame.side = SIDE_ACCEPTED;
+	ev.u.frame.bytes = buf_view(frame);
+	assert_int_equal(ask_apply(w, at, &ev, 1, &out), ERR_OK);
+	effects_release(&out);
+}
+
+void ask_fail_next(struct world *w, size_t i, enum err e)
+{
+	w->node[i].fail_at = w->node[i].commits + 1;
+	w->node[i].fail_with = e;
 }

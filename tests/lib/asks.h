@@ -18,7 +18,15 @@ void ask_send(struct world *w, size_t i, const char *to, enum precedence p, cons
 bool ask_take(struct world *w, size_t i, const char *queue, int64_t us, char body[64], struct msgid *id, char *seen);
 void ask_take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id);
 void ask_take_none(struct world *w, size_t i, const char *queue);
+/* Within us; of any length. id may be NULL. */
+void ask_take_in(struct world *w, size_t i, const char *queue, int64_t us, const char *body, struct msgid *id);
 void ask_read(struct world *w, size_t i, const struct msgid *id);
+
+/* Events straight into a core, beside what the world does; what it answers is left in out. */
+enum err ask_apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out);
+/* A frame that a peer sends on the urgent connection that it dialled, taken by itself. */
+void ask_frame(struct world *w, size_t at, size_t from, const struct buf *frame);
+void ask_fail_next(struct world *w, size_t i, enum err e); /* its next commit */
 
 /* In r that site is removed: it is nobody's standby and in no group, its areas are those of heir. Its own standbys stay. */
 void roster_without(struct roster *r, uint16_t number, uint16_t heir);

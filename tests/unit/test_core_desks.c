@@ -9,48 +9,12 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
 enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
 
 static struct view text(const char *s) { return view_str(s); }
-
-static void send_ok(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)
-{
-	struct send_options o = {.subject = body};
-
-	assert_int_equal(world_send(w, i, to, p, text(body), &o, id, NULL), ERR_OK);
-}
-
-static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
-{
-	struct taken t = {.body = BUF_EMPTY};
-
-	if (!world_take_one(w, i, queue, 2 * US_PER_S, &t))
-		fail_msg("nothing in %s, expected \"%s\"", queue, body);
-	if (!view_equal(buf_view(&t.body), text(body)))
-		fail_msg("%s: got \"%.*s\", expected \"%s\"", queue, (int)t.body.len, (char *)t.body.ptr, body);
-	if (id)
-		*id = t.id;
-	buf_release(&t.body);
-}
-
-/* Events straight into a core, beside what the world does; what it answers is left in out. */
-static enum err apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out)
-{
-	for (size_t k = 0; k < n; k++) {
-		ev[k].now = w->now;
-		ev[k].wall = world_wall(w, i);
-	}
-	return core_apply(w->node[i].core, w->node[i].store, ev, n, out);
-}
-
-static void fail_next(struct world *w, size_t i, enum err e)
-{
-	w->node[i].fail_at = w->node[i].commits + 1;
-	w->node[i].fail_with = e;
-}
 
 static void take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise)
 {
@@ -100,8 +64,8 @@ static void an_exercise_holds_up_nothing(void **state)
 	take_bytes(&b, "cic-luik/dispatch", 6000, 1, "fire-26");
 	world_request(&w, LUIK, &b);
 	world_run(&w, US_PER_S);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "real", NULL);
-	take_is(&w, LUIK, "cic-luik/dispatch", "real", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "real", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "real", NULL);
 	/* And what that exercise waits for comes, from behind all the others. */
 	drill.exercise = "fire-26";
 	assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("fire"), &drill, NULL, NULL), ERR_OK);
@@ -164,7 +128,7 @@ static void an_upload_that_is_not_kept_leaves_nothing(void **state)
 	world_run(&w, US_PER_S);
 	assert_int_equal(orphans_at(&w, NAMEN), 1);
 	gone.u.client.client = WORLD_CLIENT;
-	assert_int_equal(apply(&w, NAMEN, &gone, 1, &out), ERR_OK);
+	assert_int_equal(ask_apply(&w, NAMEN, &gone, 1, &out), ERR_OK);
 	world_run(&w, 2 * US_PER_S);
 	assert_int_equal(orphans_at(&w, NAMEN), 0);
 	effects_release(&out);
@@ -183,7 +147,7 @@ static void a_cancel_is_not_half_done(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 99);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
 	world_run(&w, US_PER_S);
 	request_begin(&rw, &b, REQ_CANCEL, 8000);
 	request_id(&rw, &id);
@@ -208,13 +172,13 @@ static void the_quota_on_flash_is_a_users(void **state)
 	world_init(&w, SITES, 3, 100);
 	open[0].u.client.client = open[1].u.client.client = WORLD_CLIENT;
 	open[1].u.client.rights = (struct client_rights){.name = "gateway", .may_send = true, .flash_per_hour = 2};
-	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
-	fail_next(&w, NAMEN, ERR_FULL);
+	assert_int_equal(ask_apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	ask_fail_next(&w, NAMEN, ERR_FULL);
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("refused"), NULL, NULL, NULL), ERR_FULL);
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("one"), NULL, NULL, NULL), ERR_OK);
-	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	assert_int_equal(ask_apply(&w, NAMEN, open, 2, &out), ERR_OK);
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("two"), NULL, NULL, NULL), ERR_OK);
-	assert_int_equal(apply(&w, NAMEN, open, 2, &out), ERR_OK);
+	assert_int_equal(ask_apply(&w, NAMEN, open, 2, &out), ERR_OK);
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("three"), NULL, NULL, NULL), ERR_BUSY);
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_IMMEDIATE, text("four"), NULL, NULL, NULL), ERR_OK);
 	world_run(&w, 3601 * US_PER_S);
@@ -245,7 +209,7 @@ static void a_body_is_as_long_as_said(void **state)
 		assert_int_equal(replies_of(&w, NAMEN, REPLY_ACCEPTED), 0);
 	}
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, view_of(NULL, 0), NULL, NULL, NULL), ERR_OK);
-	take_is(&w, LUIK, "cic-luik/dispatch", "", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "", NULL);
 	buf_release(&b);
 	world_release(&w);
 }
@@ -262,9 +226,9 @@ static void who_waits_hears_it_from_a_digest(void **state)
 	world_init(&w, SITES, 3, 102);
 	world_crash(&w, LUIK);
 	world_run(&w, US_PER_S);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "before", &id);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "before", &id);
 	world_run(&w, US_PER_S);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", &id);
 	world_link(&w, NAMEN, LEUVEN, false); /* the segment is on its way, no answer comes back */
 	request_begin(&rw, &b, REQ_WAIT, 8100);
 	request_id(&rw, &id);
@@ -360,12 +324,12 @@ static void receipts_come_when_room_is_short(void **state)
 	assert_int_equal(store_open_memory(&birth, &small, NULL, NULL, &w.node[NAMEN].store), ERR_OK);
 	world_start(&w, NAMEN);
 	world_run(&w, US_PER_S);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "receipt please", &id);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "receipt please", &id);
 	for (int i = 0; i < 60 && !e; i++)
 		e = world_send(&w, NAMEN, "cic-luik/messages", PREC_FLASH, view_of(body, sizeof body), NULL, &last, NULL);
 	assert_int_equal(e, ERR_BUSY); /* 97 % */
 	world_run(&w, 3 * US_PER_S);
-	take_is(&w, LUIK, "cic-luik/dispatch", "receipt please", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "receipt please", NULL);
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 	world_run(&w, 3 * US_PER_S);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);

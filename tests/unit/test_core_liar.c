@@ -10,7 +10,7 @@
 #include "proto/report.h"
 #include "proto/seal.h"
 #include "proto/stream.h"
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-henegouwen"};
 enum { LUIK, NAMEN, LEUVEN, HENEGOUWEN };
@@ -76,43 +76,22 @@ static void lie(struct world *w, size_t from, size_t to, const struct msgid *id,
 	lie_signed(w, from, from, to, id, addressee, event, out);
 }
 
-static void give(struct world *w, size_t at, size_t from, const struct buf *frame)
-{
-	struct effects out = EFFECTS_EMPTY;
-	struct event ev = {.type = EVENT_FRAME, .now = w->now, .wall = world_wall(w, at)};
-
-	ev.u.frame.peer = w->number[from];
-	ev.u.frame.lane = LANE_URGENT;
-	ev.u.frame.side = SIDE_ACCEPTED;
-	ev.u.frame.bytes = buf_view(frame);
-	assert_int_equal(core_apply(w->node[at].core, w->node[at].store, &ev, 1, &out), ERR_OK);
-	effects_release(&out);
-}
-
 /* `from` says it to Namen, which sent the message. */
 static enum wait_state told(size_t from, uint8_t event, bool *alarm)
 {
 	struct world w;
 	struct msgid id;
 	struct buf b = BUF_EMPTY;
-	struct effects out = EFFECTS_EMPTY;
 
 	world_init(&w, SITES, 3, 17);
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("ploeg ter plaatse"), NULL, &id, NULL), ERR_OK);
 	world_run(&w, US_PER_S);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
 	lie(&w, from, NAMEN, &id, w.number[LUIK], event, &b);
-	struct event ev = {.type = EVENT_FRAME, .now = w.now, .wall = world_wall(&w, NAMEN)};
-
-	ev.u.frame.peer = w.number[from];
-	ev.u.frame.lane = LANE_URGENT;
-	ev.u.frame.side = SIDE_ACCEPTED;
-	ev.u.frame.bytes = buf_view(&b);
-	assert_int_equal(core_apply(w.node[NAMEN].core, w.node[NAMEN].store, &ev, 1, &out), ERR_OK);
+	ask_frame(&w, NAMEN, from, &b);
 	enum wait_state state = world_state(&w, NAMEN, &id);
 
 	*alarm = world_alarm(&w, NAMEN, "report");
-	effects_release(&out);
 	buf_release(&b);
 	world_release(&w);
 	return state;
@@ -162,7 +141,7 @@ static void a_copy_that_nobody_signed(void **state)
 	world_init(&w, SITES, 4, 18);
 	world_run(&w, 2 * US_PER_S);
 	lie_signed(&w, LUIK, LEUVEN, HENEGOUWEN, &id, w.number[HENEGOUWEN], EVENT_READ, &forged);
-	give(&w, NAMEN, LEUVEN, &forged);
+	ask_frame(&w, NAMEN, LEUVEN, &forged);
 	assert_true(world_alarm(&w, NAMEN, "peer"));
 	assert_false(world_alarm(&w, NAMEN, "fork"));
 	world_verify(&w, NAMEN);
@@ -171,7 +150,7 @@ static void a_copy_that_nobody_signed(void **state)
 	world_run(&w, US_PER_S);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
 	lie(&w, LUIK, NAMEN, &id, w.number[LUIK], EVENT_READ, &true_one);
-	give(&w, NAMEN, LEUVEN, &true_one);
+	ask_frame(&w, NAMEN, LEUVEN, &true_one);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
 	buf_release(&forged);
 	buf_release(&true_one);
@@ -191,7 +170,7 @@ static void repeated_frames_count_once(void **state)
 	world_run(&w, US_PER_S);
 	lie(&w, LUIK, NAMEN, &id, w.number[LUIK], EVENT_READ, &b);
 	for (unsigned i = 0; i < 20; i++)
-		give(&w, NAMEN, i % 2 ? LEUVEN : LUIK, &b);
+		ask_frame(&w, NAMEN, i % 2 ? LEUVEN : LUIK, &b);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
 	assert_int_equal(world_status(&w, NAMEN, "receipts_read"), 1);
 	assert_false(world_alarm(&w, NAMEN, "peer"));

@@ -10,48 +10,12 @@
 #include "proto/stream.h"
 #include "storage/memkv.h"
 #include "storage/record.h"
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
 enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
 
 static struct view text(const char *s) { return view_str(s); }
-
-static void send_ok(struct world *w, size_t i, const char *to, enum precedence p, const char *body, struct msgid *id)
-{
-	struct send_options o = {.subject = body};
-
-	assert_int_equal(world_send(w, i, to, p, text(body), &o, id, NULL), ERR_OK);
-}
-
-static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
-{
-	struct taken t = {.body = BUF_EMPTY};
-
-	if (!world_take_one(w, i, queue, 2 * US_PER_S, &t))
-		fail_msg("nothing in %s, expected \"%s\"", queue, body);
-	if (!view_equal(buf_view(&t.body), text(body)))
-		fail_msg("%s: got \"%.*s\", expected \"%s\"", queue, (int)t.body.len, (char *)t.body.ptr, body);
-	if (id)
-		*id = t.id;
-	buf_release(&t.body);
-}
-
-/* Events straight into a core, beside what the world does; what it answers is left in out. */
-static enum err apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out)
-{
-	for (size_t k = 0; k < n; k++) {
-		ev[k].now = w->now;
-		ev[k].wall = world_wall(w, i);
-	}
-	return core_apply(w->node[i].core, w->node[i].store, ev, n, out);
-}
-
-static void fail_next(struct world *w, size_t i, enum err e)
-{
-	w->node[i].fail_at = w->node[i].commits + 1;
-	w->node[i].fail_with = e;
-}
 
 static struct event frame_event(struct world *w, size_t from, uint8_t lane, uint8_t side, const struct buf *b)
 {
@@ -108,10 +72,10 @@ static void a_take_takes_no_more_than_asked(void **state)
 	take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
 	struct event ev[2] = {request_event(&b), {.type = EVENT_TICK}};
 
-	fail_next(&w, LUIK, ERR_FULL);
-	assert_int_equal(apply(&w, LUIK, ev, 2, &out), ERR_OK);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "two", NULL);
+	ask_fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(ask_apply(&w, LUIK, ev, 2, &out), ERR_OK);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "two", NULL);
 	world_run(&w, US_PER_S);
 	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
 	effects_release(&out);
@@ -131,9 +95,9 @@ static void a_refused_take_takes_nothing(void **state)
 	take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
 	struct event ev = request_event(&b);
 
-	fail_next(&w, LUIK, ERR_FULL);
-	assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	ask_fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(ask_apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	world_run(&w, US_PER_S);
 	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 0);
 	effects_release(&out);
@@ -155,12 +119,12 @@ static void nothing_is_handed_to_who_is_gone(void **state)
 	gone.u.client.client = WORLD_CLIENT;
 	open.u.client.client = WORLD_CLIENT;
 	open.u.client.rights = (struct client_rights){.name = "desk", .may_send = true, .may_take = true, .may_operate = true};
-	fail_next(&w, LUIK, ERR_FULL);
-	assert_int_equal(apply(&w, LUIK, &gone, 1, &out), ERR_OK);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	ask_fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(ask_apply(&w, LUIK, &gone, 1, &out), ERR_OK);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	world_run(&w, US_PER_S);
-	assert_int_equal(apply(&w, LUIK, &open, 1, &out), ERR_OK);
-	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	assert_int_equal(ask_apply(&w, LUIK, &open, 1, &out), ERR_OK);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
 	effects_release(&out);
 	world_release(&w);
 }
@@ -174,14 +138,14 @@ static void a_lease_ends_while_commits_fail(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 4);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
-	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
 	for (int i = 0; i < 32; i++) {
-		fail_next(&w, LUIK, ERR_FULL);
-		assert_int_equal(apply(&w, LUIK, &tick, 1, &out), ERR_OK);
+		ask_fail_next(&w, LUIK, ERR_FULL);
+		assert_int_equal(ask_apply(&w, LUIK, &tick, 1, &out), ERR_OK);
 		world_run(&w, 10 * US_PER_S);
 	}
-	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
 	effects_release(&out);
 	world_release(&w);
 }
@@ -195,7 +159,7 @@ static void a_full_disk_is_asked_once_a_second(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 4);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	world_take(&w, LUIK, "cic-luik/dispatch", 1, 20 * US_PER_S);
 	world_run(&w, 19 * US_PER_S);
 	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
@@ -203,16 +167,16 @@ static void a_full_disk_is_asked_once_a_second(void **state)
 	for (int i = 0; i < 2; i++) {
 		uint64_t commits = w.node[LUIK].commits;
 
-		fail_next(&w, LUIK, ERR_FULL);
-		assert_int_equal(apply(&w, LUIK, &tick, 1, &out), ERR_OK);
-		fail_next(&w, LUIK, ERR_FULL);
-		assert_int_equal(apply(&w, LUIK, &tick, 1, &out), ERR_OK);
+		ask_fail_next(&w, LUIK, ERR_FULL);
+		assert_int_equal(ask_apply(&w, LUIK, &tick, 1, &out), ERR_OK);
+		ask_fail_next(&w, LUIK, ERR_FULL);
+		assert_int_equal(ask_apply(&w, LUIK, &tick, 1, &out), ERR_OK);
 		assert_true(w.node[LUIK].commits <= commits + 4);
 		assert_true(core_deadline(w.node[LUIK].core).us > w.now.us);
 		assert_true(core_deadline(w.node[LUIK].core).us <= w.now.us + US_PER_S);
 	}
 	world_run(&w, 2 * US_PER_S);
-	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
 	effects_release(&out);
 	world_release(&w);
 }
@@ -231,10 +195,10 @@ static void a_roster_applied_twice(void **state)
 	struct event ev[3] = {{.type = EVENT_TICK}, {.type = EVENT_ROSTER}, {.type = EVENT_TICK}};
 
 	ev[1].u.roster.roster = r;
-	fail_next(&w, LUIK, ERR_FULL);
-	assert_int_equal(apply(&w, LUIK, ev, 3, &out), ERR_OK);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
-	take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
+	ask_fail_next(&w, LUIK, ERR_FULL);
+	assert_int_equal(ask_apply(&w, LUIK, ev, 3, &out), ERR_OK);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "one", NULL);
 	effects_release(&out);
 	world_release(&w);
 }
@@ -259,7 +223,7 @@ static void damage_found_while_sending(void **state)
 	world_link(&w, NAMEN, LUIK, false);
 	world_link(&w, NAMEN, LEUVEN, false);
 	world_run(&w, US_PER_S);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "damaged", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "damaged", NULL);
 	assert_int_equal(txn_begin(w.node[NAMEN].store, false, &t), ERR_OK);
 	assert_int_equal(store_entry_get(t, store_last_arrival(t), &e), ERR_OK);
 	assert_int_equal(store_body_get_part(t, e.body_class, e.body_no, 0, 0, &body), ERR_OK);
@@ -268,8 +232,8 @@ static void damage_found_while_sending(void **state)
 	world_link(&w, NAMEN, LUIK, true);
 	world_run(&w, 2 * US_PER_S);
 	assert_true(world_alarm(&w, NAMEN, "damage"));
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "whole", NULL);
-	take_is(&w, LUIK, "cic-luik/dispatch", "whole", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "whole", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "whole", NULL);
 	buf_release(&body);
 	world_release(&w);
 }
@@ -282,12 +246,12 @@ static void a_damaged_place_closes_no_queue(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 7);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "damaged place", &id);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "behind it", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "damaged place", &id);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "behind it", NULL);
 	world_run(&w, US_PER_S);
 	/* Only places and keys have an id as their value. */
 	assert_true(flip(&w, LUIK, view_of(id.b, MSGID_BYTES)) > 0);
-	take_is(&w, LUIK, "cic-luik/dispatch", "behind it", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "behind it", NULL);
 	world_release(&w);
 }
 
@@ -303,8 +267,8 @@ static void recovery_with_failed_commits(void **state)
 		struct taken t = {.body = BUF_EMPTY};
 
 		world_init(&w, SITES, 3, 20 + n);
-		send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
-		take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
+		ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
+		ask_take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
 		assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 		world_run(&w, 5 * US_PER_S);
 		world_crash(&w, LUIK);
@@ -330,8 +294,8 @@ static void recovery_with_lost_frames(void **state)
 		struct taken t = {.body = BUF_EMPTY};
 
 		world_init(&w, SITES, 3, 50 + seed);
-		send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
-		take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
+		ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
+		ask_take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
 		assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 		world_run(&w, 5 * US_PER_S);
 		world_crash(&w, LUIK);
@@ -360,12 +324,12 @@ static void what_the_originator_knows_was_read(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 4, 90);
-	send_ok(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
+	ask_send(&w, BRUSSEL, "cic-luik/dispatch", PREC_FLASH, "read before", NULL);
 	world_run(&w, 3 * US_PER_S);
 	world_link(&w, LUIK, NAMEN, false);
 	world_link(&w, LUIK, LEUVEN, false);
 	world_run(&w, US_PER_S);
-	take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "read before", &id);
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 	world_run(&w, 2 * US_PER_S);
 	assert_int_equal(world_state(&w, BRUSSEL, &id), STATE_READ);
@@ -393,7 +357,7 @@ static void nothing_is_lost_by_being_overtaken(void **state)
 			world_run(&w, US_PER_S); /* nothing of the old connection arrives on the new one */
 			world_link(&w, NAMEN, LUIK, true);
 			for (int k = 0; k < 12; k++) {
-				send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "bulk", NULL);
+				ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "bulk", NULL);
 				world_run(&w, 60000);
 			}
 			if (world_alarm(&w, NAMEN, "loss"))
@@ -464,7 +428,7 @@ static void a_stream_begins_with_its_signature(void **state)
 		segment_end(&sw, NULL, 0, &head);
 		struct event ev = frame_event(&w, LEUVEN, LANE_URGENT, SIDE_ACCEPTED, &b);
 
-		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+		assert_int_equal(ask_apply(&w, LUIK, &ev, 1, &out), ERR_OK);
 	}
 	assert_int_equal(streams_at(&w, LUIK), before);
 	effects_release(&out);
@@ -491,7 +455,7 @@ static void a_relay_leaves_nothing_out(void **state)
 		world_link(&w, NAMEN, LUIK, false);
 		world_link(&w, NAMEN, LEUVEN, false);
 		world_run(&w, US_PER_S);
-		send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "all of it", NULL);
+		ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "all of it", NULL);
 		assert_int_equal(txn_begin(w.node[NAMEN].store, false, &t), ERR_OK);
 		assert_int_equal(store_stream_each(t, find_stream, &f), ERR_OK);
 		assert_true(f.any);
@@ -513,10 +477,10 @@ static void a_relay_leaves_nothing_out(void **state)
 		txn_abort(t);
 		struct event ev = frame_event(&w, LEUVEN, LANE_URGENT, SIDE_ACCEPTED, &b);
 
-		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+		assert_int_equal(ask_apply(&w, LUIK, &ev, 1, &out), ERR_OK);
 		world_link(&w, NAMEN, LUIK, true);
 		world_link(&w, NAMEN, LEUVEN, true);
-		take_is(&w, LUIK, "cic-luik/dispatch", "all of it", NULL);
+		ask_take_is(&w, LUIK, "cic-luik/dispatch", "all of it", NULL);
 		effects_release(&out);
 		buf_release(&b);
 		world_release(&w);
@@ -534,8 +498,8 @@ static void an_id_names_one_message(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 104);
-	send_ok(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "the first", NULL);
-	take_is(&w, LUIK, "cic-luik/dispatch", "the first", &id);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "the first", NULL);
+	ask_take_is(&w, LUIK, "cic-luik/dispatch", "the first", &id);
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 	struct stream_name name = {.originator = w.number[LEUVEN], .addressee = w.number[LUIK], .precedence = PREC_FLASH, .incarnation = {.born_us = 1}};
 	struct header h = {.kind = KIND_MESSAGE, .originator = name.originator, .id = id, .sent = world_wall(&w, LUIK)};
@@ -557,7 +521,7 @@ static void an_id_names_one_message(void **state)
 
 	unsigned before = streams_at(&w, LUIK);
 
-	assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+	assert_int_equal(ask_apply(&w, LUIK, &ev, 1, &out), ERR_OK);
 	assert_int_equal(streams_at(&w, LUIK), before + 1); /* it was well signed */
 	assert_true(world_alarm(&w, LUIK, "id"));
 	assert_false(world_alarm(&w, LUIK, "sealed"));
@@ -596,7 +560,7 @@ static void a_flood_of_wants(void **state)
 	frame_want(&b, &want);
 	for (size_t i = 0; i < 200; i++)
 		ev[i] = frame_event(&w, LUIK, LANE_BULK, SIDE_DIALLED, &b);
-	assert_int_equal(apply(&w, NAMEN, ev, 200, &out), ERR_OK);
+	assert_int_equal(ask_apply(&w, NAMEN, ev, 200, &out), ERR_OK);
 	assert_true(out.bytes.len > 0);
 	assert_true(out.bytes.len < 256 * 1024);
 	effects_release(&out);
@@ -620,7 +584,7 @@ static void a_probe_of_any_time(void **state)
 		frame_probe(&b, FRAME_PROBE, &(struct probe){.token = tokens[i]});
 		struct event ev = frame_event(&w, NAMEN, LANE_URGENT, SIDE_ACCEPTED, &b);
 
-		assert_int_equal(apply(&w, LUIK, &ev, 1, &out), ERR_OK);
+		assert_int_equal(ask_apply(&w, LUIK, &ev, 1, &out), ERR_OK);
 		buf_release(&b);
 	}
 	effects_release(&out);
@@ -706,8 +670,8 @@ static void held_is_whole(void **state)
 	for (int i = 0; i < 8; i++) {
 		enum wait_state before = world_state(&w, NAMEN, &id);
 
-		fail_next(&w, NAMEN, ERR_FULL);
-		assert_int_equal(apply(&w, NAMEN, &tick, 1, &out), ERR_OK);
+		ask_fail_next(&w, NAMEN, ERR_FULL);
+		assert_int_equal(ask_apply(&w, NAMEN, &tick, 1, &out), ERR_OK);
 		if (before < STATE_HELD)
 			assert_true(world_state(&w, NAMEN, &id) < STATE_HELD || world_status(&w, LUIK, "delivered") == 1);
 		world_run(&w, 2000);

@@ -9,7 +9,7 @@
 
 #include "node/core/core_int.h"
 #include "proto/frame.h"
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 /* Luik's standbys are Leuven and Namen. The quorum is three other sites. */
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-antwerpen", "spoc-brussel"};
@@ -83,14 +83,7 @@ static void send_ok(struct world *w, size_t i, const char *to, const char *body,
 
 static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
 {
-	struct taken t = {.body = BUF_EMPTY};
-
-	if (!world_take_one(w, i, queue, 20 * US_PER_S, &t))
-		fail_msg("nothing in %s, expected \"%s\"", queue, body);
-	if (!view_equal(buf_view(&t.body), view_str(body)))
-		fail_msg("%s: \"%.*s\" instead of \"%s\"", queue, (int)t.body.len, (const char *)t.body.ptr, body);
-	*id = t.id;
-	buf_release(&t.body);
+	ask_take_in(w, i, queue, 20 * US_PER_S, body, id);
 }
 
 static void read_is(struct world *w, size_t i, const char *queue, const char *body)

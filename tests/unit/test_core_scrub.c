@@ -9,7 +9,7 @@
 #include "node/core/core_int.h"
 #include "storage/memkv.h"
 #include "storage/record.h"
-#include "tests/lib/world.h"
+#include "tests/lib/asks.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant"};
 enum { LUIK, NAMEN, LEUVEN };
@@ -40,12 +40,7 @@ static void send_ok(struct world *w, size_t i, const char *to, const char *body,
 
 static void take_is(struct world *w, size_t i, const char *queue, const char *body)
 {
-	struct taken t = {.body = BUF_EMPTY};
-
-	if (!world_take_one(w, i, queue, 2 * US_PER_S, &t))
-		fail_msg("nothing in %s, expected \"%s\"", queue, body);
-	assert_true(view_equal(buf_view(&t.body), view_str(body)));
-	buf_release(&t.body);
+	ask_take_in(w, i, queue, 2 * US_PER_S, body, NULL);
 }
 
 static void nothing_more(struct world *w, size_t i, const char *queue)

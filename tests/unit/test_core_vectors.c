@@ -16,19 +16,6 @@ enum { LUIK, NAMEN, LEUVEN, HENEGOUWEN, N };
 
 /* ---- saying it ---------------------------------------------------------------------------------------------------------- */
 
-static void give(struct world *w, size_t at, size_t from, const struct buf *frame)
-{
-	struct effects out = EFFECTS_EMPTY;
-	struct event ev = {.type = EVENT_FRAME, .now = w->now, .wall = world_wall(w, at)};
-
-	ev.u.frame.peer = w->number[from];
-	ev.u.frame.lane = LANE_URGENT;
-	ev.u.frame.side = SIDE_ACCEPTED;
-	ev.u.frame.bytes = buf_view(frame);
-	assert_int_equal(core_apply(w->node[at].core, w->node[at].store, &ev, 1, &out), ERR_OK);
-	effects_release(&out);
-}
-
 static struct peer *peer_at(struct world *w, size_t at, size_t i)
 {
 	return peer_find(w->node[at].core, w->number[i]);
@@ -61,7 +48,7 @@ static void say(struct world *w, size_t at, size_t from, struct buf blob)
 	struct buf frame = BUF_EMPTY;
 
 	vectors_one(&frame, buf_view(&blob));
-	give(w, at, from, &frame);
+	ask_frame(w, at, from, &frame);
 	buf_release(&frame);
 	buf_release(&blob);
 }
@@ -252,7 +239,7 @@ static void malformed_frames(void **state)
 	for (size_t len = 2; len < whole.len; len++) {
 		buf_clear(&frame);
 		buf_add(&frame, view_of(whole.ptr, len));
-		give(&w, NAMEN, LUIK, &frame);
+		ask_frame(&w, NAMEN, LUIK, &frame);
 		bad += len != 3; /* none at all is a list too */
 	}
 	for (uint8_t what = 0; what < 5; what++) {
@@ -260,7 +247,7 @@ static void malformed_frames(void **state)
 		frame_begin(&frame, FRAME_VECTOR);
 		buf_add_u8(&frame, what);
 		buf_add(&frame, view_str("x"));
-		give(&w, NAMEN, LUIK, &frame);
+		ask_frame(&w, NAMEN, LUIK, &frame);
 		bad++;
 	}
 	assert_false(believed(&w, NAMEN));
@@ -328,12 +315,12 @@ static void beginnings_that_do_not_count(void **state)
 	(void)state;
 	begin(&w, 67);
 	name = copy_frame(&w, LEUVEN, LUIK, 5, 8, &wrong, &b);
-	give(&w, NAMEN, HENEGOUWEN, &b);
+	ask_frame(&w, NAMEN, HENEGOUWEN, &b);
 	assert_null(copy_at(&w, NAMEN, &name));
 	assert_int_equal(peer_at(&w, NAMEN, HENEGOUWEN)->bad_frames, 1);
 	buf_clear(&b);
 	copy_frame(&w, LEUVEN, HENEGOUWEN, 5, 8, NULL, &b);
-	give(&w, NAMEN, HENEGOUWEN, &b);
+	ask_frame(&w, NAMEN, HENEGOUWEN, &b);
 	assert_int_equal(peer_at(&w, NAMEN, HENEGOUWEN)->bad_frames, 2);
 	for (int off = -1; off <= 1; off += 2) {
 		const size_t first = 2 + HASH_BYTES + STREAM_NAME_BYTES + 7; /* the last byte of the number of its first entry */
@@ -342,7 +329,7 @@ static void beginnings_that_do_not_count(void **state)
 		copy_frame(&w, LEUVEN, LUIK, 5, 8, NULL, &b);
 		assert_int_equal(b.ptr[first], 6);
 		b.ptr[first] = (uint8_t)(6 + off);
-		give(&w, NAMEN, HENEGOUWEN, &b);
+		ask_frame(&w, NAMEN, HENEGOUWEN, &b);
 	}
 	assert_null(copy_at(&w, NAMEN, &name));
 	assert_int_equal(peer_at(&w, NAMEN, HENEGOUWEN)->bad_frames, 4);
@@ -350,7 +337,7 @@ static void beginnings_that_do_not_count(void **state)
 	unaffected(&w);
 	buf_clear(&b);
 	copy_frame(&w, LEUVEN, LUIK, 5, 8, NULL, &b);
-	give(&w, NAMEN, HENEGOUWEN, &b);
+	ask_frame(&w, NAMEN, HENEGOUWEN, &b);
 	assert_non_null(copy_at(&w, NAMEN, &name));
 	assert_int_equal(copy_at(&w, NAMEN, &name)->row.held, 8);
 	assert_int_equal(copy_at(&w, NAMEN, &name)->row.floor, 5);
@@ -370,18 +357,18 @@ static void a_custodian_does_not_begin_there(void **state)
 	begin(&w, 68);
 	struct stream_name name = copy_frame(&w, NAMEN, LUIK, 5, 8, NULL, &b);
 
-	give(&w, NAMEN, LEUVEN, &b);
+	ask_frame(&w, NAMEN, LEUVEN, &b);
 	const struct stream *s = copy_at(&w, NAMEN, &name);
 
 	assert_true(!s || s->row.held == 0);
 	buf_clear(&b);
 	copy_frame(&w, NAMEN, LUIK, 0, 3, NULL, &b);
-	give(&w, NAMEN, LEUVEN, &b);
+	ask_frame(&w, NAMEN, LEUVEN, &b);
 	assert_int_equal(copy_at(&w, NAMEN, &name)->row.held, 3);
 	assert_int_equal(copy_at(&w, NAMEN, &name)->row.floor, 0);
 	buf_clear(&b);
 	copy_frame(&w, NAMEN, LUIK, 5, 8, NULL, &b);
-	give(&w, NAMEN, LEUVEN, &b);
+	ask_frame(&w, NAMEN, LEUVEN, &b);
 	assert_int_equal(copy_at(&w, NAMEN, &name)->row.held, 3);
 	assert_int_equal(peer_at(&w, NAMEN, LEUVEN)->bad_frames, 0);
 	world_verify(&w, NAMEN);
@@ -400,7 +387,7 @@ static void the_floor_of_a_copy_is_nobodys(void **state)
 	begin(&w, 69);
 	struct stream_name name = copy_frame(&w, LEUVEN, LUIK, 5, 8, NULL, &b);
 
-	give(&w, NAMEN, HENEGOUWEN, &b);
+	ask_frame(&w, NAMEN, HENEGOUWEN, &b);
 	struct core *c = w.node[NAMEN].core;
 	struct stream *s = stream_by_name(c, &name);
 

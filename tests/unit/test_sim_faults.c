@@ -9,6 +9,7 @@
 
 #include "proto/request.h"
 #include "sim/world.h"
+#include "tests/lib/sim_desk.h"
 
 enum { A, B, SITES };
 #define SECOND US_PER_S
@@ -37,26 +38,13 @@ static void on_news(void *arg, struct world *w, const struct world_news *n)
 static int begin(void **state)
 {
 	static const char *const names[SITES] = {"cic-luik", "cic-namen"};
-	static char text[LIMIT_ROSTER_BYTES];
 	struct link_config link = {.a = A, .b = B, .n_bearers = 1, .bearers = {{.name = "fibre", .cost = 10, .delay_us = 5000}}};
-	struct world_config c = {.seed = 3, .start = {1626220800LL * SECOND}, .links = &link, .n_links = 1};
+	struct roster *r = sim_roster(names, SITES);
+	struct world_config c = {.seed = 3, .start = {1626220800LL * SECOND}, .links = &link, .n_links = 1, .roster = r};
 	struct desk *d = calloc(1, sizeof *d);
-	struct roster *r = NULL;
 	struct errmsg m;
-	uint16_t keep[SITES];
-	FILE *f = fopen("conf/belgium.conf", "r");
 
-	if (!f || !d)
-		return -1;
-	size_t len = fread(text, 1, sizeof text, f);
-
-	fclose(f);
-	if (roster_parse("conf/belgium.conf", view_of(text, len), NULL, true, &r, &m))
-		return -1;
-	for (size_t i = 0; i < SITES; i++)
-		keep[i] = roster_site_by_id(r, view_str(names[i]))->number;
-	c.roster = r;
-	if (roster_cut(r, keep, SITES) || world_new(&c, &d->w, &m))
+	if (!d || world_new(&c, &d->w, &m))
 		return -1;
 	roster_free(r);
 	world_subscribe(d->w, &(struct world_hooks){.arg = d, .news = on_news});

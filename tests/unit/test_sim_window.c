@@ -12,6 +12,7 @@
 
 #include "proto/request.h"
 #include "sim/world.h"
+#include "tests/lib/sim_desk.h"
 
 #define FLASH_MAX 512
 enum { NAMEN, LUIK };
@@ -26,37 +27,6 @@ struct line {
 	size_t n_flash, flash_taken;
 	uint64_t accepted, refused, taken, bytes_taken;
 };
-
-static struct roster *template_roster(void)
-{
-	static const char *const names[] = {"cic-namen", "cic-luik"};
-	static char text[LIMIT_ROSTER_BYTES];
-	struct roster *r = NULL;
-	struct errmsg m;
-	uint16_t keep[2];
-	FILE *f = fopen("conf/belgium.conf", "r");
-
-	assert_non_null(f);
-	size_t len = fread(text, 1, sizeof text, f);
-
-	fclose(f);
-	assert_int_equal(roster_parse("conf/belgium.conf", view_of(text, len), NULL, true, &r, &m), ERR_OK);
-	for (size_t i = 0; i < 2; i++)
-		keep[i] = roster_site_by_id(r, view_str(names[i]))->number;
-	assert_int_equal(roster_cut(r, keep, 2), ERR_OK);
-	return r;
-}
-
-static struct view field(const struct request *r, uint8_t which)
-{
-	struct view rest = r->fields;
-	struct request_item f;
-
-	while (request_next(&rest, &f) == ERR_OK)
-		if (f.field == which)
-			return f.value;
-	return view_of(NULL, 0);
-}
 
 static size_t other(const struct line *l, size_t site)
 {
@@ -95,7 +65,7 @@ static void heard_accepted(struct line *l, const struct request *r)
 	l->accepted++;
 	for (size_t i = l->n_flash; i-- > 0;)
 		if (l->flash[i].tag == r->tag && !l->flash[i].accepted) {
-			memcpy(l->flash[i].id.b, field(r, F_ID).ptr, MSGID_BYTES);
+			memcpy(l->flash[i].id.b, sim_field(r, F_ID).ptr, MSGID_BYTES);
 			l->flash[i].accepted = true;
 		}
 }
@@ -104,9 +74,9 @@ static void heard_taken(struct line *l, size_t site, const struct request *r)
 {
 	struct msgid id;
 
-	memcpy(id.b, field(r, F_ID).ptr, MSGID_BYTES);
+	memcpy(id.b, sim_field(r, F_ID).ptr, MSGID_BYTES);
 	l->taken++;
-	l->bytes_taken += field(r, F_BODY).len;
+	l->bytes_taken += sim_field(r, F_BODY).len;
 	for (size_t i = 0; i < l->n_flash; i++)
 		if (l->flash[i].accepted && memcmp(&l->flash[i].id, &id, sizeof id) == 0) {
 			assert_int_equal(l->flash[i].taken.us, 0); /* once */
@@ -143,7 +113,7 @@ static void line_open_on(struct line *l, uint64_t seed, const struct bearer_conf
 {
 	struct client_rights rights = {.name = "desk", .may_send = true, .may_take = true, .may_operate = true, .precedence = PREC_FLASH};
 	struct link_config link = {.a = 0, .b = 1, .n_bearers = 1, .bearers = {*bearer}};
-	struct roster *r = template_roster();
+	struct roster *r = sim_roster((const char *const[]){"cic-namen", "cic-luik"}, 2);
 	struct world_config c = {.seed = seed, .start = {1626220800LL * US_PER_S}, .roster = r, .links = &link, .n_links = 1,
 				 .store = dir ? WORLD_LMDB : WORLD_MEMORY, .dir = dir};
 	struct errmsg m;

@@ -10,6 +10,7 @@
 
 #include "proto/request.h"
 #include "sim/world.h"
+#include "tests/lib/sim_desk.h"
 
 #define SITES 5
 #define HOUR (3600 * US_PER_S)
@@ -23,30 +24,10 @@ struct desk {
 	struct msgid last;
 };
 
-static struct roster *template_roster(void)
-{
-	static const char *const names[SITES] = {"spoc-brussel", "cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
-	static char text[LIMIT_ROSTER_BYTES];
-	struct roster *r = NULL;
-	struct errmsg m;
-	uint16_t keep[SITES];
-	FILE *f = fopen("conf/belgium.conf", "r");
-
-	assert_non_null(f);
-	size_t len = fread(text, 1, sizeof text, f);
-
-	fclose(f);
-	assert_int_equal(roster_parse("conf/belgium.conf", view_of(text, len), NULL, true, &r, &m), ERR_OK);
-	for (size_t i = 0; i < SITES; i++)
-		keep[i] = roster_site_by_id(r, view_str(names[i]))->number;
-	assert_int_equal(roster_cut(r, keep, SITES), ERR_OK);
-	return r;
-}
-
 static struct world *make_world(uint64_t seed, enum world_store store, const char *dir)
 {
 	struct link_config links[SITES * SITES];
-	struct roster *r = template_roster();
+	struct roster *r = sim_roster((const char *const[]){"spoc-brussel", "cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"}, 5);
 	struct world_config c = {.seed = seed, .start = {1626220800LL * US_PER_S}, .store = store, .dir = dir, .roster = r, .links = links};
 	struct world *w = NULL;
 	struct errmsg m;
@@ -59,17 +40,6 @@ static struct world *make_world(uint64_t seed, enum world_store store, const cha
 	assert_int_equal(world_new(&c, &w, &m), ERR_OK);
 	roster_free(r);
 	return w;
-}
-
-static struct view field(const struct request *r, uint8_t which)
-{
-	struct view rest = r->fields;
-	struct request_item f;
-
-	while (request_next(&rest, &f) == ERR_OK)
-		if (f.field == which)
-			return f.value;
-	return view_of(NULL, 0);
 }
 
 static void ask(struct desk *d, size_t site, uint8_t type, const char *queue, const struct msgid *id, size_t body)
@@ -117,7 +87,7 @@ static void on_reply(void *arg, struct world *w, size_t site, uint64_t client, s
 			struct msgid id;
 
 			d->taken++;
-			memcpy(id.b, field(&r, F_ID).ptr, MSGID_BYTES);
+			memcpy(id.b, sim_field(&r, F_ID).ptr, MSGID_BYTES);
 			ask(d, site, REQ_ACK, NULL, &id, 0);
 		}
 	}
