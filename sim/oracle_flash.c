@@ -5,7 +5,7 @@
  * and the FLASH messages that share the way, each to several custodians. Bulk has no part in it. */
 #include "sim/oracle_int.h"
 
-#define SETTLE_US (14 * US_PER_S)     /* connect, digests, vectors, and what relays ask of each other on the way */
+#define SETTLE_US (10 * US_PER_S)     /* connect, digests */
 #define WINDOW_US US_PER_S            /* what is queued below a node is worth less: node/core/window.h */
 #define WIRE_BYTES (128 * 1024)       /* or it is one frame of each lane, which an entry with a body of 64 KiB fills */
 #define COPIES 4

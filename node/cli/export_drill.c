@@ -19,6 +19,8 @@
 #define ENDORSERS 8
 #define SECOND_US 1000000LL /* the shortest of a drill's durations */
 #define MINUTE_US (60 * SECOND_US)
+/* A drill takes so long at least: nodes need some seconds to start, and senders try again after eight. */
+#define LENGTH_LEAST MINUTE_US
 /* Entries looked at in one transaction. */
 #define LOOK_ENTRIES 4096
 
@@ -552,7 +554,7 @@ static void put_head(struct drill_out *d)
 	       "# (the daemon's log does), crash and power-cut likewise. What desks did is not told either: here they take 30 s a message.\n");
 	put(d, "# An order that was in force at the beginning is given at 0s.\n");
 	put(d, "drill = \"outage\";\nabout = \"the view of %s\";\nstart = \"%s\";\nlength = \"", name, from);
-	put_span(d, d->end.us - d->start.us);
+	put_span(d, d->end.us - d->start.us < LENGTH_LEAST ? LENGTH_LEAST : d->end.us - d->start.us);
 	put(d, "\";\n");
 }
 

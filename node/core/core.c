@@ -698,6 +698,7 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 		past_finish(c);
 	} else if (c->started) {
 		takeover_moved(c);
+		peers_greet_again(c);
 		peers_look(c);
 		travel_look(c);
 		own_look(c);
@@ -724,6 +725,7 @@ void core_committed(struct core *c)
 	size_t n = 0;
 
 	c->fresh_from = 0;
+	peers_heard_again(c);
 	undo_forget(c);
 	travel_committed(c);
 	for (size_t i = 0; i < c->n_takes; i++)

@@ -126,6 +126,7 @@ struct lane_state {
 	bool dialled;                /* handshake done */
 	bool up;                     /* WELCOME received on what we dialled */
 	bool accepted;               /* HELLO received on what the peer dialled */
+	bool missed;                 /* it came up or went down in a batch that was refused */
 	bool ack_due;                /* frontiers to send on the accepted side */
 	char bearer[LIMIT_NAME_BYTES + 1];
 	char over[LIMIT_NAME_BYTES + 1]; /* what the peer dialled us over, as it said; entries come over it */
@@ -368,6 +369,7 @@ struct core {
 	struct mono deadline;
 	struct mono held_until;                         /* its own work waits: it found no room */
 	struct mono store_full_since;
+	bool deaf;                                      /* what peers sent was refused since the last commit: peers_greet_again */
 	uint64_t refused_full, damaged;
 	uint64_t fresh_from;                            /* the first entry of this batch; 0 for none */
 	bool mend;                                      /* damaged rows were met: mended at the next step */
@@ -498,6 +500,12 @@ void peer_touch(struct core *c, struct peer *p);
 void peers_touch_all(struct core *c);
 void peer_tell(struct core *c, struct peer *p); /* our progress goes to it within a second */
 void peers_look(struct core *c);        /* timeouts, telling, probes: what is due */
+/* An event that the journal had no room for. What was heard so is lost, and of a lane that came up or went down nobody knows how it is. */
+void peer_missed(struct core *c, const struct event *ev);
+/* With the first commit after that: those lanes are dialled anew, and hellos that wait for an answer are said again, since that may have been
+ * refused. */
+void peers_greet_again(struct core *c);
+void peers_heard_again(struct core *c); /* it is committed */
 void peers_settle(struct core *c);      /* who is idle now, and when the next timer of the others is due */
 struct mono peers_help(struct core *c); /* streams whose originator seems not to reach a peer; when to look again */
 bool peer_up(const struct core *c, const struct peer *p);

@@ -4,6 +4,8 @@
 
 #include "node/core/core_int.h"
 
+/* A hello on a connection that lives is said again after so long at the soonest, when the peer, or our own disk, shows that it is heard now. */
+#define GREET_AGAIN_US (3 * US_PER_S)
 /* A digest that was not answered is sent again. */
 #define DIGEST_AGAIN_US (5 * US_PER_S)
 /* A link where nothing else happened for so long is probed only so often, once it answers. */
@@ -316,6 +318,52 @@ void peer_roster(struct core *c, struct peer *p, uint32_t serial, const struct h
 		alarm_clear(c, "roster-old", NULL);
 }
 
+/* What was said on it before may have met a disk that took nothing, and is not answered. */
+static void greet_again(struct core *c, struct peer *p)
+{
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
+		struct lane_state *l = &p->lane[lane];
+
+		if (!l->dialled || l->up || p->gone || c->now.us - l->hello_at.us < GREET_AGAIN_US)
+			continue;
+		peer_touch(c, p);
+		l->hello_at = c->now;
+		say_hello(c, p, lane, FRAME_HELLO, l->bearer);
+		if (lane == LANE_URGENT)
+			replicate_offer(c, p);
+	}
+}
+
+void peer_missed(struct core *c, const struct event *ev)
+{
+	bool link = ev->type == EVENT_LINK_UP || ev->type == EVENT_LINK_DOWN;
+	struct peer *p = link && ev->u.link.lane < LANE_COUNT ? peer_find(c, ev->u.link.peer) : NULL;
+
+	c->deaf = c->deaf || p || ev->type == EVENT_FRAME;
+	if (p)
+		p->lane[ev->u.link.lane].missed = true;
+}
+
+void peers_greet_again(struct core *c)
+{
+	for (size_t i = 0; c->deaf && i < c->n_peers; i++) {
+		struct peer *p = c->peers[i];
+
+		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+			if (p->lane[lane].missed && !p->gone)
+				effect_link_reset(c->out, p->site, lane, LINK_SILENT);
+		greet_again(c, p);
+	}
+}
+
+void peers_heard_again(struct core *c)
+{
+	for (size_t i = 0; c->deaf && i < c->n_peers; i++)
+		for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+			c->peers[i]->lane[lane].missed = false;
+	c->deaf = false;
+}
+
 /* Their HELLO on what they dialled, or their WELCOME on what we dialled. */
 static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welcome, const struct hello *h)
 {
@@ -352,6 +400,7 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 			state_hello(c, p, &h->state);
 		p->parts[lane].got_due = false;
 		bodies_linked(c, p, lane);
+		greet_again(c, p); /* it hears */
 		return;
 	}
 	if (!l->up)

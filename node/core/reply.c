@@ -61,6 +61,7 @@ void core_refuse(struct core *c, const struct event *ev, enum err why, struct ef
 	c->out = out;
 	if (why == ERR_FULL)
 		c->refused_full++;
+	peer_missed(c, ev);
 	effect_log(out, 4, "journal: %s (the event was not applied)", err_text(why));
 	if (ev->type == EVENT_REQUEST && request_decode(ev->u.request.bytes, &rq) == ERR_OK)
 		reply_error(c, ev->u.request.client, rq.tag, why == ERR_FULL ? ERR_FULL : ERR_BUSY,

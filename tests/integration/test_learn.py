@@ -2,6 +2,7 @@
 """A real period becomes a drill: what a journal holds of it, exported, is what the simulator then plays; and nothing that is secret is in it."""
 
 import collections
+import datetime
 import json
 import os
 import re
@@ -95,6 +96,11 @@ def part_of_time(tap, net, out):
     tap.ok(f'at = "0s"; do = "relocate"; site = "{LUIK}"' in text and "minimize" not in text, "an order that was in force at the beginning, and none that was not", text)
     j, r = play(after, "run")
     tap.ok(r.returncode == 0 and j["ok"] and j["accepted"] == 2, "and it is played", r.stdout + r.stderr)
+    second = (datetime.datetime.fromisoformat(sent.replace("Z", "+00:00")) + datetime.timedelta(seconds=1)).isoformat().replace("+00:00", "Z")
+    short = os.path.join(out, "short.conf")
+    estafette("journal", "export", net.conf(SPOC), short, "--as-drill", "--from", sent, "--to", second, "--json", check=True)
+    j, r = play(short, "run")
+    tap.ok(r.returncode == 0 and j["ok"] and j["accepted"] == 2, "a single second too: nodes have the time to start", r.stdout + r.stderr)
     net.down(LUIK)
     row = estafette("journal", "export", net.conf(LUIK), os.path.join(out, "stopped.conf"), "--as-drill", "--json", check=True).row
     # Luik is a standby of Namen, and may have the copy for Namen by now.

@@ -185,6 +185,8 @@ static enum err fail_commit(void *arg, uint64_t commit)
 
 	(void)commit;
 	n->commits++;
+	if (n->full)
+		return ERR_FULL;
 	return n->fail_at && n->commits == n->fail_at ? n->fail_with : ERR_OK;
 }
 

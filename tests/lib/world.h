@@ -28,6 +28,7 @@ struct world_node {
 	uint64_t fail_at;         /* the commit that fails, 0 for none */
 	uint64_t commits;
 	enum err fail_with;
+	bool full;                /* no commit finds room */
 	bool cut[WORLD_NODES];    /* links cut to that node */
 	const char *over[WORLD_NODES]; /* the bearer that it dials that node over, from the next time on; NULL: "test" */
 	bool deaf;                /* it never reads segments; all else it answers */
