@@ -296,7 +296,8 @@ static int start_member(struct network *w, struct member *m, const char *program
 	return m->child > 0 ? EXIT_OK : cli_fail(w->cli, ERR_IO, "%s: fork: %s", m->id, strerror(errno));
 }
 
-static int await_up(struct network *w, struct member *m, int64_t end)
+/* One that ran when it was looked at may have been ending. */
+static int await_up(struct network *w, struct member *m, const char *program, int64_t end)
 {
 	for (;;) {
 		int status;
@@ -305,8 +306,8 @@ static int await_up(struct network *w, struct member *m, int64_t end)
 			return EXIT_OK;
 		if (m->child > 0 && waitpid(m->child, &status, WNOHANG) == m->child)
 			return fail_up(w, m, "the daemon ended");
-		if (m->child == 0 && !store_is_locked(m->journal))
-			return fail_up(w, m, "the daemon ended meanwhile");
+		if (m->child == 0 && start_member(w, m, program) != EXIT_OK)
+			return EXIT_REFUSED;
 		if (now_ms() > end)
 			return fail_up(w, m, "the daemon does not answer yet");
 		poll(NULL, 0, LOOK_MS);
@@ -323,7 +324,7 @@ int cmd_network_up(struct cli *cli, int argc, char **argv)
 		status = start_member(&w, &w.members[i], program);
 	int64_t end = now_ms() + UP_MS;
 	for (size_t i = 0; i < w.n && status == EXIT_OK; i++)
-		status = await_up(&w, &w.members[i], end);
+		status = await_up(&w, &w.members[i], program, end);
 	if (status == EXIT_OK)
 		status = print(&w, true);
 	free(w.members);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """A desk's day between real daemons: everything a person or a script does with the commands of this version."""
 
+import fcntl
 import json
 import os
 import re
@@ -52,6 +53,11 @@ def test_network(tap):
         tap.eq(estafette("network", "down", folder, "--sites", NAMEN).code, 0, "network down --sites ends one")
         rows = estafette("network", "status", folder, "--json").rows
         tap.eq({(r["site"], r["up"]) for r in rows}, {(LUIK, True), (NAMEN, False)}, "only that one")
+        with open(os.path.join(folder, NAMEN, "journal", "lock"), "r+b") as ending:  # as long as a killed one needs to be gone
+            fcntl.lockf(ending, fcntl.LOCK_EX)
+            up = subprocess.Popen([os.path.join(lib.BIN, "estafette"), "network", "up", folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(0.3)
+        tap.eq((up.communicate(timeout=30 * lib.SLOW)[1], up.returncode), (b"", 0), "network up starts one that was still ending when it looked")
         again = estafette("network", "init", folder, "--sites", LUIK)
         tap.ok(again.code in (1, 2) and again.err, "network init does not write over a network", again)
     finally:
