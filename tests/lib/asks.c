@@ -170,3 +170,24 @@ void ask_fail_next(struct world *w, size_t i, enum err e)
 	w->node[i].fail_at = w->node[i].commits + 1;
 	w->node[i].fail_with = e;
 }
+
+void ask_take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise)
+{
+	struct request_writer rw;
+
+	request_begin(&rw, b, REQ_TAKE, tag);
+	request_str(&rw, F_QUEUE, queue);
+	request_u32(&rw, F_COUNT, count);
+	request_str(&rw, F_EXERCISE, exercise);
+	request_end(&rw);
+}
+
+unsigned ask_replies_of(struct world *w, size_t i, uint8_t type)
+{
+	struct request r;
+	unsigned n = 0;
+
+	while (world_reply(w, i, &r))
+		n += r.type == type;
+	return n;
+}

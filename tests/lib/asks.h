@@ -22,6 +22,9 @@ void ask_take_none(struct world *w, size_t i, const char *queue);
 void ask_take_in(struct world *w, size_t i, const char *queue, int64_t us, const char *body, struct msgid *id);
 void ask_read(struct world *w, size_t i, const struct msgid *id);
 
+/* The bytes of a TAKE, appended; how many replies of that type are unread. exercise may be NULL. */
+void ask_take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise);
+unsigned ask_replies_of(struct world *w, size_t i, uint8_t type);
 /* Events straight into a core, beside what the world does; what it answers is left in out. */
 enum err ask_apply(struct world *w, size_t i, struct event *ev, size_t n, struct effects *out);
 /* A frame that a peer sends on the urgent connection that it dialled, taken by itself. */

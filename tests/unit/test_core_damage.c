@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include "node/core/core_int.h"
-#include "storage/memkv.h"
 #include "storage/record.h"
 #include "tests/lib/asks.h"
+#include "tests/lib/damage.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant"};
 enum { LUIK, NAMEN, LEUVEN };
@@ -25,32 +25,6 @@ static void send_ok(struct world *w, size_t i, const char *to, const char *body,
 static void take_is(struct world *w, size_t i, const char *queue, const char *body, struct msgid *id)
 {
 	ask_take_in(w, i, queue, 2 * US_PER_S, body, id);
-}
-
-static void nothing_more(struct world *w, size_t i, const char *queue)
-{
-	struct taken t = {.body = BUF_EMPTY};
-
-	if (world_take_one(w, i, queue, 5 * US_PER_S, &t))
-		fail_msg("%s: \"%s\" was handed out twice", queue, t.subject);
-	buf_release(&t.body);
-}
-
-/* Flips a bit in this record and no other. */
-static void damage(struct world *w, size_t i, struct key k)
-{
-	uint8_t bytes[4096];
-	struct view value;
-	struct txn *t;
-
-	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
-	assert_int_equal(kv_get(t->k, k.db, key_view(&k), &value), ERR_OK);
-	assert_true(value.len <= sizeof bytes);
-	memcpy(bytes, value.ptr, value.len);
-	size_t len = value.len;
-
-	txn_abort(t);
-	assert_int_equal(memkv_flip(w->node[i].store->kv, view_of(bytes, len), 3), 1);
 }
 
 struct streams { struct stream_row row[64]; size_t n; uint16_t originator, addressee; };
@@ -90,7 +64,7 @@ static void a_damaged_stream_row_is_made_anew(void **state)
 
 	world_crash(&w, LUIK);
 	for (size_t i = 0; i < before.n; i++)
-		damage(&w, LUIK, key_stream(before.row[i].local));
+		damage_record(&w, LUIK, key_stream(before.row[i].local));
 	world_start(&w, LUIK);
 	world_run(&w, 3 * US_PER_S);
 	assert_true(world_alarm(&w, LUIK, "damage"));
@@ -108,7 +82,7 @@ static void a_damaged_stream_row_is_made_anew(void **state)
 	send_ok(&w, NAMEN, QUEUE, "behind", NULL);
 	take_is(&w, LUIK, QUEUE, "before", NULL);
 	take_is(&w, LUIK, QUEUE, "behind", NULL);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -127,12 +101,12 @@ static void what_was_accepted_leaves_all_the_same(void **state)
 
 	world_crash(&w, NAMEN);
 	for (size_t i = 0; i < s.n; i++)
-		damage(&w, NAMEN, key_stream(s.row[i].local));
+		damage_record(&w, NAMEN, key_stream(s.row[i].local));
 	world_start(&w, NAMEN);
 	world_link(&w, NAMEN, LUIK, true);
 	world_run(&w, 120 * US_PER_S);
 	take_is(&w, LUIK, QUEUE, "accepted", NULL);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -153,8 +127,8 @@ static void a_stream_set_aside_comes_again(void **state)
 
 	world_crash(&w, LUIK);
 	for (size_t i = 0; i < s.n; i++) {
-		damage(&w, LUIK, key_stream(s.row[i].local));
-		damage(&w, LUIK, key_stream_name(s.row[i].local));
+		damage_record(&w, LUIK, key_stream(s.row[i].local));
+		damage_record(&w, LUIK, key_stream_name(s.row[i].local));
 	}
 	world_start(&w, LUIK);
 	world_run(&w, 20 * US_PER_S);
@@ -162,7 +136,7 @@ static void a_stream_set_aside_comes_again(void **state)
 	send_ok(&w, NAMEN, QUEUE, "new", NULL);
 	take_is(&w, LUIK, QUEUE, "waiting", NULL);
 	take_is(&w, LUIK, QUEUE, "new", NULL);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	assert_false(world_alarm(&w, LUIK, "id"));
 	world_release(&w);
 }
@@ -204,7 +178,7 @@ static void a_damaged_queue_row_is_made_anew(void **state)
 	struct queue_row before = queue_at(&w, LUIK);
 
 	world_crash(&w, LUIK);
-	damage(&w, LUIK, key_queue(before.local));
+	damage_record(&w, LUIK, key_queue(before.local));
 	world_start(&w, LUIK);
 	struct queue_row after = queue_at(&w, LUIK);
 
@@ -215,7 +189,7 @@ static void a_damaged_queue_row_is_made_anew(void **state)
 	assert_true(world_alarm(&w, LUIK, "damage"));
 	take_is(&w, LUIK, QUEUE, "one", NULL);
 	take_is(&w, LUIK, QUEUE, "two", NULL);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -258,7 +232,7 @@ static void a_damaged_missing_row_is_made_anew(void **state)
 	}
 	assert_true(m.any);
 	world_crash(&w, LUIK);
-	damage(&w, LUIK, key_missing(m.stream, m.number));
+	damage_record(&w, LUIK, key_missing(m.stream, m.number));
 	world_start(&w, LUIK);
 	assert_true(world_alarm(&w, LUIK, "damage"));
 	assert_true(world_take_one(&w, LUIK, "cic-luik/messages", 60 * US_PER_S, &t));
@@ -298,7 +272,7 @@ static void what_follows_damage_of_ones_own_arrives(void **state)
 	world_link(&w, NAMEN, LEUVEN, false);
 	world_run(&w, US_PER_S);
 	send_ok(&w, NAMEN, QUEUE, "destroyed", &id);
-	damage(&w, NAMEN, key_entry(arrival_to(&w, NAMEN, LUIK, &id)));
+	damage_record(&w, NAMEN, key_entry(arrival_to(&w, NAMEN, LUIK, &id)));
 	size_t before = streams_of(&w, NAMEN, NAMEN, LUIK).n;
 
 	world_link(&w, NAMEN, LUIK, true);
@@ -309,7 +283,7 @@ static void what_follows_damage_of_ones_own_arrives(void **state)
 	assert_true(streams_of(&w, NAMEN, NAMEN, LUIK).n > before);
 	world_run(&w, 30 * US_PER_S);
 	take_is(&w, LUIK, QUEUE, "behind", NULL);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -328,7 +302,7 @@ static void leases_end_behind_a_damaged_one(void **state)
 		take_is(&w, LUIK, QUEUE, "second", NULL);
 		if (restart)
 			world_crash(&w, LUIK);
-		damage(&w, LUIK, key_lease(arrival_of(&w, LUIK, &id)));
+		damage_record(&w, LUIK, key_lease(arrival_of(&w, LUIK, &id)));
 		if (restart)
 			world_start(&w, LUIK);
 		world_run(&w, 620 * US_PER_S); /* the usual lease, and once more */
@@ -339,7 +313,7 @@ static void leases_end_behind_a_damaged_one(void **state)
 		assert_int_equal(q.leased[0][PREC_PRIORITY], 0);
 		take_is(&w, LUIK, QUEUE, "first", NULL);
 		take_is(&w, LUIK, QUEUE, "second", NULL);
-		nothing_more(&w, LUIK, QUEUE);
+		ask_take_none(&w, LUIK, QUEUE);
 		world_release(&w);
 	}
 }
@@ -358,9 +332,9 @@ static void damaged_message(bool leased, bool lease, uint64_t seed)
 		take_is(&w, LUIK, QUEUE, "one", &id);
 	uint64_t arrival = arrival_of(&w, LUIK, &id);
 
-	damage(&w, LUIK, key_msg(&id, w.number[LUIK]));
+	damage_record(&w, LUIK, key_msg(&id, w.number[LUIK]));
 	if (lease)
-		damage(&w, LUIK, key_lease(arrival));
+		damage_record(&w, LUIK, key_lease(arrival));
 	world_run(&w, 310 * US_PER_S);
 	take_is(&w, LUIK, QUEUE, "one", NULL);
 	assert_true(world_alarm(&w, LUIK, "damage"));
@@ -371,7 +345,7 @@ static void damaged_message(bool leased, bool lease, uint64_t seed)
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 	world_run(&w, 3 * US_PER_S);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 

@@ -14,29 +14,6 @@
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
 enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
 
-static struct view text(const char *s) { return view_str(s); }
-
-static void take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise)
-{
-	struct request_writer rw;
-
-	request_begin(&rw, b, REQ_TAKE, tag);
-	request_str(&rw, F_QUEUE, queue);
-	request_u32(&rw, F_COUNT, count);
-	request_str(&rw, F_EXERCISE, exercise);
-	request_end(&rw);
-}
-
-static unsigned replies_of(struct world *w, size_t i, uint8_t type)
-{
-	struct request r;
-	unsigned n = 0;
-
-	while (world_reply(w, i, &r))
-		n += r.type == type;
-	return n;
-}
-
 /* ---- desks and senders ----------------------------------------------------------------------------------------------------- */
 
 static void too_long(int sig)
@@ -60,17 +37,17 @@ static void an_exercise_holds_up_nothing(void **state)
 	signal(SIGALRM, too_long);
 	world_init(&w, SITES, 3, 97);
 	for (int i = 0; i < 600; i++)
-		assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("drill"), &drill, NULL, NULL), ERR_OK);
-	take_bytes(&b, "cic-luik/dispatch", 6000, 1, "fire-26");
+		assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, view_str("drill"), &drill, NULL, NULL), ERR_OK);
+	ask_take_bytes(&b, "cic-luik/dispatch", 6000, 1, "fire-26");
 	world_request(&w, LUIK, &b);
 	world_run(&w, US_PER_S);
 	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "real", NULL);
 	ask_take_is(&w, LUIK, "cic-luik/dispatch", "real", NULL);
 	/* And what that exercise waits for comes, from behind all the others. */
 	drill.exercise = "fire-26";
-	assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, text("fire"), &drill, NULL, NULL), ERR_OK);
+	assert_int_equal(world_send(&w, LUIK, "cic-luik/dispatch", PREC_ROUTINE, view_str("fire"), &drill, NULL, NULL), ERR_OK);
 	world_run(&w, US_PER_S);
-	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	assert_int_equal(ask_replies_of(&w, LUIK, REPLY_TAKEN), 1);
 	alarm(0);
 	buf_release(&b);
 	world_release(&w);
@@ -155,7 +132,7 @@ static void a_cancel_is_not_half_done(void **state)
 	request_end(&rw);
 	world_request(&w, NAMEN, &b);
 	world_run(&w, US_PER_S);
-	assert_int_equal(replies_of(&w, NAMEN, REPLY_ERROR), 1);
+	assert_int_equal(ask_replies_of(&w, NAMEN, REPLY_ERROR), 1);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_DELIVERED);
 	buf_release(&b);
 	world_release(&w);
@@ -174,15 +151,15 @@ static void the_quota_on_flash_is_a_users(void **state)
 	open[1].u.client.rights = (struct client_rights){.name = "gateway", .may_send = true, .flash_per_hour = 2};
 	assert_int_equal(ask_apply(&w, NAMEN, open, 2, &out), ERR_OK);
 	ask_fail_next(&w, NAMEN, ERR_FULL);
-	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("refused"), NULL, NULL, NULL), ERR_FULL);
-	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("one"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("refused"), NULL, NULL, NULL), ERR_FULL);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("one"), NULL, NULL, NULL), ERR_OK);
 	assert_int_equal(ask_apply(&w, NAMEN, open, 2, &out), ERR_OK);
-	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("two"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("two"), NULL, NULL, NULL), ERR_OK);
 	assert_int_equal(ask_apply(&w, NAMEN, open, 2, &out), ERR_OK);
-	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("three"), NULL, NULL, NULL), ERR_BUSY);
-	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_IMMEDIATE, text("four"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("three"), NULL, NULL, NULL), ERR_BUSY);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_IMMEDIATE, view_str("four"), NULL, NULL, NULL), ERR_OK);
 	world_run(&w, 3601 * US_PER_S);
-	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, text("five"), NULL, NULL, NULL), ERR_OK);
+	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, view_str("five"), NULL, NULL, NULL), ERR_OK);
 	effects_release(&out);
 	world_release(&w);
 }
@@ -202,11 +179,11 @@ static void a_body_is_as_long_as_said(void **state)
 		request_str(&rw, F_TO, "cic-luik/dispatch");
 		request_u64(&rw, F_BODY_BYTES, 100);
 		if (with)
-			request_field(&rw, F_BODY, text("short"));
+			request_field(&rw, F_BODY, view_str("short"));
 		request_end(&rw);
 		world_request(&w, NAMEN, &b);
 		world_run(&w, US_PER_S);
-		assert_int_equal(replies_of(&w, NAMEN, REPLY_ACCEPTED), 0);
+		assert_int_equal(ask_replies_of(&w, NAMEN, REPLY_ACCEPTED), 0);
 	}
 	assert_int_equal(world_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, view_of(NULL, 0), NULL, NULL, NULL), ERR_OK);
 	ask_take_is(&w, LUIK, "cic-luik/dispatch", "", NULL);
@@ -236,10 +213,10 @@ static void who_waits_hears_it_from_a_digest(void **state)
 	request_end(&rw);
 	world_request(&w, NAMEN, &b);
 	world_run(&w, US_PER_S);
-	assert_int_equal(replies_of(&w, NAMEN, REPLY_STATE), 0);
+	assert_int_equal(ask_replies_of(&w, NAMEN, REPLY_STATE), 0);
 	world_link(&w, NAMEN, LEUVEN, true);
 	world_run(&w, 10 * US_PER_S);
-	assert_int_equal(replies_of(&w, NAMEN, REPLY_STATE), 1);
+	assert_int_equal(ask_replies_of(&w, NAMEN, REPLY_STATE), 1);
 	buf_release(&b);
 	world_release(&w);
 }
@@ -289,7 +266,7 @@ static void a_client_has_so_much_open(void **state)
 
 		buf_clear(&b);
 		if (take) {
-			take_bytes(&b, "cic-luik/dispatch", 9000 + i, 1, NULL);
+			ask_take_bytes(&b, "cic-luik/dispatch", 9000 + i, 1, NULL);
 		} else {
 			request_begin(&rw, &b, REQ_SUBMIT, 9000 + i);
 			request_str(&rw, F_TO, "cic-namen/dispatch");
@@ -299,7 +276,7 @@ static void a_client_has_so_much_open(void **state)
 		world_request(&w, LUIK, &b);
 		world_run(&w, 10);
 	}
-	assert_int_equal(replies_of(&w, LUIK, REPLY_ERROR), 2);
+	assert_int_equal(ask_replies_of(&w, LUIK, REPLY_ERROR), 2);
 	buf_release(&b);
 	world_release(&w);
 }

@@ -245,27 +245,35 @@ static void an_operational_order_leaves_exercises_alone(void **state)
 
 /* ---- marked everywhere ---------------------------------------------------------------------------------------------------- */
 
+/* A message of an exercise that two sites handled while they could not hear each other, and know it now. */
+static struct msgid handled_twice(struct world *w)
+{
+	struct msgid ex = send(w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA), got;
+
+	world_run(w, US_PER_S);
+	for (size_t i = 1; i < N; i++)
+		world_link(w, LUIK, i, false);
+	world_run(w, 30 * US_PER_S);
+	order_ok(w, SPOC, "relocate", "cic-vlaams-brabant", ALPHA);
+	world_run(w, US_PER_S);
+	assert_string_equal(take(w, LUIK, "dispatch", ALPHA, &got), "ex");
+	assert_string_equal(take(w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "ex");
+	assert_int_equal(world_handle(w, LUIK, REQ_ACK, &ex), ERR_OK);
+	assert_int_equal(world_handle(w, LEUVEN, REQ_ACK, &ex), ERR_OK);
+	for (size_t i = 1; i < N; i++)
+		world_link(w, LUIK, i, true);
+	world_run(w, 30 * US_PER_S);
+	return ex;
+}
+
 static void exercises_are_marked_in_every_table(void **state)
 {
 	struct world w;
-	struct msgid ex, got;
+	struct msgid ex;
 
 	(void)state;
 	world_init(&w, SITES, N, 25);
-	ex = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA);
-	world_run(&w, US_PER_S);
-	for (size_t i = 1; i < N; i++)
-		world_link(&w, LUIK, i, false);
-	world_run(&w, 30 * US_PER_S);
-	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", ALPHA);
-	world_run(&w, US_PER_S);
-	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "ex");
-	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "ex");
-	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &ex), ERR_OK);
-	assert_int_equal(world_handle(&w, LEUVEN, REQ_ACK, &ex), ERR_OK);
-	for (size_t i = 1; i < N; i++)
-		world_link(&w, LUIK, i, true);
-	world_run(&w, 30 * US_PER_S);
+	ex = handled_twice(&w);
 	assert_true(table_says(&w, LUIK, "conflicts", NULL, " exercise=yes"));
 	assert_true(world_alarm(&w, LUIK, "exercise-conflict"));
 	assert_false(world_alarm(&w, LUIK, "conflict"));
@@ -572,24 +580,10 @@ static void a_purge_goes_on_after_a_crash(void **state)
 static void a_purge_takes_its_conflicts_along(void **state)
 {
 	struct world w;
-	struct msgid ex, got;
 
 	(void)state;
 	world_init(&w, SITES, N, 32);
-	ex = send(&w, ANTWERPEN, "cic-luik/dispatch", PREC_FLASH, "ex", ALPHA);
-	world_run(&w, US_PER_S);
-	for (size_t i = 1; i < N; i++)
-		world_link(&w, LUIK, i, false);
-	world_run(&w, 30 * US_PER_S);
-	order_ok(&w, SPOC, "relocate", "cic-vlaams-brabant", ALPHA);
-	world_run(&w, US_PER_S);
-	assert_string_equal(take(&w, LUIK, "dispatch", ALPHA, &got), "ex");
-	assert_string_equal(take(&w, LEUVEN, "cic-luik/dispatch", ALPHA, &got), "ex");
-	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &ex), ERR_OK);
-	assert_int_equal(world_handle(&w, LEUVEN, REQ_ACK, &ex), ERR_OK);
-	for (size_t i = 1; i < N; i++)
-		world_link(&w, LUIK, i, true);
-	world_run(&w, 30 * US_PER_S);
+	handled_twice(&w);
 	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 1);
 	assert_int_equal(purge(&w, LUIK, ALPHA, false).purged, 1);
 	assert_int_equal(world_status(&w, LUIK, "exercise_conflicts"), 0);

@@ -15,8 +15,6 @@
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant", "cic-brussel"};
 enum { LUIK, NAMEN, LEUVEN, BRUSSEL };
 
-static struct view text(const char *s) { return view_str(s); }
-
 static struct event frame_event(struct world *w, size_t from, uint8_t lane, uint8_t side, const struct buf *b)
 {
 	struct event ev = {.type = EVENT_FRAME};
@@ -37,27 +35,6 @@ static struct event request_event(const struct buf *b)
 	return ev;
 }
 
-static void take_bytes(struct buf *b, const char *queue, uint32_t tag, uint32_t count, const char *exercise)
-{
-	struct request_writer rw;
-
-	request_begin(&rw, b, REQ_TAKE, tag);
-	request_str(&rw, F_QUEUE, queue);
-	request_u32(&rw, F_COUNT, count);
-	request_str(&rw, F_EXERCISE, exercise);
-	request_end(&rw);
-}
-
-static unsigned replies_of(struct world *w, size_t i, uint8_t type)
-{
-	struct request r;
-	unsigned n = 0;
-
-	while (world_reply(w, i, &r))
-		n += r.type == type;
-	return n;
-}
-
 /* ---- commits that fail ---------------------------------------------------------------------------------------------- */
 
 /* A take whose batch failed and is applied again still asks for as many as it asked for. */
@@ -69,7 +46,7 @@ static void a_take_takes_no_more_than_asked(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 1);
-	take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
+	ask_take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
 	struct event ev[2] = {request_event(&b), {.type = EVENT_TICK}};
 
 	ask_fail_next(&w, LUIK, ERR_FULL);
@@ -77,7 +54,7 @@ static void a_take_takes_no_more_than_asked(void **state)
 	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "two", NULL);
 	world_run(&w, US_PER_S);
-	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	assert_int_equal(ask_replies_of(&w, LUIK, REPLY_TAKEN), 1);
 	effects_release(&out);
 	buf_release(&b);
 	world_release(&w);
@@ -92,14 +69,14 @@ static void a_refused_take_takes_nothing(void **state)
 
 	(void)state;
 	world_init(&w, SITES, 3, 2);
-	take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
+	ask_take_bytes(&b, "cic-luik/dispatch", 77, 1, NULL);
 	struct event ev = request_event(&b);
 
 	ask_fail_next(&w, LUIK, ERR_FULL);
 	assert_int_equal(ask_apply(&w, LUIK, &ev, 1, &out), ERR_OK);
 	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	world_run(&w, US_PER_S);
-	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 0);
+	assert_int_equal(ask_replies_of(&w, LUIK, REPLY_TAKEN), 0);
 	effects_release(&out);
 	buf_release(&b);
 	world_release(&w);
@@ -162,7 +139,7 @@ static void a_full_disk_is_asked_once_a_second(void **state)
 	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "one", NULL);
 	world_take(&w, LUIK, "cic-luik/dispatch", 1, 20 * US_PER_S);
 	world_run(&w, 19 * US_PER_S);
-	assert_int_equal(replies_of(&w, LUIK, REPLY_TAKEN), 1);
+	assert_int_equal(ask_replies_of(&w, LUIK, REPLY_TAKEN), 1);
 	w.now.us += 2 * US_PER_S;
 	for (int i = 0; i < 2; i++) {
 		uint64_t commits = w.node[LUIK].commits;
@@ -415,7 +392,7 @@ static void a_stream_begins_with_its_signature(void **state)
 	for (int i = 0; i < 5; i++) {
 		struct stream_name name = {.originator = w.number[NAMEN], .addressee = w.number[LUIK], .precedence = PREC_FLASH, .incarnation = {.born_us = 1000 + i}};
 		struct header h = {.kind = KIND_MESSAGE, .originator = name.originator, .sent = world_wall(&w, LUIK)};
-		struct entry e = {.header = view_of(header, sizeof header), .envelope = text("not sealed")};
+		struct entry e = {.header = view_of(header, sizeof header), .envelope = view_str("not sealed")};
 		struct head head = {.number = 1};
 		struct segment_writer sw;
 
@@ -503,7 +480,7 @@ static void an_id_names_one_message(void **state)
 	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
 	struct stream_name name = {.originator = w.number[LEUVEN], .addressee = w.number[LUIK], .precedence = PREC_FLASH, .incarnation = {.born_us = 1}};
 	struct header h = {.kind = KIND_MESSAGE, .originator = name.originator, .id = id, .sent = world_wall(&w, LUIK)};
-	struct entry e = {.header = view_of(header, sizeof header), .envelope = text("not sealed")};
+	struct entry e = {.header = view_of(header, sizeof header), .envelope = view_str("not sealed")};
 	struct head head = {.number = 1};
 	struct segment_writer sw;
 	struct hash network = store_birth(w.node[LUIK].store)->network, stream = stream_hash(&network, &name), leaf;

@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include "node/core/core_int.h"
-#include "storage/memkv.h"
 #include "storage/record.h"
 #include "tests/lib/asks.h"
+#include "tests/lib/damage.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant"};
 enum { LUIK, NAMEN, LEUVEN };
@@ -41,32 +41,6 @@ static void send_ok(struct world *w, size_t i, const char *to, const char *body,
 static void take_is(struct world *w, size_t i, const char *queue, const char *body)
 {
 	ask_take_in(w, i, queue, 2 * US_PER_S, body, NULL);
-}
-
-static void nothing_more(struct world *w, size_t i, const char *queue)
-{
-	struct taken t = {.body = BUF_EMPTY};
-
-	if (world_take_one(w, i, queue, 5 * US_PER_S, &t))
-		fail_msg("%s: \"%s\" was handed out twice", queue, t.subject);
-	buf_release(&t.body);
-}
-
-/* Flips a bit in this record, and in others of the same bytes. */
-static void damage(struct world *w, size_t i, struct key k)
-{
-	uint8_t bytes[8192];
-	struct view value;
-	struct txn *t;
-
-	assert_int_equal(txn_begin(w->node[i].store, false, &t), ERR_OK);
-	assert_int_equal(kv_get(t->k, k.db, key_view(&k), &value), ERR_OK);
-	size_t len = value.len;
-
-	assert_true(len <= sizeof bytes);
-	memcpy(bytes, value.ptr, len);
-	txn_abort(t);
-	assert_int_equal(memkv_flip(w->node[i].store->kv, view_of(bytes, len), 3), 1);
 }
 
 static struct entry_row entry_of(struct world *w, size_t at, const struct msgid *id, size_t to)
@@ -119,7 +93,7 @@ static void an_entry_comes_again(void **state)
 	struct entry_row row = entry_of(&w, LUIK, &id, LUIK);
 
 	alone(&w, LUIK, false);
-	damage(&w, LUIK, key_entry(row.arrival));
+	damage_record(&w, LUIK, key_entry(row.arrival));
 	world_run(&w, A_PASS);
 	assert_true(world_alarm(&w, LUIK, "damage"));
 	assert_int_equal(world_status(&w, LUIK, "scrub_found"), 1);
@@ -130,7 +104,7 @@ static void an_entry_comes_again(void **state)
 	take_is(&w, LUIK, QUEUE, "before");
 	take_is(&w, LUIK, QUEUE, "one");
 	take_is(&w, LUIK, QUEUE, "behind");
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -148,14 +122,14 @@ static void what_was_set_aside_comes_to_its_queue_again(void **state)
 		struct entry_row row = entry_of(&w, LUIK, &id, LUIK);
 
 		alone(&w, LUIK, false);
-		damage(&w, LUIK, body ? body_of(&row) : key_entry(row.arrival));
-		nothing_more(&w, LUIK, QUEUE);
+		damage_record(&w, LUIK, body ? body_of(&row) : key_entry(row.arrival));
+		ask_take_none(&w, LUIK, QUEUE);
 		assert_true(world_alarm(&w, LUIK, "damage"));
 		alone(&w, LUIK, true);
 		world_run(&w, A_PASS);
 		is_mended(&w, LUIK, 1);
 		take_is(&w, LUIK, QUEUE, "one");
-		nothing_more(&w, LUIK, QUEUE);
+		ask_take_none(&w, LUIK, QUEUE);
 		world_release(&w);
 	}
 }
@@ -174,11 +148,11 @@ static void what_was_read_is_not_handed_out_again(void **state)
 	world_run(&w, 2 * US_PER_S);
 	struct entry_row row = entry_of(&w, LUIK, &id, LUIK);
 
-	damage(&w, LUIK, key_entry(row.arrival));
-	damage(&w, LUIK, body_of(&row));
+	damage_record(&w, LUIK, key_entry(row.arrival));
+	damage_record(&w, LUIK, body_of(&row));
 	world_run(&w, A_PASS);
 	is_mended(&w, LUIK, 1);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	assert_int_equal(world_state(&w, NAMEN, &id), STATE_READ);
 	world_release(&w);
 }
@@ -195,7 +169,7 @@ static void a_standby_gives_it(void **state)
 	struct entry_row row = entry_of(&w, LUIK, &id, LUIK);
 
 	world_crash(&w, NAMEN);
-	damage(&w, LUIK, key_entry(row.arrival));
+	damage_record(&w, LUIK, key_entry(row.arrival));
 	world_run(&w, A_PASS);
 	is_mended(&w, LUIK, 1);
 	take_is(&w, LUIK, QUEUE, "one");
@@ -209,13 +183,13 @@ static void a_standby_gives_it(void **state)
 		world_link(&w, LEUVEN, LUIK, false);
 		send_ok(&w, NAMEN, QUEUE, "own", &id);
 		row = entry_of(&w, NAMEN, &id, LUIK);
-		damage(&w, NAMEN, body ? body_of(&row) : key_entry(row.arrival));
+		damage_record(&w, NAMEN, body ? body_of(&row) : key_entry(row.arrival));
 		world_run(&w, A_PASS);
 		is_mended(&w, NAMEN, 1);
 		world_link(&w, NAMEN, LUIK, true);
 		world_run(&w, A_PASS);
 		take_is(&w, LUIK, QUEUE, "own");
-		nothing_more(&w, LUIK, QUEUE);
+		ask_take_none(&w, LUIK, QUEUE);
 		world_release(&w);
 	}
 }
@@ -234,11 +208,11 @@ static void a_body_lost_at_its_originator_comes_from_a_standby(void **state)
 	struct entry_row row = entry_of(&w, NAMEN, &id, LUIK);
 
 	world_link(&w, NAMEN, LEUVEN, false);
-	damage(&w, NAMEN, body_of(&row));
+	damage_record(&w, NAMEN, body_of(&row));
 	world_link(&w, NAMEN, LUIK, true);
 	world_run(&w, A_PASS);
 	assert_true(world_alarm(&w, NAMEN, "damage"));
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_link(&w, LEUVEN, LUIK, true);
 	world_run(&w, A_PASS);
 	take_is(&w, LUIK, QUEUE, "one");
@@ -246,7 +220,7 @@ static void a_body_lost_at_its_originator_comes_from_a_standby(void **state)
 	/* Now the addressee holds it too, and gives it back. */
 	world_run(&w, 2 * A_PASS);
 	is_mended(&w, NAMEN, 1);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -262,7 +236,7 @@ static void what_nobody_has_stays_alarmed(void **state)
 	send_ok(&w, NAMEN, QUEUE, "lost", &id);
 	struct entry_row row = entry_of(&w, NAMEN, &id, LUIK);
 
-	damage(&w, NAMEN, key_entry(row.arrival));
+	damage_record(&w, NAMEN, key_entry(row.arrival));
 	alone(&w, NAMEN, true);
 	world_run(&w, 2 * A_PASS);
 	assert_true(world_alarm(&w, NAMEN, "damage"));
@@ -272,7 +246,7 @@ static void what_nobody_has_stays_alarmed(void **state)
 	world_run(&w, 2 * A_PASS);
 	assert_true(world_alarm(&w, NAMEN, "damage"));
 	assert_int_equal(world_status(&w, NAMEN, "scrub_mended"), 0);
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -288,7 +262,7 @@ static void what_was_noted_is_fetched_after_a_restart(void **state)
 	struct entry_row row = entry_of(&w, LUIK, &id, LUIK);
 
 	alone(&w, LUIK, false);
-	damage(&w, LUIK, key_entry(row.arrival));
+	damage_record(&w, LUIK, key_entry(row.arrival));
 	world_run(&w, A_PASS);
 	world_crash(&w, LUIK);
 	w.node[LUIK].scrub_us = 365 * US_PER_DAY; /* it does not find it again by itself */
@@ -329,7 +303,7 @@ static void all_entries_of_a_stream_come_again(void **state)
 		txn_abort(t);
 		if (there || e.stream != row.stream)
 			continue;
-		damage(&w, LUIK, key_entry(arrival));
+		damage_record(&w, LUIK, key_entry(arrival));
 		n++;
 	}
 	assert_true(n >= 9);
@@ -339,7 +313,7 @@ static void all_entries_of_a_stream_come_again(void **state)
 		body[8] = (char)('0' + i);
 		take_is(&w, LUIK, QUEUE, body);
 	}
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -366,7 +340,7 @@ static void a_position_is_found_again(void **state)
 	take_is(&w, LUIK, QUEUE, "before");
 	take_is(&w, LUIK, QUEUE, "one");
 	take_is(&w, LUIK, QUEUE, "behind");
-	nothing_more(&w, LUIK, QUEUE);
+	ask_take_none(&w, LUIK, QUEUE);
 	world_release(&w);
 }
 
@@ -392,7 +366,7 @@ static void a_part_of_a_large_body_comes_again(void **state)
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		uint64_t bytes = w.frame_bytes;
 
-		damage(&w, LUIK, key_part(row.body_class, row.body_no, parts[i].kind, parts[i].index, 0));
+		damage_record(&w, LUIK, key_part(row.body_class, row.body_no, parts[i].kind, parts[i].index, 0));
 		world_run(&w, 2 * A_PASS);
 		is_mended(&w, LUIK, (int64_t)i + 1);
 		assert_true(w.frame_bytes - bytes < 10 * LIMIT_CHUNK_BYTES);
@@ -416,7 +390,7 @@ static void what_is_damaged_is_not_held(void **state)
 	struct stream *s = stream_by_local(w.node[LUIK].core, row.stream);
 
 	world_crash(&w, NAMEN);
-	damage(&w, LUIK, body_of(&row));
+	damage_record(&w, LUIK, body_of(&row));
 	world_run(&w, A_PASS);
 	assert_int_equal(s->n_missing, 1);
 	assert_int_equal(s->missing[0], row.number);
