@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -79,6 +80,8 @@ class Month:
         if not r.stdout:
             raise SystemExit(f"year: month {self.number}: {r.stderr.strip() or r.returncode}")
         verdict = json.loads(r.stdout)
+        if verdict["cut_short"]:
+            raise SystemExit(f"year: month {self.number} was interrupted")
         if r.returncode or not verdict["ok"] or verdict["accepted"] != verdict["read"]:
             self.wrong.append(f"month {self.number}: {verdict['broken'] or 'not everything was read'} (repeat it: {verdict['repeat']})")
         self.got.update(accepted=verdict["accepted"], events=verdict["events"])
@@ -123,12 +126,15 @@ def run(where, months, ppm=1000000, jobs=1, seed=1, say=print):
     folder = tempfile.mkdtemp(prefix="estafette-year-")
     began, done = time.monotonic(), []
     try:
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
             work = [pool.submit(Month(where, folder, m, ppm, seed).run) for m in sorted(months, key=lambda m: DAYS[m - 1] - DAYS[m])]
             for w in concurrent.futures.as_completed(work):
                 m = w.result()
                 done.append(m)
                 say(f"  month {m.number:2}: {m.got['accepted']:7} messages, journals of {m.bytes / 2**20:5.0f} MiB, {len(done)} of {len(work)} after {time.monotonic() - began:.0f} s")
+        finally:
+            pool.shutdown(cancel_futures=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return done
@@ -142,7 +148,13 @@ def show(got, want, say=print):
     say(f"  {'all':<22}{all_.urgent:>10}{all_.non_urgent:>12}{all_.urgent + all_.non_urgent:>10}{all_.out:>10}")
 
 
+def ended(_signum, _frame):
+    raise SystemExit("year: ended")
+
+
 def main():
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, ended)
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--bin", default=os.path.join(ROOT, "build/bin"))
     p.add_argument("--months", default="1-12", help="as 3 or 1-6")
