@@ -45,6 +45,12 @@ static bool helper_path(char out[PATH_MAX])
 	return access(out, X_OK) == 0;
 }
 
+bool forecast_possible(void)
+{
+	char path[PATH_MAX];
+	return helper_path(path);
+}
+
 static int run_helper(const struct cli *cli, int in, int out, bool by_precedence)
 {
 	char path[PATH_MAX], why[500];

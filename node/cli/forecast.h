@@ -10,6 +10,8 @@
 #include "node/cli/cli.h"
 #include "node/client/estafette.h"
 
+/* Is the simulator there to be asked? */
+bool forecast_possible(void);
 /* *out: an array of the simulator's rows, NULL when the node had none (no such queue, no such message). Freed with json_decref. Exit
  * status; a failure is said already. */
 int forecast_reckon(const struct cli *cli, estafette *h, const struct estafette_forecast *f, bool by_precedence, json_t **out);

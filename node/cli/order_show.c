@@ -137,6 +137,11 @@ static void say_preview(const struct preview *p)
 static int say_forecast(struct ordering *g)
 {
 	struct estafette_forecast f = ESTAFETTE_FORECAST_INIT;
+	if (!forecast_possible()) {
+		if (!g->cli->json)
+			puts("no forecast: estafette-sim is not beside this command\n");
+		return EXIT_OK;
+	}
 	char (*names)[64] = calloc(g->o.n_assign + 1, sizeof *names);
 	const char **list = calloc(g->o.n_assign + 1, sizeof *list);
 	json_t *rows = NULL;
