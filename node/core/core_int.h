@@ -95,7 +95,7 @@ struct stream {
 	unsigned limit_of;           /* of takeover.limits; 0: never looked at */
 	/* transit.c and vectors.c */
 	bool transit;                /* it does not concern this site: held for others */
-	bool guests;                 /* others hold it so */
+	struct mono guests_until;    /* others hold it so, or seem to, until then: transit_has_guests; 0: nobody ever did */
 	bool asked_for; uint64_t asked_held; struct mono asked_at; /* somebody asked whether it is where it has to be; when that was passed on */
 	bool due; struct mono look_at; /* in core.passing.due; when it is at the latest */
 	bool vouch; uint64_t vouched;/* our next vector names it; up to where one did */

@@ -217,7 +217,7 @@ void flow_learnt(struct core *c, struct flow *f, uint64_t number)
 		f->sent = number;
 	if (f->acked >= f->stream->row.held)
 		f->helping = false;
-	if (f->guest || f->stream->guests || f->stream->transit)
+	if (f->guest || transit_has_guests(c, f->stream) || f->stream->transit)
 		transit_due(c, f->stream);
 	flow_update(c, f);
 }

@@ -18,6 +18,8 @@
 #define LAZILY_US (10 * US_PER_S)
 #define LAZILY_MOST_US (1800 * US_PER_S)
 #define LOOK_ALL_US (250 * US_PER_MS)
+/* For so long after somebody gave us, or asked us for, what he passes on, all hear how far we are; who still has a copy then asks again. */
+#define GUESTS_US (600 * US_PER_S)
 #define RETIRE_MAX 512 /* entries a batch */
 
 /* ---- what is to be looked at --------------------------------------------------------------------------------------- */
@@ -83,13 +85,18 @@ void transit_advanced(struct core *c, struct stream *s)
 		return;
 	const struct peer *o = peer_find(c, s->row.name.originator);
 
-	if (s->guests || (o && !o->live && serves(c, s)))
+	if (transit_has_guests(c, s) || (o && !o->live && serves(c, s)))
 		vector_vouch(c, s);
+}
+
+bool transit_has_guests(const struct core *c, const struct stream *s)
+{
+	return mono_before(c->now, s->guests_until);
 }
 
 void transit_guests(struct core *c, struct stream *s)
 {
-	s->guests = true;
+	s->guests_until = mono_add(c->now, GUESTS_US);
 	if (s->row.name.originator != c->self && s->row.held)
 		vector_vouch(c, s);
 }

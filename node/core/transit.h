@@ -35,7 +35,8 @@ struct transit {
 /* Something about it changed: it is looked at before the commit. */
 void transit_due(struct core *c, struct stream *s);
 void transit_advanced(struct core *c, struct stream *s); /* held or what is whole of it changed */
-void transit_guests(struct core *c, struct stream *s);   /* somebody passes it on: how far we are is to be known */
+void transit_guests(struct core *c, struct stream *s);   /* somebody passes it on: how far we are is to be known, for a while */
+bool transit_has_guests(const struct core *c, const struct stream *s);
 void transit_all(struct core *c);                       /* paths, links or custodians changed */
 void transit_live(struct core *c, struct peer *p);      /* p->live changed */
 void transit_look(struct core *c);                      /* once a batch */

@@ -391,7 +391,7 @@ void vectors_orders(struct core *c)
 	for (size_t i = 0; i < c->n_streams; i++) {
 		struct stream *s = c->streams[i];
 
-		if (s->guests && !s->transit && s->row.held && s->row.name.originator != c->self)
+		if (s->guests_until.us && !s->transit && s->row.held && s->row.name.originator != c->self)
 			vector_vouch(c, s);
 	}
 }

@@ -422,6 +422,52 @@ static void a_line_given_up_lives_again(void **state)
 	world_release(&w);
 }
 
+/* ---- how long all are told ------------------------------------------------------------------------------------------------- */
+
+static void asks_of(struct world *w, size_t at, size_t from, const struct stream_name *name)
+{
+	struct hash net = network(w);
+	struct frontier f = {.stream = *name, .chain = stream_hash(&net, name)};
+	struct buf frame = BUF_EMPTY;
+
+	frame_frontiers_begin(&frame, FRONTIERS_ASK);
+	frontier_add(&frame, &f);
+	ask_frame(w, at, from, &frame);
+	buf_release(&frame);
+}
+
+/* A message from Namen; how many vectors Luik made on it. */
+static uint64_t vectors_on_one(struct world *w)
+{
+	uint64_t before = w->node[LUIK].core->vectors.version;
+	struct msgid id;
+
+	ask_send(w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "nog een", &id);
+	world_run(w, 15 * US_PER_S);
+	return w->node[LUIK].core->vectors.version - before;
+}
+
+/* Luik tells all how far it is while somebody passes on what is for it, and for a while after; not for ever: each vector goes over every
+ * link of the network. */
+static void who_passes_on_is_told_for_a_while(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, 70);
+	assert_int_equal(vectors_on_one(&w), 0);
+	struct stream_name name = {.originator = w.number[NAMEN], .incarnation = run_of(&w, NAMEN), .addressee = w.number[LUIK], .precedence = PREC_ROUTINE};
+
+	asks_of(&w, LUIK, HENEGOUWEN, &name);
+	world_run(&w, 15 * US_PER_S);
+	assert_true(vectors_on_one(&w) > 0);
+	world_run(&w, 600 * US_PER_S);
+	assert_int_equal(vectors_on_one(&w), 0);
+	asks_of(&w, LUIK, HENEGOUWEN, &name);
+	assert_true(vectors_on_one(&w) > 0);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +475,7 @@ int main(void)
 		cmocka_unit_test(one_of_a_former_identity),         cmocka_unit_test(one_ahead_of_what_exists), cmocka_unit_test(malformed_frames),
 		cmocka_unit_test(beginnings_that_do_not_count),     cmocka_unit_test(a_custodian_does_not_begin_there),
 		cmocka_unit_test(the_floor_of_a_copy_is_nobodys),   cmocka_unit_test(a_line_given_up_lives_again),
+		cmocka_unit_test(who_passes_on_is_told_for_a_while),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
