@@ -288,6 +288,8 @@ enum err drill_set(struct drill *d, const char *key, const char *value, struct e
 	}
 	if (strcmp(key, "month") == 0)
 		return drill_month(d, value, m);
+	if (strcmp(key, "part") == 0)
+		return drill_part(d, value, m);
 	for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
 		if (strcmp(key, keys[i]) != 0)
 			continue;
@@ -304,7 +306,7 @@ enum err drill_set(struct drill *d, const char *key, const char *value, struct e
 		config_destroy(&cfg);
 		return ctx.err;
 	}
-	return err_set(m, ERR_USAGE, "--set %.60s: unknown (known: store, suite, length, settle, sample, start, month, swarm=on|off)", key);
+	return err_set(m, ERR_USAGE, "--set %.60s: unknown (known: store, suite, length, settle, sample, start, month, part, swarm=on|off)", key);
 }
 
 /* ---- looking up -------------------------------------------------------------------------------------------------------- */

@@ -262,11 +262,13 @@ struct drill {
 MUST_USE enum err drill_parse(const char *file, struct view text, struct drill **out, struct errmsg *m);
 MUST_USE enum err drill_load(const char *file, struct drill **out, struct errmsg *m);
 void drill_free(struct drill *d);
-/* --set KEY=VALUE: store, suite, length, settle, sample, start, month, swarm (on, off). ERR_USAGE with the keys known. */
+/* --set KEY=VALUE: store, suite, length, settle, sample, start, month, part, swarm (on, off). ERR_USAGE with the keys known. */
 MUST_USE enum err drill_set(struct drill *d, const char *key, const char *value, struct errmsg *m);
 /* One month of the timetable ("1" to "12", of the year in which it begins, local time) becomes the whole: events, flows and what is expected in it;
  * an exact flow sends what the year's count has for it. ERR_USAGE. */
 MUST_USE enum err drill_month(struct drill *d, const char *value, struct errmsg *m);
+/* "2/6": the second sixth of it, likewise. ERR_USAGE. */
+MUST_USE enum err drill_part(struct drill *d, const char *value, struct errmsg *m);
 /* The whole drill as text, appended. */
 MUST_USE enum err drill_format(const struct drill *d, struct buf *out);
 /* One event as the story and drill_format write it: { at = "6h"; do = "crash"; ... } */

@@ -1,4 +1,4 @@
-/* drill_month.c - one month of a drill's timetable as a drill of its own, so that a year can be run in parts, side by side. */
+/* drill_month.c - one month of a drill's timetable, or a part of it, as a drill of its own, so that a year can be run in parts, side by side. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -68,6 +68,31 @@ static void cut_flows(struct drill *d, int64_t from, int64_t until)
 	}
 }
 
+static void cut(struct drill *d, int64_t from, int64_t until)
+{
+	cut_events(d, from, until);
+	cut_expects(d, from, until);
+	cut_flows(d, from, until);
+	d->start.us += from;
+	d->begun_us += from;
+	d->length_us = until - from;
+}
+
+enum err drill_part(struct drill *d, const char *value, struct errmsg *m)
+{
+	char *end;
+	long k = strtol(value, &end, 10), n = *end == '/' ? strtol(end + 1, &end, 10) : 0;
+
+	if (*value < '0' || *value > '9' || *end || k < 1 || n > 1000 || k > n)
+		return err_set(m, ERR_USAGE, "--set part: \"%.40s\" is no part (write 2/6, the second of six)", value);
+	int64_t each = d->length_us / n / US_PER_S * US_PER_S;
+
+	if (each < US_PER_S)
+		return err_set(m, ERR_USAGE, "--set part: the timetable is too short for %ld parts", n);
+	cut(d, (k - 1) * each, k == n ? d->length_us : k * each);
+	return ERR_OK;
+}
+
 enum err drill_month(struct drill *d, const char *value, struct errmsg *m)
 {
 	char *end;
@@ -79,11 +104,6 @@ enum err drill_month(struct drill *d, const char *value, struct errmsg *m)
 
 	if (from < 0 || until > d->length_us)
 		return err_set(m, ERR_USAGE, "--set month: month %ld is not in the timetable as a whole (it begins with the drill, or later, and ends before it)", n);
-	cut_events(d, from, until);
-	cut_expects(d, from, until);
-	cut_flows(d, from, until);
-	d->start.us += from;
-	d->begun_us += from;
-	d->length_us = until - from;
+	cut(d, from, until);
 	return ERR_OK;
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The year 2021 as it was counted: every call to the eleven centres, and the operational messages, through fifteen sites with their journals.
 
-Each month is a run of the simulator of its own (conf/drills/year-2021.conf, --set month=N), so many at a time as there are cores. It leaves the
-journals of its fifteen sites, `estafette report` counts each of them, and the months are added up. Then every figure is compared with the
+Each month is run by the simulator (conf/drills/year-2021.conf, --set month=N), so many at a time as there are cores, in a few parts one after
+another, since what fits into a processor's caches takes half the time. Each leaves the journals of its fifteen sites, `estafette report` counts each of them, and all are added up. Then every figure is compared with the
 tables in conf/drills/facts, to the last digit; of another sample or fewer months with their exact share. The last line says whether all
 are equal, and the status is 0 only then."""
 
@@ -25,7 +25,7 @@ DRILL = os.path.join(ROOT, "conf/drills/year-2021.conf")
 FACTS = os.path.join(ROOT, "conf/drills/facts")
 # The table's own sums: what stands in conf/drills/facts has to add up to them.
 URGENT, NON_URGENT, CALLS, MESSAGES = 2396409, 318075, 2714484, 247511
-DAY = 86400
+PARTS = 6 # of a month, when every message is sent
 DAYS = [(datetime.date(2021 + m // 12, m % 12 + 1, 1) - datetime.date(2021, 1, 1)).days for m in range(13)]
 
 Counts = collections.namedtuple("Counts", "urgent non_urgent out")
@@ -64,17 +64,19 @@ class Month:
         self.ppm, self.counts, self.got, self.bytes, self.wrong = ppm, {}, collections.Counter(), 0, []
 
     def run(self):
-        os.makedirs(self.folder)
-        try:
-            self.simulate()
-            for site in sorted(os.listdir(self.folder)):
-                self.report(site)
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        parts = max(1, PARTS * self.ppm // 1000000)
+        for part in range(1, parts + 1):
+            os.makedirs(self.folder)
+            try:
+                self.simulate(part, parts)
+                for site in sorted(os.listdir(self.folder)):
+                    self.report(site)
+            finally:
+                shutil.rmtree(self.folder, ignore_errors=True)
         return self
 
-    def simulate(self):
-        command = [os.path.join(self.bin, "estafette-sim"), "run", DRILL, "--seed", str(self.seed), "--set", f"month={self.number}",
+    def simulate(self, part, parts):
+        command = [os.path.join(self.bin, "estafette-sim"), "run", DRILL, "--seed", str(self.seed), "--set", f"month={self.number}", "--set", f"part={part}/{parts}",
                    "--set", f"sample={self.ppm / 10000:g}%", "--folder", self.folder, "--json"]
         r = subprocess.run(command, capture_output=True, text=True, check=False)
         if not r.stdout:
@@ -85,7 +87,7 @@ class Month:
         if r.returncode or not verdict["ok"] or verdict["accepted"] != verdict["read"]:
             self.wrong.append(f"month {self.number}: {verdict['broken'] or 'not everything was read'} (repeat it: {verdict['repeat']})")
         self.got.update(accepted=verdict["accepted"], events=verdict["events"])
-        self.bytes = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(self.folder) for f in files)
+        self.bytes += sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(self.folder) for f in files)
 
     def report(self, site):
         """Belgian winter time, as in the drill: what is sent in its last hour is of the month all the same."""
@@ -101,7 +103,8 @@ class Month:
                 self.wrong.append(f"month {self.number}: {site} counts {row['messages']} messages in {row['month']}")
             for name in ("messages", "urgent", "non_urgent", "read", "flash", "flash_in_time"):
                 sums[row["direction"], name] += row[name]
-        self.counts[site] = Counts(sums["own", "urgent"], sums["own", "non_urgent"], sums["out", "messages"])
+        part = Counts(sums["own", "urgent"], sums["own", "non_urgent"], sums["out", "messages"])
+        self.counts[site] = Counts(*map(sum, zip(part, self.counts.get(site, Counts(0, 0, 0)))))
         self.got.update(out=sums["out", "messages"], into=sums["in", "messages"], flash=sums["own", "flash"] + sums["in", "flash"],
                         in_time=sums["own", "flash_in_time"] + sums["in", "flash_in_time"],
                         unread=sums["own", "messages"] + sums["in", "messages"] - sums["own", "read"] - sums["in", "read"])

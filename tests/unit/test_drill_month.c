@@ -59,6 +59,20 @@ static void test_months_are_the_year(void **state)
 		assert_int_equal(d->start.us, start);
 		start += d->length_us;
 		events += d->n_events;
+		if (i == 7) {
+			drill_free(d);
+			for (int k = 1; k <= 6; k++) {
+				struct errmsg m;
+				char part[8];
+
+				snprintf(part, sizeof part, "%d/6", k);
+				d = load(month, "10%");
+				assert_int_equal(drill_set(d, "part", part, &m), ERR_OK);
+				count(d, months); /* its sixths together are the month */
+				drill_free(d);
+			}
+			continue;
+		}
 		for (size_t k = 0; k < d->n_events; k++)
 			assert_true(d->events[k].at_us >= 0 && d->events[k].at_us < d->length_us);
 		for (size_t k = 0; k < d->n_expects; k++)
@@ -104,6 +118,10 @@ static void test_no_month(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		assert_int_equal(drill_set(d, "month", bad[i], &m), ERR_USAGE);
+	assert_int_equal(drill_set(d, "part", "7/6", &m), ERR_USAGE);
+	assert_int_equal(drill_set(d, "part", "1", &m), ERR_USAGE);
+	assert_int_equal(drill_set(d, "part", "0/6", &m), ERR_USAGE);
+	assert_int_equal(drill_set(d, "part", "1/0", &m), ERR_USAGE);
 	assert_int_equal(drill_set(d, "length", "40d", &m), ERR_OK);
 	assert_int_equal(drill_set(d, "month", "2", &m), ERR_USAGE); /* not all of it is there */
 	assert_int_equal(drill_set(d, "month", "1", &m), ERR_OK);
