@@ -169,14 +169,37 @@ enum err tofile_write(void *arg, struct view bytes)
 	return f->err;
 }
 
-/* The name must not be there: neither of the two ways replaces anything. */
+/* The name is claimed by an empty file, which the whole one then replaces. */
+static int claim_and_rename(const char *from, const char *to)
+{
+	int fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -1;
+	close(fd);
+	if (rename(from, to) == 0)
+		return 0;
+	int why = errno;
+	unlink(to);
+	errno = why;
+	return -1;
+}
+
+/* The name must not be there: none of the ways replaces what somebody else put there. What file systems of sticks know differs:
+ * some have no files without a name, some of those no RENAME_NOREPLACE, and some of those no links. */
 static int put_in_place(const struct tofile *f)
 {
 	char self[64];
-	if (f->temporary != NULL)
-		return renameat2(AT_FDCWD, f->temporary, AT_FDCWD, f->path, RENAME_NOREPLACE);
-	snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
-	return linkat(AT_FDCWD, self, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW);
+	if (f->temporary == NULL) {
+		snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
+		return linkat(AT_FDCWD, self, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW);
+	}
+	if (renameat2(AT_FDCWD, f->temporary, AT_FDCWD, f->path, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EEXIST || (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP))
+		return -1;
+	if (link(f->temporary, f->path) == 0)
+		return unlink(f->temporary);
+	return errno == EEXIST ? -1 : claim_and_rename(f->temporary, f->path);
 }
 
 enum err tofile_finish(struct tofile *f, struct errmsg *m)
@@ -185,10 +208,9 @@ enum err tofile_finish(struct tofile *f, struct errmsg *m)
 		return err_set(m, f->err, "%.300s: it cannot be written: %s", f->path, err_text(f->err));
 	if (!f->one_of_many && fsync(f->fd) != 0)
 		return fail_errno(m, f->path, "synced");
-	if (put_in_place(f) != 0 && errno == EEXIST)
-		return err_set(m, ERR_EXISTS, "%.300s: something else came there meanwhile (name another file)", f->path);
-	if (access(f->path, F_OK) != 0)
-		return fail_errno(m, f->path, "put in its place");
+	if (put_in_place(f) != 0)
+		return errno == EEXIST ? err_set(m, ERR_EXISTS, "%.300s: something else came there meanwhile (name another file)", f->path)
+				       : fail_errno(m, f->path, "put in its place");
 	free(f->temporary);
 	f->temporary = NULL;
 	return f->one_of_many ? ERR_OK : cli_sync_folder(f->folder, m);
