@@ -88,9 +88,9 @@ static struct wall waits_since(const struct core *c, const struct peer *p, struc
 	return !up && gone > sent.us ? (struct wall){gone} : sent;
 }
 
-static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number, struct wall sent)
+static void trace_custodians(struct rows *r, const struct msgid *id, const struct stream *s, uint64_t number, struct wall sent, bool ended)
 {
-	char note[300], next[200];
+	char note[360], next[200];
 
 	for (size_t i = 0; i < s->n_flows; i++) {
 		const struct flow *f = &s->flows[i];
@@ -112,7 +112,7 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 			trace_line(r, id, site, holder ? "held" : "held-by-standby", (struct wall){0}, r->c->self, "");
 			continue;
 		}
-		snprintf(note, sizeof note, "%s; %llu before it; %s", f->acked >= number ? "its body is on the way" : "not acknowledged yet",
+		snprintf(note, sizeof note, "%s%s; %llu before it; %s", ended ? "it has ended, and only that has yet to get there: " : "", f->acked >= number ? "its body is on the way" : "not acknowledged yet",
 			 (unsigned long long)(number > f->acked + 1 ? number - f->acked - 1 : 0),
 			 up ? why_not_yet(r->c, f, next, sizeof next) : way_on(r->c, f->peer, next, sizeof next));
 		/* What is up carries it, or will; of what is down nothing is said. */
@@ -182,6 +182,7 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 	struct view events = row->events;
 	char note[LIMIT_USER_BYTES + LIMIT_REASON_BYTES + 16], name[LIMIT_NAME_BYTES + 1];
 	struct stream *s = NULL;
+	uint8_t which;
 
 	r->exercise = (row->flags & HEADER_EXERCISE) != 0;
 	if (row->arrival && store_entry_get(c->t, row->arrival, &entry) == ERR_OK && header_decode(entry.e.header, &h) == ERR_OK)
@@ -194,7 +195,8 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		if (!own)
 			trace_arrival(r, row, s, &entry);
 		else
-			trace_custodians(r, &row->id, s, entry.number, h.sent);
+			trace_custodians(r, &row->id, s, entry.number, h.sent,
+					 events_ended(c, row->events, row->originator, row->addressee, r->exercise, &which));
 	}
 	while (events_next(&events, &e)) {
 		snprintf(note, sizeof note, "%s%.*s%s%.*s", e.by.len ? "by " : "", (int)e.by.len, (const char *)e.by.ptr, e.by.len && e.why.len ? ": " : "", (int)e.why.len,

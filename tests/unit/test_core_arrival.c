@@ -156,6 +156,10 @@ static void of_what_waits(void **state)
 	struct msgid id = send(&w, NAMEN, PREC_FLASH, "waits");
 
 	assert_true(table_row_says(&w, NAMEN, "trace", &id, " event=waits ", " peer=cic-luik bearer= note="));
+	assert_false(table_row_says(&w, NAMEN, "trace", &id, " event=waits ", "it has ended"));
+	/* What has ended goes all the same, but nobody waits for it. */
+	assert_int_equal(world_handle(&w, NAMEN, REQ_CANCEL, &id), ERR_OK);
+	assert_true(table_row_says(&w, NAMEN, "trace", &id, " event=waits ", "note=it has ended, and only that has yet to get there"));
 	w.node[NAMEN].over[LUIK] = "fibre";
 	world_link(&w, LUIK, NAMEN, true);
 	world_run(&w, US_PER_S);
