@@ -9,7 +9,7 @@
  * may add. Together less than a second. */
 #define QUEUE_US (200 * US_PER_MS)
 #define GROW_US (300 * US_PER_MS)
-#define URGENT_US (200 * US_PER_MS)
+#define URGENT_US (100 * US_PER_MS)
 /* The rate was overrated when a full window queued so long. */
 #define LATE_US (600 * US_PER_MS)
 #define PIECE_US (100 * US_PER_MS)

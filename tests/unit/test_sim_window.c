@@ -232,6 +232,7 @@ static void long_bodies_queue_no_more(void **state)
 	measure_queue(64000, 40 * US_PER_MS, PREC_ROUTINE, 60000);
 	measure_queue(64000, 350 * US_PER_MS, PREC_ROUTINE, 20000);
 	measure_queue(64000, 40 * US_PER_MS, PREC_IMMEDIATE, 60000);
+	measure_queue(64000, 350 * US_PER_MS, PREC_IMMEDIATE, 20000);
 }
 
 static void less_than_a_second_is_queued(void **state)
