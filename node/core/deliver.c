@@ -238,7 +238,7 @@ static void message_open(struct core *c, struct stream *s, const struct entry_ro
 	char why[160];
 	enum err e = open_envelope(c, s, entry, &again, &env);
 
-	if (e == ERR_KEY) {
+	if (e == ERR_KEY || e == ERR_DAMAGED) { /* not here, or the record that holds it cannot be read: others have it */
 		sealed(c, s, entry->number, row, events, h);
 		return;
 	}
@@ -387,7 +387,7 @@ static void report_arrived(struct core *c, struct stream *s, const struct entry_
 		report_apply(c, s, &env);
 		return;
 	}
-	if (e == ERR_KEY) {
+	if (e == ERR_KEY || e == ERR_DAMAGED) {
 		grants_want(c, s, entry->number);
 		return;
 	}

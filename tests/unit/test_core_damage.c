@@ -86,6 +86,38 @@ static void a_damaged_stream_row_is_made_anew(void **state)
 	world_release(&w);
 }
 
+/* The record that holds the key of a stream is damaged: what comes stays sealed, and opens when the key is here again. */
+static void what_comes_under_a_damaged_key_waits_for_it(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 3);
+	send_ok(&w, NAMEN, QUEUE, "before", NULL);
+	world_run(&w, 3 * US_PER_S);
+	take_is(&w, LUIK, QUEUE, "before", NULL);
+	struct streams s = streams_of(&w, LUIK, NAMEN, LUIK);
+
+	world_crash(&w, LUIK);
+	for (size_t i = 0; i < s.n; i++) {
+		struct entry_row grant;
+		struct txn *t;
+
+		assert_int_equal(txn_begin(w.node[LUIK].store, false, &t), ERR_OK);
+		bool there = store_entry_find(t, s.row[i].local, 1, &grant) == ERR_OK;
+		txn_abort(t);
+		if (there)
+			damage_record(&w, LUIK, key_entry(grant.arrival));
+	}
+	world_start(&w, LUIK);
+	send_ok(&w, NAMEN, QUEUE, "behind", NULL);
+	world_run(&w, 60 * US_PER_S);
+	assert_false(world_alarm(&w, LUIK, "dead-letter"));
+	assert_false(world_alarm(&w, LUIK, "report"));
+	take_is(&w, LUIK, QUEUE, "behind", NULL);
+	world_release(&w);
+}
+
 /* What was accepted and has not left yet still leaves, though the row of its stream is gone. */
 static void what_was_accepted_leaves_all_the_same(void **state)
 {
@@ -445,7 +477,7 @@ static void one_end_a_site(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_damaged_stream_row_is_made_anew),
+		cmocka_unit_test(what_comes_under_a_damaged_key_waits_for_it), cmocka_unit_test(a_damaged_stream_row_is_made_anew),
 		cmocka_unit_test(what_was_accepted_leaves_all_the_same),
 		cmocka_unit_test(what_follows_damage_of_ones_own_arrives),
 		cmocka_unit_test(a_stream_set_aside_comes_again),
