@@ -57,6 +57,7 @@ struct kv_txn {
 	bool write;
 	enum err err;  /* what stuck */
 	int64_t grown; /* bytes put less bytes deleted, of keys and values */
+	bool changed;  /* something was put or deleted */
 };
 
 static inline void kv_stick(struct kv_txn *t, enum err e)
@@ -91,11 +92,13 @@ MUST_USE static inline enum err kv_get(struct kv_txn *t, enum kv_db db, struct v
 /* Where the value of len bytes goes, to be filled before the next call on t; NULL when something stuck. */
 static inline uint8_t *kv_reserve(struct kv_txn *t, enum kv_db db, struct view key, size_t len, enum kv_put how)
 {
+	t->changed = true;
 	return t->err ? NULL : t->kv->ops->reserve(t, db, key, len, how);
 }
 /* True when it was there. */
 static inline bool kv_del(struct kv_txn *t, enum kv_db db, struct view key)
 {
+	t->changed = true;
 	return !t->err && t->kv->ops->del(t, db, key);
 }
 /* The first record at or after from. ERR_NOT_FOUND, or what stuck. */

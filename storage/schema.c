@@ -8,7 +8,7 @@ static enum kv_db db_of(enum table t)
 		return DB_CORE;
 	if (t < TABLE_POSITION)
 		return DB_ENTRIES;
-	if (t < TABLE_PART_APART)
+	if (t < TABLE_PART_APART || t == TABLE_LINK)
 		return DB_INDEX;
 	if (t < TABLE_PLACE)
 		return DB_BODIES0;
@@ -18,7 +18,7 @@ static enum kv_db db_of(enum table t)
 bool table_known(uint8_t table)
 {
 	return (table >= TABLE_META && table <= TABLE_ENTRY) || (table >= TABLE_POSITION && table <= TABLE_WHOLE_SINCE) ||
-	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
+	       table == TABLE_PART_APART || table == TABLE_PART || table == TABLE_LINK || table == TABLE_PLACE || table == TABLE_MSG || table == TABLE_KEY;
 }
 
 /* ---- fields ------------------------------------------------------------------------------------------- */
@@ -319,6 +319,11 @@ struct key key_state_since(uint8_t kind, const struct hash *hash)
 struct key key_whole_since(uint64_t arrival)
 {
 	return key_u64(TABLE_WHOLE_SINCE, arrival);
+}
+
+struct key key_link(uint64_t number)
+{
+	return key_u64(TABLE_LINK, number);
 }
 
 struct key key_orphan(uint8_t class, uint64_t body_no)

@@ -45,6 +45,7 @@ enum table {
 	TABLE_WHOLE_SINCE = 47,
 	TABLE_PART_APART = 48, /* DB_BODIES*: bodies with a row of their own lie below the inline ones, which are appended */
 	TABLE_PART = 49,
+	TABLE_LINK = 50, /* DB_INDEX again: when bearers of peers were up and down */
 	TABLE_PLACE = 64, /* DB_PLACES */
 	TABLE_MSG = 80,   /* DB_MESSAGES */
 	TABLE_KEY = 96,   /* DB_KEYS */
@@ -104,6 +105,7 @@ struct key key_replay_job(const struct hash *what);
 struct key key_bearer(uint16_t site, uint8_t lane, uint64_t arrival);
 struct key key_state_since(uint8_t kind, const struct hash *hash);
 struct key key_whole_since(uint64_t arrival);
+struct key key_link(uint64_t number);
 struct key key_orphan(uint8_t class, uint64_t body_no);
 struct key key_body(uint8_t class, uint64_t body_no); /* the beginning of the keys of all its parts */
 struct key key_part(uint8_t class, uint64_t body_no, uint8_t kind, uint32_t index, uint16_t slice);

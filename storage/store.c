@@ -273,6 +273,11 @@ enum err txn_error(const struct txn *t)
 	return t->k->err;
 }
 
+bool txn_changed(const struct txn *t)
+{
+	return t->k->changed;
+}
+
 void txn_fail(struct txn *t, enum err e)
 {
 	txn_stick(t, e);

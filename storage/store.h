@@ -89,6 +89,8 @@ MUST_USE enum err txn_begin(struct store *s, bool write, struct txn **out);
 MUST_USE enum err txn_commit(struct txn *t);
 void txn_abort(struct txn *t); /* NULL is fine */
 enum err txn_error(const struct txn *t); /* what stuck, ERR_OK if nothing */
+/* Whether something was put or deleted in it: what else is to be stored then costs no sync of its own. */
+bool txn_changed(const struct txn *t);
 /* Makes e stick, so that the commit fails with it: for a caller that cannot finish what it began. */
 void txn_fail(struct txn *t, enum err e);
 
@@ -391,6 +393,31 @@ MUST_USE enum err store_state_since_each(struct txn *t, uint8_t kind, enum err (
 /* Since when an entry has its body that came later than it. Goes with the entry. */
 void store_whole_since_put(struct txn *t, uint64_t arrival, struct wall now);
 MUST_USE enum err store_whole_since_get(struct txn *t, uint64_t arrival, struct moment *out);
+
+/* ---- links: when a bearer of a peer was up, and when not --------------------------------------------------------------- */
+
+enum link_is { LINK_IS_UNKNOWN, LINK_IS_UP, LINK_IS_DOWN };
+/* A change, numbered from 1 in the order in which changes were noted. `more` changes after it got no row of their own: they came between `at`
+ * and `last`, and after them it is `now_is`. With more 0 these are the same as at and is. */
+struct link_row {
+	uint64_t number;
+	uint16_t peer;                       /* 0: this node itself, of which UP is its start and DOWN its stop; bearer is empty then */
+	char bearer[LIMIT_NAME_BYTES + 1];
+	uint8_t is;                          /* enum link_is, from `at` on */
+	struct wall at, noted;               /* at: as far as is known; DOWN: when it was last heard of */
+	uint32_t more;
+	uint8_t now_is;
+	struct wall last;
+	int64_t rtt_us, rate_bps;            /* as measured by then; 0: not known */
+};
+/* Of number 0 it gets the next one, else it replaces that row. */
+void store_link_put(struct txn *t, struct link_row *row);
+void store_link_del(struct txn *t, uint64_t number);
+/* The first at or after number. ERR_NOT_FOUND at the end; ERR_DAMAGED, with only out->number filled, from the key, so that the caller can go on
+ * behind it; ERR_IO where there is no way on. */
+MUST_USE enum err store_link_from(struct txn *t, uint64_t number, struct link_row *out);
+/* The highest number; 0: none. */
+uint64_t store_link_last(struct txn *t);
 
 /* ---- takeover -------------------------------------------------------------------------------------------------------- */
 

@@ -14,7 +14,7 @@ static const char *const table_name[USAGE_TABLES] = {
 	[TABLE_REDO] = "redo", [TABLE_ENTRY] = "entry", [TABLE_POSITION] = "position", [TABLE_HEAD] = "head", [TABLE_GRANT] = "grant",
 	[TABLE_EXPIRY] = "expiry", [TABLE_BODY_ROW] = "body row", [TABLE_BODY_HASH] = "body hash", [TABLE_ORPHAN] = "orphan",
 	[TABLE_STREAM_NAME] = "stream name", [TABLE_QUEUE_NAME] = "queue name", [TABLE_FLOOR] = "floor", [TABLE_REPLAY] = "replay", [TABLE_REPLAY_OUT] = "replay out", [TABLE_REPLAY_JOB] = "replay job", [TABLE_BEARER] = "bearer",
-	[TABLE_STATE_SINCE] = "state since", [TABLE_WHOLE_SINCE] = "whole since",
+	[TABLE_STATE_SINCE] = "state since", [TABLE_WHOLE_SINCE] = "whole since", [TABLE_LINK] = "link",
 	[TABLE_PART_APART] = "part apart",
 	[TABLE_PART] = "part", [TABLE_PLACE] = "place", [TABLE_MSG] = "message", [TABLE_KEY] = "key",
 };

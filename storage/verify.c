@@ -88,7 +88,7 @@ static const char *table_name(uint8_t table)
 		[TABLE_STREAM_NAME] = "stream name", [TABLE_QUEUE_NAME] = "queue name",
 		[TABLE_FLOOR] = "floor",         [TABLE_REPLAY] = "copy to be replayed", [TABLE_REPLAY_OUT] = "replayed copy at a desk",
 		[TABLE_REPLAY_JOB] = "replay",  [TABLE_BEARER] = "bearer of arrival",
-		[TABLE_STATE_SINCE] = "time that state came", [TABLE_WHOLE_SINCE] = "time that a body came",
+		[TABLE_STATE_SINCE] = "time that state came", [TABLE_WHOLE_SINCE] = "time that a body came", [TABLE_LINK] = "state of a link",
 		[TABLE_ORPHAN] = "orphan",     [TABLE_PART_APART] = "part",     [TABLE_PART] = "part",
 		[TABLE_PLACE] = "place",       [TABLE_MSG] = "message",         [TABLE_KEY] = "idempotency key",
 	};
@@ -399,7 +399,7 @@ static void plan(struct pass *p)
 {
 	static const enum table plain[] = {TABLE_META, TABLE_ALARM, TABLE_DAMAGE, TABLE_STATE, TABLE_CLOSING, TABLE_ORDER_WAIT,
 	                                   TABLE_STREAM_NAME, TABLE_QUEUE_NAME, TABLE_REPLAY, TABLE_REPLAY_OUT, TABLE_REPLAY_JOB, TABLE_BEARER,
-	                                   TABLE_STATE_SINCE, TABLE_WHOLE_SINCE};
+	                                   TABLE_STATE_SINCE, TABLE_WHOLE_SINCE, TABLE_LINK};
 	add_task(p, verify_entries, TABLE_ENTRY, PARTS);
 	add_task_by_number(p, verify_heads, TABLE_HEAD, PARTS);
 	add_task(p, verify_places, TABLE_PLACE, PARTS);

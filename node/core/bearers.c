@@ -226,6 +226,7 @@ void bearer_news(struct core *c, const struct bearer_news *news)
 		b->since_wall = c->wall;
 	}
 	b->news = *news;
+	linklog_look(c, p);
 }
 
 void bearers_free(struct peer *p)
@@ -240,6 +241,57 @@ static const struct bearer_seen *seen(const struct lane_state *l, const char *na
 		if (strcmp(l->bearers->list[i].news.name, name) == 0)
 			return &l->bearers->list[i];
 	return NULL;
+}
+
+/* ---- up and down, for linklog.h ---- */
+
+bool bearer_known_down(const struct peer *p, size_t i, char name[LIMIT_NAME_BYTES + 1])
+{
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
+		const struct bearers *list = p->lane[lane].bearers;
+
+		if (list && i < list->n) {
+			strcpy(name, list->list[i].news.why > WHY_UNTRIED ? list->list[i].news.name : "");
+			return true;
+		}
+		i -= list ? list->n : 0;
+	}
+	return false;
+}
+
+/* As the transport says, of a lane that does not lie on it. */
+static enum link_is bearer_told(const struct peer *p, const char *name, enum link_is was)
+{
+	const struct lane_state *urgent = &p->lane[LANE_URGENT];
+	const struct lane_state *l = urgent->bearers ? urgent : &p->lane[LANE_BULK];
+	const struct bearer_seen *b = seen(l, name), *used = l->up ? seen(l, l->bearer) : NULL;
+
+	if (!b)
+		return LINK_IS_UNKNOWN; /* the roster took it away */
+	if (b->news.why <= WHY_UNTRIED)
+		return was; /* free, or dialled once more before it counts as down */
+	if (used && used->news.cost <= b->news.cost)
+		return was == LINK_IS_DOWN ? LINK_IS_UNKNOWN : was;
+	return LINK_IS_DOWN;
+}
+
+enum link_is bearer_is(const struct peer *p, const char *name, enum link_is was)
+{
+	bool listed = false, dialled = false;
+
+	if (p->gone)
+		return LINK_IS_UNKNOWN;
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
+		const struct lane_state *l = &p->lane[lane];
+
+		if (l->up && strcmp(l->bearer, name) == 0)
+			return LINK_IS_UP;
+		dialled = dialled || (l->dialled && strcmp(l->bearer, name) == 0);
+		listed = listed || l->bearers;
+	}
+	if (listed)
+		return bearer_told(p, name, was);
+	return was == LINK_IS_UP && !dialled ? LINK_IS_DOWN : was;
 }
 
 /* used: what carries the lane, NULL when nothing does. What is dearer is not tried beside it: what is known of that is old. */

@@ -228,6 +228,7 @@ void core_free(struct core *c)
 			free(c->peers[i]->lane[lane].ring);
 		free(c->peers[i]->giving);
 		bearers_free(c->peers[i]);
+		linklog_drop(c->peers[i]);
 		free(c->peers[i]->listed);
 		hasher_free(c->peers[i]->list_hasher);
 		free(c->peers[i]);
@@ -247,6 +248,7 @@ void core_free(struct core *c)
 	free(c->flash);
 	free(c->trash);
 	free(c->replay.due);
+	free(c->linklog.list);
 	free(c->pending);
 	buf_release(&c->scratch);
 	buf_release(&c->scratch2);
@@ -318,6 +320,7 @@ static void start(struct core *c)
 	replay_load(c);
 	grants_again(c);
 	past_run(c);
+	linklog_start(c);
 	c->started = c->last_id_dirty = c->restless = true;
 	c->look_at = c->now;
 	hex_format(c->incarnation.random, 8, text);
@@ -506,6 +509,7 @@ static void request(struct core *c, uint64_t client, struct view bytes)
 
 static void stop(struct core *c)
 {
+	linklog_stop(c);
 	c->stopping = true;
 	for (size_t i = 0; i < c->n_takes; i++)
 		if (!c->takes[i].done)
@@ -654,7 +658,7 @@ static void deadlines_collect(struct core *c)
 
 	c->deadline = mono_before(own, c->held_until) ? c->held_until : own;
 	if (c->started)
-		c->deadline = mono_min(mono_min(c->deadline, mono_min(transit_next(c), vectors_due(c))), mono_min(c->travel.at, mono_min(c->peers_at, c->probes_at)));
+		c->deadline = mono_min(mono_min(c->deadline, mono_min(transit_next(c), vectors_due(c))), mono_min(mono_min(c->travel.at, linklog_due(c)), mono_min(c->peers_at, c->probes_at)));
 	if (!core_held(c, c->now))
 		c->serve_more = false;
 }
@@ -715,6 +719,7 @@ void core_finish(struct core *c, struct mono now, struct wall wall, struct txn *
 			rebirth(c);
 	}
 	meta_finish(c);
+	linklog_finish(c);
 	deadlines_collect(c);
 	c->out = NULL;
 	c->t = NULL;
@@ -748,6 +753,7 @@ void core_committed(struct core *c)
 	courier_committed(c);
 	scrub_committed(c);
 	replay_committed(c);
+	linklog_committed(c);
 }
 
 struct mono core_deadline(const struct core *c) { return c->deadline; }

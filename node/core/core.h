@@ -21,6 +21,7 @@
  *   room.c      what a filling journal admits   retain.c    what it keeps, and how long (floor.c: told to others)
  *   scrub.c     all of it read through slowly   again.c     what is damaged, fetched from who holds it
  *   past.c      what was known and held at a time that is over
+ *   linklog.c   when each bearer of each peer was up and down
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H

@@ -23,6 +23,7 @@
 #include "node/core/vectors.h"
 #include "node/core/transit.h"
 #include "node/core/kept.h"
+#include "node/core/linklog.h"
 #include "node/core/window.h"
 #include "proto/cursor.h"
 #include "proto/pack.h"
@@ -204,6 +205,7 @@ struct peer {
 	size_t n_giving;
 	struct parts_lane parts[LANE_COUNT];
 	uint32_t asking;             /* fetches that ask it; counted when one is needed */
+	struct link_track *tracks;   /* linklog.c: what was noted of its bearers */
 	int64_t acked_bytes;         /* since rate_from */
 	struct mono rate_from;
 };
@@ -381,6 +383,7 @@ struct core {
 	struct takeover takeover;                       /* part of the mirror */
 	struct room room;
 	struct retain retain;
+	struct linklog linklog;
 	struct replay replay;
 	struct mono floors_at;                          /* offers of floors are looked at; MONO_NEVER: there are none */
 	struct exchange exchange;
@@ -528,6 +531,10 @@ void lane_late(struct core *c, struct peer *p, uint8_t lane);
 void lanes_need(struct core *c, struct peer *p);        /* at the end of a batch: the transport hears what is due */
 void lane_need_unsaid(struct core *c, struct peer *p, uint8_t lane); /* the batch that said it failed */
 void bearers_free(struct peer *p);
+/* Is a bearer of the peer up? `was`: what it was, where nothing says otherwise. */
+enum link_is bearer_is(const struct peer *p, const char *name, enum link_is was);
+/* The i-th of those that the transport told of; name: empty unless it said that it is down. False: there are no more. */
+bool bearer_known_down(const struct peer *p, size_t i, char name[LIMIT_NAME_BYTES + 1]);
 void link_retry(struct core *c, struct client *cl, const struct request *rq);
 
 /* ---- redo.c: a journal whose indexes were left behind ---- */

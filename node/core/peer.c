@@ -106,6 +106,7 @@ static void peer_leaves(struct core *c, struct peer *p)
 		p->parts[lane].got_due = false;
 	}
 	p->digest_heard = p->digest_out = p->digest_since_order = p->probe_out = p->tell_due = p->met = p->state_met = false;
+	linklog_look(c, p);
 }
 
 /* Its connections may have lived on all the time: they are begun anew. */
@@ -202,6 +203,7 @@ void peer_link_up(struct core *c, uint16_t site, uint8_t lane, const char *beare
 	struct lane_state *l = &p->lane[lane];
 
 	peer_touch(c, p);
+	linklog_heard(c, p, lane);
 	replicate_rewind(c, p, lane);
 	l->dialled = true;
 	l->up = false;
@@ -228,6 +230,7 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 	char name[LIMIT_NAME_BYTES + 1];
 
 	peer_touch(c, p);
+	linklog_heard(c, p, lane);
 	replicate_rewind(c, p, lane);
 	l->dialled = l->up = false;
 	if (lane == LANE_URGENT)
@@ -239,6 +242,7 @@ void peer_link_down(struct core *c, uint16_t site, uint8_t lane)
 		takeover_peer(c, site);
 	if (was)
 		effect_log(c->out, 5, "link to %s (%s) is down", site_name(c, site, name), lane_name(lane));
+	linklog_look(c, p);
 }
 
 /* More of the peers whose clocks are known agree with ours than not, and they are most of those that are linked: our clock
@@ -416,6 +420,8 @@ static void heard_hello(struct core *c, struct peer *p, uint8_t lane, bool welco
 	p->last_ack_wall = c->wall;
 	if (!p->rtt_us)
 		p->rtt_us = c->now.us - l->hello_at.us;
+	if (!was)
+		linklog_look(c, p);
 	if (lane == LANE_URGENT)
 		vectors_link(c, p);
 	if (lane == LANE_URGENT)

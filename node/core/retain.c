@@ -375,7 +375,7 @@ void retain_step(struct core *c)
 		r->stubbing = false;
 		left -= left > 0;
 	}
-	if (left && r->stream >= c->n_streams && keys_pass(c, &left))
+	if (left && r->stream >= c->n_streams && keys_pass(c, &left) && linklog_retire(c, &left))
 		r->going = false;
 	if (r->going)
 		r->at = mono_add(c->now, STEP_US);

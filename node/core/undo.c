@@ -304,6 +304,7 @@ enum err core_reload(struct core *c)
 	retain_reload(c);
 	scrub_undo(c);
 	replay_reload(c);
+	linklog_undo(c);
 	asked_reload(c);
 	c->restless = true;
 	c->expires_known = c->counters_dirty = c->last_id_dirty = false;

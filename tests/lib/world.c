@@ -85,17 +85,21 @@ static void post_link(struct world *w, size_t a, size_t b, bool up)
 	}
 }
 
+void world_bearer_is(struct world *w, size_t a, size_t b, uint8_t index, uint8_t count, enum dial_why why)
+{
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
+		struct world_msg *m = post(w, a, 0, view_of(NULL, 0));
+
+		m->ev.type = EVENT_BEARER;
+		m->ev.u.bearer = (struct bearer_news){.peer = w->number[b], .lane = lane, .index = index, .count = count, .cost = 10 * (index + 1), .why = why};
+		snprintf(m->ev.u.bearer.name, sizeof m->ev.u.bearer.name, index ? "test-%d" : "test", index);
+	}
+}
+
 void world_bearers(struct world *w, size_t a, size_t b, uint8_t count)
 {
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		for (uint8_t i = 0; i < count; i++) {
-			struct world_msg *m = post(w, a, 0, view_of(NULL, 0));
-
-			m->ev.type = EVENT_BEARER;
-			m->ev.u.bearer = (struct bearer_news){.peer = w->number[b], .lane = lane, .index = i, .count = count, .cost = 10 * (i + 1),
-			                                      .why = i ? WHY_UNTRIED : WHY_UP};
-			snprintf(m->ev.u.bearer.name, sizeof m->ev.u.bearer.name, i ? "test-%d" : "test", i);
-		}
+	for (uint8_t i = 0; i < count; i++)
+		world_bearer_is(w, a, b, i, count, i ? WHY_UNTRIED : WHY_UP);
 }
 
 static bool linked(const struct world *w, size_t a, size_t b)
@@ -354,6 +358,14 @@ void world_crash(struct world *w, size_t i)
 			post_link(w, k, i, false);
 	buf_clear(&w->node[i].replies);
 	w->node[i].read = 0;
+}
+
+void world_stop(struct world *w, size_t i)
+{
+	struct event ev = {.type = EVENT_STOP};
+
+	apply(w, i, &ev, 1);
+	world_crash(w, i);
 }
 
 void world_lose_journal(struct world *w, size_t i)

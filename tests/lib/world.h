@@ -86,12 +86,14 @@ void world_release(struct world *w);
 void world_run(struct world *w, int64_t us);
 /* Kills a node: its core and all that was under way are gone, its store stays. */
 void world_crash(struct world *w, size_t i);
+void world_stop(struct world *w, size_t i); /* it ends in good order */
 /* Starts it again on its store, or on a new one when lost. */
 void world_start(struct world *w, size_t i);
 void world_lose_journal(struct world *w, size_t i); /* while it is down */
 void world_link(struct world *w, size_t a, size_t b, bool up);
 /* Site a hears that its lanes to b may lie on so many bearers: "test", which they do, and dearer ones. */
 void world_bearers(struct world *w, size_t a, size_t b, uint8_t count);
+void world_bearer_is(struct world *w, size_t a, size_t b, uint8_t index, uint8_t count, enum dial_why why); /* one of these, now */
 /* ---- journals copied, and second copies of a site ---- */
 
 void world_open_store(struct world *w, size_t i, enum store_birth_how how);
