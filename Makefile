@@ -51,7 +51,8 @@ DAEMON_SRC  := $(sort $(wildcard node/daemon/*.c))
 CLIENT_SRC  := $(sort $(wildcard node/client/*.c))
 CLI_SRC     := $(sort $(wildcard node/cli/*.c))
 SIM_SRC     := $(sort $(wildcard sim/*.c))
-TESTLIB_SRC := $(sort $(wildcard tests/lib/*.c))
+# heap.c stands before malloc, in the programs that ask for it.
+TESTLIB_SRC := $(sort $(filter-out tests/lib/heap.c,$(wildcard tests/lib/*.c)))
 UNIT_SRC    := $(sort $(wildcard tests/unit/test_*.c) $(wildcard tests/contract/test_*.c))
 FUZZ_SRC    := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 BENCH_SRC   := $(sort $(wildcard tests/bench/*.c))
@@ -121,6 +122,7 @@ $(BUILD)/bin/estafette-sim: $(BUILD)/obj/sim/main.o $(LIBSIM) $(LIBCORE) $(LIBST
 # ---- tests ------------------------------------------------------------------------------------------------
 # Tests of the simulator link it too, before the small world of tests/lib, which has some of the same names.
 $(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"sim/' $(UNIT_SRC))): $(LIBSIM)
+$(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"tests/lib/heap.h"' $(UNIT_SRC))): $(call objs,tests/lib/heap.c)
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/lib/libtest.a $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $(filter %.o,$^) $(filter $(LIBSIM),$^) $(filter-out %.o $(LIBSIM),$^) -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread

@@ -131,6 +131,23 @@ void node_store_drop(struct world *w, struct node *n)
 
 /* ---- inbox ------------------------------------------------------------------------------------------------------------ */
 
+/* Room for one more. A row that is never quite empty is moved to its front when half of it was taken: it needs room for what waits in it,
+ * not for all that ever came. */
+static void row_room(struct row *r)
+{
+	if (r->at == r->n) {
+		r->at = r->n = 0;
+	} else if (r->n == r->cap && 2 * r->at >= r->n) {
+		memmove(r->items, r->items + r->at, (r->n - r->at) * sizeof *r->items);
+		r->n -= r->at;
+		r->at = 0;
+	}
+	if (r->n == r->cap) {
+		r->cap = r->cap ? 2 * r->cap : 16;
+		r->items = must(realloc(r->items, r->cap * sizeof *r->items));
+	}
+}
+
 void node_take(struct world *w, struct node *n, enum inbox_row which, const struct event *ev, struct parcel *p)
 {
 	struct row *r = &n->rows[which];
@@ -139,12 +156,7 @@ void node_take(struct world *w, struct node *n, enum inbox_row which, const stru
 		free(p);
 		return;
 	}
-	if (r->at == r->n)
-		r->at = r->n = 0;
-	if (r->n == r->cap) {
-		r->cap = r->cap ? 2 * r->cap : 16;
-		r->items = must(realloc(r->items, r->cap * sizeof *r->items));
-	}
+	row_room(r);
 	r->items[r->n++] = (struct arrived){*ev, p};
 	node_plan(w, n);
 }

@@ -59,7 +59,7 @@ static bool lend_one(struct core *c, const struct place *p, const struct msgid *
 		goto out;
 	const struct queue *q = queue_by_local(c, p->queue);
 
-	if (!q || takeover_may(c, q, p->exercise, h.area, id, buf_view(&events)) != MAY)
+	if (!q || enough_out(c, q, p, 2) || takeover_may(c, q, p->exercise, h.area, id, buf_view(&events)) != MAY)
 		goto out;
 	lend(c, p, &row, &events, to);
 	lent = true;

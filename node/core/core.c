@@ -111,6 +111,8 @@ static void config_defaults(struct core_config *k)
 		k->unattended_us = DEFAULT_UNATTENDED_US;
 	if (!k->clock_skew_us)
 		k->clock_skew_us = DEFAULT_SKEW_US;
+	if (!k->leases_most)
+		k->leases_most = LIMIT_QUEUE_LEASES;
 	if (!k->max_clients)
 		k->max_clients = 256;
 	if (!k->scrub_us)

@@ -40,6 +40,7 @@ struct core_config {
 	uint8_t seed[32];             /* of the generator; from the system, or from the drill */
 	struct site_keys keys;        /* copied */
 	int64_t lease_us;             /* default lease; 0: 5 min */
+	uint32_t leases_most;         /* of one queue and precedence at one time; 0: LIMIT_QUEUE_LEASES, as the daemon has it */
 	int64_t window_urgent_bytes;  /* in flight to one peer on one lane; 0: 256 KiB and 4 MiB */
 	int64_t window_bulk_bytes;
 	int64_t probe_us;             /* an idle link is probed so often; 0: 5 s */

@@ -215,7 +215,7 @@ struct peer {
 struct queue {
 	struct queue_row row, committed; /* committed.local is 0 until it is */
 	bool dirty, touched, changed; /* touched: stored in this batch; changed: something may be handed out */
-	uint64_t arrivals;           /* how often something came to wait in it, in this run */
+	uint64_t arrivals;           /* how often something came that may be handed out of it, in this run */
 	bool served[2];              /* [exercise] handed out here, some of it at least */
 	/* Nothing of a part before `from` is this site's to hand out, when it is known. A part: what has one precedence, and came
 	 * back from a desk or did not. */
@@ -588,6 +588,10 @@ void deliver_leases(struct core *c);                                         /* 
 void deliver_expire(struct core *c);
 int64_t deliver_next_expiry(struct core *c);                                 /* by the wall clock; INT64_MAX: none */
 void deliver_remove(struct core *c, struct msg_row *row);                    /* out of its queue, wherever it stands */
+/* So many more wait, or are leased, where p is. */
+void deliver_count(struct core *c, const struct place *p, int waiting, int leased);
+/* As much as may be is out of that precedence of the queue: at desks, or lent; of one who may have a half of it, share is 2. */
+bool enough_out(const struct core *c, const struct queue *q, const struct place *p, uint32_t share);
 void deliver_before(struct core *c, const struct place *p);                  /* something stands there now, before what was passed over */
 void deliver_orphans(struct core *c, uint16_t site);                         /* it left the roster, came back, or its orders changed: who serves what was sent to it? */
 void deliver_anew(struct core *c, struct queue *q);                          /* what may be handed out changed: all of it is looked at */

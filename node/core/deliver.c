@@ -25,19 +25,25 @@ void damage_show(struct core *c, uint64_t arrival, const char *what)
 
 /* ---- places ------------------------------------------------------------------------------------------------------- */
 
-static void count(struct core *c, const struct place *p, int waiting, int leased)
+bool enough_out(const struct core *c, const struct queue *q, const struct place *p, uint32_t share)
+{
+	return p->exercise < 2 && p->precedence < PREC_COUNT && q->row.leased[p->exercise][p->precedence] >= c->config.leases_most / share;
+}
+
+void deliver_count(struct core *c, const struct place *p, int waiting, int leased)
 {
 	struct queue *q = queue_by_local(c, p->queue);
 
 	if (!q || p->precedence >= PREC_COUNT || p->exercise > 1)
 		return;
-	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
-	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
-	q->dirty = true;
-	if (waiting > 0) {
+	/* What comes is looked at, and what waited because too much was out. */
+	if (waiting > 0 || (leased < 0 && enough_out(c, q, p, 1))) {
 		q->changed = true;
 		q->arrivals++;
 	}
+	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
+	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
+	q->dirty = true;
 }
 
 void deliver_again(struct core *c, const struct msg_row *row)
@@ -92,7 +98,7 @@ static void place_put(struct core *c, struct msg_row *row, const struct place *p
 	row->place = *p;
 	row->place_arrival = p->arrival;
 	row->state = LOC_WAITING;
-	count(c, p, 1, 0);
+	deliver_count(c, p, 1, 0);
 	deliver_before(c, p);
 }
 
@@ -100,10 +106,10 @@ void deliver_remove(struct core *c, struct msg_row *row)
 {
 	if (row->state == LOC_WAITING) {
 		store_place_del(c->t, &row->place);
-		count(c, &row->place, -1, 0);
+		deliver_count(c, &row->place, -1, 0);
 	} else if (row->state == LOC_LEASED) {
 		store_lease_del(c->t, row->place_arrival);
-		count(c, &row->place, 0, -1);
+		deliver_count(c, &row->place, 0, -1);
 	}
 	row->state = LOC_NONE;
 	row->place_arrival = 0;

@@ -141,19 +141,6 @@ void leases_keep(struct core *c, struct lease_due *old, size_t n)
 		heap_sift_down(c->leases, c->n_leases, i);
 }
 
-static void count_move(struct core *c, const struct place *p, int waiting, int leased)
-{
-	struct queue *q = queue_by_local(c, p->queue);
-
-	if (!q)
-		return;
-	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
-	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
-	q->dirty = true;
-	q->changed = q->changed || waiting > 0;
-	q->arrivals += waiting > 0;
-}
-
 /* Back into its queue. seen: a desk may have seen it, so it goes first in its precedence and is marked. */
 void lease_give_back(struct core *c, const struct lease_row *l, bool seen)
 {
@@ -165,7 +152,7 @@ void lease_give_back(struct core *c, const struct lease_row *l, bool seen)
 	if (e == ERR_DAMAGED)
 		e = msg_mend(c, &l->place, LOC_LEASED, &row);
 	if (e == ERR_DAMAGED) {
-		count_move(c, &l->place, 0, -1);
+		deliver_count(c, &l->place, 0, -1);
 		damage_found(c, l->place.arrival, "neither the message nor what was known of it can be read");
 		goto out;
 	}
@@ -173,7 +160,7 @@ void lease_give_back(struct core *c, const struct lease_row *l, bool seen)
 		txn_fail(c->t, e);
 	if (e || row.state != LOC_LEASED)
 		goto out;
-	count_move(c, &l->place, 1, -1);
+	deliver_count(c, &l->place, 1, -1);
 	row.place = l->place;
 	if (seen)
 		row.place.fresh = 0;
@@ -263,7 +250,7 @@ static void lease(struct core *c, const struct take *t, struct msg_row *row, str
 	store_place_del(c->t, &row->place);
 	store_lease_put(c->t, &l);
 	lease_due_add(c, &l, mono_add(c->now, t->lease_us));
-	count_move(c, &row->place, -1, 1);
+	deliver_count(c, &row->place, -1, 1);
 	row->state = LOC_LEASED;
 	tally_of(c, row->flags)->handed_out++;
 	report_here(c, row, events, EVENT_HANDED_OUT, t->by, "");
@@ -276,7 +263,7 @@ static void set_aside(struct core *c, const struct place *p, const struct msgid 
 	struct msg_row row;
 
 	store_place_del(c->t, p);
-	count_move(c, p, -1, 0);
+	deliver_count(c, p, -1, 0);
 	if (msg_load(c, id, queue_site(c, p->queue), &row, &events) == ERR_OK) {
 		row.state = LOC_NONE;
 		row.place_arrival = 0;
@@ -372,7 +359,7 @@ static void place_mend(struct core *c, const struct place *p)
 		store_place_put(c->t, p, &h.id);
 		return;
 	}
-	count_move(c, p, -1, 0);
+	deliver_count(c, p, -1, 0);
 	damage_found(c, p->arrival, "its place in a queue and the entry cannot be read");
 }
 
@@ -397,6 +384,23 @@ static bool pass_over(struct take *t, struct queue *q, const struct place *p)
 		return false;
 	t->from = passed->from;
 	return true;
+}
+
+/* Where what is less urgent begins. */
+static struct place less_urgent(const struct place *p)
+{
+	return (struct place){.queue = p->queue, .exercise = p->exercise, .precedence = (uint8_t)(p->precedence + 1), .handle_by_us = INT64_MIN};
+}
+
+/* For desks to be done with some of what they have. */
+static bool more_waits(const struct core *c, const struct queue *q)
+{
+	struct place p = {.queue = q->row.local};
+
+	for (; p.precedence < PREC_COUNT; p.precedence++)
+		if (q->row.waiting[0][p.precedence] && enough_out(c, q, &p, 1))
+			return true;
+	return false;
 }
 
 /* At the end of a queue. True when the pass began in an earlier batch and something has come since, perhaps before it. */
@@ -439,12 +443,16 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 			continue;
 		}
 		if (e == ERR_NOT_FOUND && !serve_again(t, q, resumed))
-			return t->exercise || replay_serve(c, t, served, bytes_from); /* behind all that is operational */
+			return t->exercise || more_waits(c, q) || replay_serve(c, t, served, bytes_from); /* behind all that is operational */
 		if (e == ERR_NOT_FOUND)
 			continue;
 		if (e) {
 			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
 			return true;
+		}
+		if (enough_out(c, q, &p, 1)) {
+			t->from = less_urgent(&p);
+			continue;
 		}
 		if (pass_over(t, q, &p))
 			continue;

@@ -322,7 +322,7 @@ void world_open_store(struct world *w, size_t i, enum store_birth_how how)
 
 void world_start(struct world *w, size_t i)
 {
-	struct core_config k = {.suite = w->suite, .keys = w->keys[i], .keep = w->node[i].keep, .scrub_us = w->node[i].scrub_us, .has_authority = w->travels,
+	struct core_config k = {.suite = w->suite, .keys = w->keys[i], .keep = w->node[i].keep, .scrub_us = w->node[i].scrub_us, .leases_most = w->node[i].leases_most, .has_authority = w->travels,
 				 .authority = w->authority_public.key};
 	struct event ev[2] = {{.type = EVENT_START}, {.type = EVENT_CLIENT_OPEN}};
 	struct errmsg m;

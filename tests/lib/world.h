@@ -38,6 +38,7 @@ struct world_node {
 	bool fixed_seed;
 	struct retention keep;    /* of its next run; zeros: the defaults */
 	int64_t scrub_us;         /* of its next run; 0: the default */
+	uint32_t leases_most;     /* of its next run; 0: the default */
 	struct buf replies;       /* replies to the client, whole messages one after another */
 	size_t read;              /* how far a test has looked at them */
 	int64_t clock_offset_us;

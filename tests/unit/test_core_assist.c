@@ -358,6 +358,28 @@ static void what_is_not_lent(void **state)
 	world_release(&w);
 }
 
+/* Half of what may be out is lent, so that the site's own desks go on. */
+static void half_of_it_is_lent(void **state)
+{
+	struct taken t = {0};
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, N, 31);
+	world_crash(&w, LUIK);
+	w.node[LUIK].leases_most = 8;
+	world_start(&w, LUIK);
+	world_run(&w, 5 * US_PER_S);
+	send_some(&w, 20, NULL);
+	assert_int_equal(assist(&w, LUIK, "dispatch", "cic-namen", 100), 4);
+	assert_int_equal(assist(&w, LUIK, "dispatch", "cic-namen", 100), 0);
+	for (int i = 0; i < 4; i++)
+		assert_true(world_take_one(&w, LUIK, "cic-luik/dispatch", US_PER_S, &t));
+	assert_false(world_take_one(&w, LUIK, "cic-luik/dispatch", US_PER_S, &t));
+	buf_release(&t.body);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +392,7 @@ int main(void)
 		cmocka_unit_test(more_wait_than_should),
 		cmocka_unit_test(the_oldest_is_too_old),
 		cmocka_unit_test(what_is_not_lent),
+		cmocka_unit_test(half_of_it_is_lent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

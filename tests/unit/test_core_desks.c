@@ -281,6 +281,73 @@ static void a_client_has_so_much_open(void **state)
 	world_release(&w);
 }
 
+/* Takes whatever came meanwhile: how many; the ids are added to those at `had`. */
+static size_t taken_now(struct world *w, size_t i, struct msgid *id, size_t had)
+{
+	struct request r;
+	size_t n = had;
+
+	world_run(w, US_PER_S);
+	while (world_reply(w, i, &r))
+		if (r.type == REPLY_TAKEN)
+			memcpy(id[n++].b, reply_field(&r, F_ID).ptr, MSGID_BYTES);
+	return n - had;
+}
+
+static void say_read(struct world *w, size_t i, const struct msgid *id)
+{
+	struct request_writer rw;
+	struct buf b = BUF_EMPTY;
+
+	request_begin(&rw, &b, REQ_ACK, 1);
+	request_id(&rw, id);
+	request_end(&rw);
+	world_request(w, i, &b);
+	buf_release(&b);
+}
+
+/* A desk that asks for all and acknowledges nothing has so much of a precedence out at a time, and what is more urgent comes past that. Each one
+ * that it is done with lets another one come, and so do those that come back when their leases end. */
+static void desks_have_so_much_at_a_time(void **state)
+{
+	struct world w;
+	struct msgid id[64];
+	struct buf b = BUF_EMPTY;
+
+	(void)state;
+	world_init(&w, SITES, 2, 107);
+	world_crash(&w, LUIK);
+	w.node[LUIK].leases_most = 4;
+	world_start(&w, LUIK);
+	world_run(&w, 5 * US_PER_S);
+	for (int i = 0; i < 10; i++)
+		ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "bulk", NULL);
+	world_run(&w, 5 * US_PER_S);
+	ask_take_bytes(&b, "cic-luik/dispatch", 6000, 1000, NULL);
+	world_request(&w, LUIK, &b);
+	assert_int_equal(taken_now(&w, LUIK, id, 0), 4);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_FLASH, "fire", NULL);
+	assert_int_equal(taken_now(&w, LUIK, id, 4), 1);
+	say_read(&w, LUIK, &id[4]);
+	assert_int_equal(taken_now(&w, LUIK, id, 4), 0);
+	say_read(&w, LUIK, &id[0]);
+	say_read(&w, LUIK, &id[1]);
+	assert_int_equal(taken_now(&w, LUIK, id, 4), 2);
+	/* Three desks are as one. */
+	buf_clear(&b);
+	ask_take_bytes(&b, "cic-luik/dispatch", 6001, 1000, NULL);
+	world_request(&w, LUIK, &b);
+	assert_int_equal(taken_now(&w, LUIK, id, 6), 0);
+	world_run(&w, 301 * US_PER_S);
+	assert_int_equal(taken_now(&w, LUIK, id, 6), 4); /* the same ones again */
+	for (size_t at = 6, n = 4; at < 14; at += n, n = taken_now(&w, LUIK, id, at))
+		for (size_t i = at; i < at + n; i++)
+			say_read(&w, LUIK, &id[i]);
+	assert_int_equal(world_status(&w, LUIK, "queued"), 0);
+	buf_release(&b);
+	world_release(&w);
+}
+
 /* Where bulk is refused for want of room, receipts of bulk still come. */
 static void receipts_come_when_room_is_short(void **state)
 {
@@ -324,6 +391,7 @@ int main(void)
 		cmocka_unit_test(who_waits_hears_it_from_a_digest),
 		cmocka_unit_test(a_flash_body_goes_first),
 		cmocka_unit_test(a_client_has_so_much_open),
+		cmocka_unit_test(desks_have_so_much_at_a_time),
 		cmocka_unit_test(receipts_come_when_room_is_short),
 	};
 
