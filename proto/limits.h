@@ -90,8 +90,8 @@ static_assert(LIMIT_CHUNK_BYTES + 8 * 1024 <= LIMIT_REQUEST_BYTES, "a chunk trav
 #define LIMIT_CLIENT_UPLOADS 16
 /* A lease: at most a day. */
 #define LIMIT_LEASE_US (24LL * 3600 * 1000000)
-/* Messages of one queue and precedence that are out at desks or lent at one time: what follows waits in the queue until some were read or
- * came back. So a desk that takes a backlog and acknowledges late, or never, costs a node its leases (about 100 bytes of memory each) and not
+/* Messages of one queue and precedence that are out at desks or lent at one time: what follows, and what is less urgent, waits in the queue
+ * until some were read or came back. So a desk that takes a backlog and acknowledges late, or never, costs a node its leases (about 100 bytes of memory each) and not
  * the backlog. Lent are at most half as many, so that what was lent never keeps the site's own desks waiting. */
 #define LIMIT_QUEUE_LEASES 65536
 

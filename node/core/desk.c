@@ -386,23 +386,6 @@ static bool pass_over(struct take *t, struct queue *q, const struct place *p)
 	return true;
 }
 
-/* Where what is less urgent begins. */
-static struct place less_urgent(const struct place *p)
-{
-	return (struct place){.queue = p->queue, .exercise = p->exercise, .precedence = (uint8_t)(p->precedence + 1), .handle_by_us = INT64_MIN};
-}
-
-/* For desks to be done with some of what they have. */
-static bool more_waits(const struct core *c, const struct queue *q)
-{
-	struct place p = {.queue = q->row.local};
-
-	for (; p.precedence < PREC_COUNT; p.precedence++)
-		if (q->row.waiting[0][p.precedence] && enough_out(c, q, &p, 1))
-			return true;
-	return false;
-}
-
 /* At the end of a queue. True when the pass began in an earlier batch and something has come since, perhaps before it. */
 static bool serve_again(struct take *t, const struct queue *q, bool resumed)
 {
@@ -443,17 +426,15 @@ static bool serve(struct core *c, struct take *t, struct queue *q, size_t *serve
 			continue;
 		}
 		if (e == ERR_NOT_FOUND && !serve_again(t, q, resumed))
-			return t->exercise || more_waits(c, q) || replay_serve(c, t, served, bytes_from); /* behind all that is operational */
+			return t->exercise || replay_serve(c, t, served, bytes_from); /* behind all that is operational */
 		if (e == ERR_NOT_FOUND)
 			continue;
 		if (e) {
 			alarm_raise(c, "damage", "queue", "run `estafette journal verify`", "a queue of this node cannot be read: %s", err_text(e));
 			return true;
 		}
-		if (enough_out(c, q, &p, 1)) {
-			t->from = less_urgent(&p);
-			continue;
-		}
+		if (enough_out(c, q, &p, 1))
+			return true; /* and what is less urgent, or replayed, stays behind it */
 		if (pass_over(t, q, &p))
 			continue;
 		enum handed h = hand_out(c, t, q, &p, &id);

@@ -306,8 +306,8 @@ static void say_read(struct world *w, size_t i, const struct msgid *id)
 	buf_release(&b);
 }
 
-/* A desk that asks for all and acknowledges nothing has so much of a precedence out at a time, and what is more urgent comes past that. Each one
- * that it is done with lets another one come, and so do those that come back when their leases end. */
+/* A desk that asks for all and acknowledges nothing has so much of a precedence out at a time; what is more urgent comes past that, and what is
+ * less urgent does not. Each one that it is done with lets another one come, and so do those that come back when their leases end. */
 static void desks_have_so_much_at_a_time(void **state)
 {
 	struct world w;
@@ -321,7 +321,8 @@ static void desks_have_so_much_at_a_time(void **state)
 	world_start(&w, LUIK);
 	world_run(&w, 5 * US_PER_S);
 	for (int i = 0; i < 10; i++)
-		ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "bulk", NULL);
+		ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_PRIORITY, "bulk", NULL);
+	ask_send(&w, NAMEN, "cic-luik/dispatch", PREC_ROUTINE, "last", NULL);
 	world_run(&w, 5 * US_PER_S);
 	ask_take_bytes(&b, "cic-luik/dispatch", 6000, 1000, NULL);
 	world_request(&w, LUIK, &b);
@@ -340,7 +341,7 @@ static void desks_have_so_much_at_a_time(void **state)
 	assert_int_equal(taken_now(&w, LUIK, id, 6), 0);
 	world_run(&w, 301 * US_PER_S);
 	assert_int_equal(taken_now(&w, LUIK, id, 6), 4); /* the same ones again */
-	for (size_t at = 6, n = 4; at < 14; at += n, n = taken_now(&w, LUIK, id, at))
+	for (size_t at = 6, n = 4; at < 15; at += n, n = taken_now(&w, LUIK, id, at))
 		for (size_t i = at; i < at + n; i++)
 			say_read(&w, LUIK, &id[i]);
 	assert_int_equal(world_status(&w, LUIK, "queued"), 0);
