@@ -126,4 +126,7 @@ MUST_USE enum err export_age(struct source *s, const struct pick *pick, const st
 struct drill_wanted { struct wall from, to; bool replace; /* the names of sites, by site-001 ... */ };
 MUST_USE enum err export_drill(struct source *s, const struct drill_wanted *want, const char *file, struct counts *n, struct errmsg *m);
 
+/* Makes room for one more behind n elements of that size; *array and *cap may be NULL and 0. ERR_NOMEM: all is as it was. */
+MUST_USE enum err export_room(void **array, size_t n, size_t *cap, size_t size);
+
 #endif

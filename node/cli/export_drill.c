@@ -1,5 +1,6 @@
-/* export_drill.c - a period of a journal as a drill of the simulator (sim/README.md): who sent what when, how large and how urgent,
- * and which orders were given. No body, no subject, no person, no reason; names of sites kept, or replaced. */
+/* export_drill.c - a period of a journal as a drill of the simulator (sim/README.md): who sent what when, how large and how urgent, which orders
+ * were given, and when its site's links were down (export_links.h). No body, no subject, no person, no reason; names of sites kept, or
+ * replaced. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,64 +8,13 @@
 #include <string.h>
 
 #include "node/cli/commands.h"
-#include "node/cli/export.h"
-#include "proto/order.h"
+#include "node/cli/export_drill_int.h"
 #include "proto/seal.h"
 
-/* What the language takes (sim/drill.h, sim/README.md). */
-#define EVENTS_MOST 200000
-#define TEXT_MOST (8 * 1024 * 1024)
-#define LENGTH_MOST (366LL * 24 * 3600 * 1000000)
-#define SIZE_LEAST 8
-#define ENDORSERS 8
-#define SECOND_US 1000000LL /* the shortest of a drill's durations */
-#define MINUTE_US (60 * SECOND_US)
 /* A drill takes so long at least: nodes need some seconds to start, and senders try again after eight. */
 #define LENGTH_LEAST MINUTE_US
 /* Entries looked at in one transaction. */
 #define LOOK_ENTRIES 4096
-
-/* A message for one addressee. */
-struct told {
-	int64_t at_us;
-	uint64_t size;
-	int64_t expires_us;
-	uint16_t from, to, area;
-	uint8_t precedence;
-	bool exercise;
-	uint16_t queue, name, channel; /* in words; 0: none */
-};
-struct given { struct order order; struct hash id; size_t n_by; uint16_t by[ENDORSERS + 1]; };
-struct word { char text[LIMIT_NAME_BYTES + 1]; };
-
-struct drill_out {
-	struct source *s;
-	const struct drill_wanted *want;
-	struct told *told;
-	struct given *given;
-	struct word *words;
-	size_t n_told, cap_told, n_given, cap_given, n_words, cap_words;
-	uint16_t named[65536];  /* by site number: 1 and more when it is named, its place; with replaced names its new number */
-	uint16_t n_sites;
-	struct wall start, end;
-	uint64_t other_queues, retired;
-	struct buf text;
-	size_t n_events;
-	struct errmsg *m;
-};
-
-static enum err room(void **array, size_t n, size_t *cap, size_t size)
-{
-	if (n < *cap)
-		return ERR_OK;
-	size_t more = *cap ? 2 * *cap : 64;
-	void *p = realloc(*array, more * size);
-	if (p == NULL)
-		return ERR_NOMEM;
-	*array = p;
-	*cap = more;
-	return ERR_OK;
-}
 
 /* ---- what the journal says -------------------------------------------------------------------------------------------------- */
 
@@ -81,7 +31,7 @@ static enum err word_of(struct drill_out *d, struct view v, uint16_t *out)
 		}
 	if (d->n_words == UINT16_MAX)
 		return ERR_TOO_LARGE;
-	enum err e = room((void **)&d->words, d->n_words, &d->cap_words, sizeof *d->words);
+	enum err e = export_room((void **)&d->words, d->n_words, &d->cap_words, sizeof *d->words);
 	if (e != ERR_OK)
 		return e;
 	snprintf(d->words[d->n_words].text, sizeof d->words->text, "%.*s", (int)v.len, (const char *)v.ptr);
@@ -102,7 +52,7 @@ static enum err tell_message(struct drill_out *d, const struct stream_row *strea
 	if (err == ERR_OK)
 		err = word_of(d, e->channel, &t.channel);
 	if (err == ERR_OK)
-		err = room((void **)&d->told, d->n_told, &d->cap_told, sizeof *d->told);
+		err = export_room((void **)&d->told, d->n_told, &d->cap_told, sizeof *d->told);
 	if (err == ERR_OK && d->n_told == EVENTS_MOST)
 		return err_set(d->m, ERR_TOO_LARGE, "%.200s: over %d messages in this time, more than a drill takes (choose a shorter one)", d->s->dir, EVENTS_MOST);
 	if (err == ERR_OK)
@@ -125,7 +75,10 @@ static enum err some_entries(struct drill_out *d, struct txn *t, const struct st
 		e = store_entry_find(t, stream->local, *next, &row);
 		if (e != ERR_OK)
 			return err_set(d->m, e, "%.200s: entry %" PRIu64 " of stream %" PRIu32 ": %s (journal verify says more)", d->s->dir, *next, stream->local, err_text(e));
-		if (header_decode(row.e.header, &h) != ERR_OK || h.kind != KIND_MESSAGE || !is_wanted(d, h.sent))
+		if (header_decode(row.e.header, &h) != ERR_OK || !is_wanted(d, h.sent))
+			continue;
+		e = drill_look_around(d, stream, &h, &row);
+		if (e != ERR_OK || h.kind != KIND_MESSAGE)
 			continue;
 		if (source_envelope(d->s, t, stream, &row, plain, &envelope))
 			e = tell_message(d, stream, &h, &envelope);
@@ -169,7 +122,7 @@ static enum err keep_order(void *arg, const struct hash *hash, struct view blob)
 		return ERR_OK;
 	g.order.points = view_of(NULL, 0);
 	g.by[0] = g.order.issuer;
-	enum err e = room((void **)&d->given, d->n_given, &d->cap_given, sizeof *d->given);
+	enum err e = export_room((void **)&d->given, d->n_given, &d->cap_given, sizeof *d->given);
 	if (e == ERR_OK)
 		d->given[d->n_given++] = g;
 	return e;
@@ -340,8 +293,7 @@ static enum err check_names(struct drill_out *d)
 
 /* ---- writing it ------------------------------------------------------------------------------------------------------------------- */
 
-static void put(struct drill_out *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct drill_out *d, const char *fmt, ...)
+void drill_put(struct drill_out *d, const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
@@ -352,22 +304,22 @@ static void put(struct drill_out *d, const char *fmt, ...)
 		buf_add(&d->text, view_of((const uint8_t *)text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
 }
 
-static void put_span(struct drill_out *d, int64_t us)
+void drill_span(struct drill_out *d, int64_t us)
 {
 	static const struct { const char *unit; int64_t us; } units[] = {{"d", 86400000000LL}, {"h", 3600000000LL}, {"min", MINUTE_US}, {"s", 1000000}, {"ms", 1000}, {"us", 1}};
 	const char *space = "";
 	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
 		if (us < units[i].us)
 			continue;
-		put(d, "%s%" PRId64 "%s", space, us / units[i].us, units[i].unit);
+		drill_put(d, "%s%" PRId64 "%s", space, us / units[i].us, units[i].unit);
 		us %= units[i].us;
 		space = " ";
 	}
 	if (!*space)
-		put(d, "0s");
+		drill_put(d, "0s");
 }
 
-static const char *site_name(const struct drill_out *d, uint16_t number, char out[LIMIT_NAME_BYTES + 1])
+const char *drill_site(const struct drill_out *d, uint16_t number, char out[LIMIT_NAME_BYTES + 1])
 {
 	if (!d->want->replace)
 		return roster_site_name(d->s->roster, number, out);
@@ -384,11 +336,11 @@ static const char *queue_name(struct drill_out *d, const char *queue)
 	return "messages";
 }
 
-static void put_begin(struct drill_out *d, int64_t at_us, const char *what)
+void drill_begin(struct drill_out *d, int64_t at_us, const char *what)
 {
-	put(d, "%s\n  { at = \"", d->n_events++ ? "," : "");
-	put_span(d, at_us > d->start.us ? at_us - d->start.us : 0);
-	put(d, "\"; do = \"%s\";", what);
+	drill_put(d, "%s\n  { at = \"", d->n_events++ ? "," : "");
+	drill_span(d, at_us > d->start.us ? at_us - d->start.us : 0);
+	drill_put(d, "\"; do = \"%s\";", what);
 }
 
 static const char *queue_of(struct drill_out *d, const struct told *t)
@@ -399,26 +351,26 @@ static const char *queue_of(struct drill_out *d, const struct told *t)
 static void put_exercise(struct drill_out *d, const struct told *t)
 {
 	if (t->exercise)
-		put(d, " exercise = \"%s\";", t->name && !d->want->replace ? d->words[t->name - 1].text : "exercise");
+		drill_put(d, " exercise = \"%s\";", t->name && !d->want->replace ? d->words[t->name - 1].text : "exercise");
 }
 
 static void put_message(struct drill_out *d, const struct told *t)
 {
 	char name[2][LIMIT_NAME_BYTES + 1];
 	const struct area *area = t->area && !d->want->replace ? roster_area(d->s->roster, t->area) : NULL;
-	put_begin(d, t->at_us, "send");
-	put(d, " from = \"%s\"; to = \"%s/%s\"; precedence = \"%s\"; size = \"%" PRIu64 "B\";", site_name(d, t->from, name[0]),
-	    area && area->site == t->to ? area->id : site_name(d, t->to, name[1]), queue_of(d, t),
+	drill_begin(d, t->at_us, "send");
+	drill_put(d, " from = \"%s\"; to = \"%s/%s\"; precedence = \"%s\"; size = \"%" PRIu64 "B\";", drill_site(d, t->from, name[0]),
+	    area && area->site == t->to ? area->id : drill_site(d, t->to, name[1]), queue_of(d, t),
 	    precedence_name(t->precedence), t->size);
 	put_exercise(d, t);
 	if (t->channel && !d->want->replace)
-		put(d, " channel = \"%s\";", d->words[t->channel - 1].text);
+		drill_put(d, " channel = \"%s\";", d->words[t->channel - 1].text);
 	if (t->expires_us && t->expires_us <= LENGTH_MOST) {
-		put(d, " expires = \"");
-		put_span(d, t->expires_us);
-		put(d, "\";");
+		drill_put(d, " expires = \"");
+		drill_span(d, t->expires_us);
+		drill_put(d, "\";");
 	}
-	put(d, " }");
+	drill_put(d, " }");
 }
 
 /* In percent, rounded at both ends, so that all together stay 100. */
@@ -431,14 +383,14 @@ static void put_assignment(struct drill_out *d, const struct assignment *a)
 {
 	char name[LIMIT_NAME_BYTES + 1];
 	const struct area *area = a->what == ASSIGN_AREA && !d->want->replace ? roster_area(d->s->roster, a->area) : NULL;
-	put(d, "\"%s", site_name(d, a->to, name));
+	drill_put(d, "\"%s", drill_site(d, a->to, name));
 	if (a->what == ASSIGN_QUEUE)
-		put(d, ":%s", queue_name(d, a->queue));
+		drill_put(d, ":%s", queue_name(d, a->queue));
 	else if (area)
-		put(d, ":area=%s", area->id);
+		drill_put(d, ":area=%s", area->id);
 	else if (a->what == ASSIGN_SHARE)
-		put(d, ":share=%d%%", share_percent(a));
-	put(d, "\"");
+		drill_put(d, ":share=%d%%", share_percent(a));
+	drill_put(d, "\"");
 }
 
 /* A made network has no areas and two queues, and without them it would be another order. */
@@ -460,50 +412,29 @@ static void put_order(struct drill_out *d, const struct given *g)
 	const struct order *o = &g->order;
 	char name[LIMIT_NAME_BYTES + 1];
 	int64_t at = o->issued.us > d->start.us ? o->issued.us : d->start.us;
-	put_begin(d, at, order_kind_name(o->kind));
+	drill_begin(d, at, order_kind_name(o->kind));
 	if (o->kind != ORDER_MINIMIZE)
-		put(d, " site = \"%s\";", site_name(d, o->site, name));
+		drill_put(d, " site = \"%s\";", drill_site(d, o->site, name));
 	if (o->kind == ORDER_RELOCATE) {
-		put(d, " to = (");
+		drill_put(d, " to = (");
 		for (size_t i = 0; i < o->n_assign; i++) {
-			put(d, i ? ", " : " ");
+			drill_put(d, i ? ", " : " ");
 			put_assignment(d, &o->assign[i]);
 		}
-		put(d, " );");
+		drill_put(d, " );");
 	}
 	if (o->kind == ORDER_MINIMIZE) {
-		put(d, " precedence = \"%s\"; for = \"", precedence_name(o->precedence));
-		put_span(d, o->until.us - at > SECOND_US ? o->until.us - at : SECOND_US);
-		put(d, "\";");
+		drill_put(d, " precedence = \"%s\"; for = \"", precedence_name(o->precedence));
+		drill_span(d, o->until.us - at > SECOND_US ? o->until.us - at : SECOND_US);
+		drill_put(d, "\";");
 	}
-	put(d, " by = (");
+	drill_put(d, " by = (");
 	for (size_t i = 0; i < g->n_by; i++)
-		put(d, "%s\"%s\"", i ? ", " : " ", site_name(d, g->by[i], name));
-	put(d, " );");
+		drill_put(d, "%s\"%s\"", i ? ", " : " ", drill_site(d, g->by[i], name));
+	drill_put(d, " );");
 	if (o->exercise[0] && (o->kind == ORDER_RELOCATE || o->kind == ORDER_HANDBACK))
-		put(d, " exercise = \"%s\";", !d->want->replace && view_is_name(view_str(o->exercise)) ? o->exercise : "exercise"); /* as of its messages */
-	put(d, " }");
-}
-
-static void put_network(struct drill_out *d)
-{
-	char name[LIMIT_NAME_BYTES + 1];
-	bool first = true;
-	put(d, "network = {\n");
-	if (d->want->replace) {
-		unsigned n = d->n_sites > 3 ? d->n_sites : 3, standbys = n > 4 ? 2 : 1;
-		put(d, "  generated = { sites = %u; links = %u; standbys = %u; };\n", n, 2 * standbys, standbys);
-	} else {
-		put(d, "  sites = (");
-		for (size_t i = 1; i < 65536; i++)
-			if (d->named[i]) {
-				put(d, "%s\"%s\"", first ? " " : ", ", site_name(d, (uint16_t)i, name));
-				first = false;
-			}
-		put(d, " );\n");
-	}
-	put(d, "  bearers = ( { name = \"line\"; delay = \"10ms\"; } );\n"
-	       "  links = ( { from = \"all\"; to = \"all\"; bearers = ( \"line\" ); } );\n};\n");
+		drill_put(d, " exercise = \"%s\";", !d->want->replace && view_is_name(view_str(o->exercise)) ? o->exercise : "exercise"); /* as of its messages */
+	drill_put(d, " }");
 }
 
 /* Desks at every queue that a message went to, each exercise apart. */
@@ -514,7 +445,7 @@ static enum err put_desks(struct drill_out *d)
 	size_t n = 0, k;
 	if (of == NULL)
 		return ERR_NOMEM;
-	put(d, "desks = (");
+	drill_put(d, "desks = (");
 	for (size_t i = 0; i < d->n_told; i++) {
 		const struct told *t = &d->told[i];
 		for (k = 0; k < n && (of[k]->to != t->to || of[k]->queue != t->queue || of[k]->exercise != t->exercise || of[k]->name != t->name); k++)
@@ -522,11 +453,11 @@ static enum err put_desks(struct drill_out *d)
 		if (k < n)
 			continue;
 		of[n++] = t;
-		put(d, "%s\n  { sites = \"%s\"; queue = \"%s\"; handling = \"30s\";", k ? "," : "", site_name(d, t->to, name), queue_of(d, t));
+		drill_put(d, "%s\n  { sites = \"%s\"; queue = \"%s\"; handling = \"30s\";", k ? "," : "", drill_site(d, t->to, name), queue_of(d, t));
 		put_exercise(d, t);
-		put(d, " }");
+		drill_put(d, " }");
 	}
-	put(d, "\n);\n");
+	drill_put(d, "\n);\n");
 	free(of);
 	return ERR_OK;
 }
@@ -536,26 +467,26 @@ static void put_head(struct drill_out *d)
 {
 	const struct store_birth *b = store_birth(d->s->store);
 	char from[WALL_TEXT_BYTES], to[WALL_TEXT_BYTES], room_of_name[LIMIT_NAME_BYTES + 1];
-	const char *name = site_name(d, b->site, room_of_name);
+	const char *name = drill_site(d, b->site, room_of_name);
 	wall_format(d->start, 6, from);
 	wall_format(d->end, 6, to);
-	put(d, "# What the journal of %s holds of the time from %s to %s: its view, not that of the network.\n", name, from, to);
-	put(d, "# It has what %s sent and received, and what it kept for others as far as its keys open it. %zu messages, each for one addressee (one to a\n"
+	drill_put(d, "# What the journal of %s holds of the time from %s to %s: its view, not that of the network.\n", name, from, to);
+	drill_put(d, "# It has what %s sent and received, and what it kept for others as far as its keys open it. %zu messages, each for one addressee (one to a\n"
 	       "# group is a message for each member that this journal knows of), %zu orders.\n", name, d->n_told, d->n_given);
-	put(d, "# Left out: %" PRIu64 " messages of this time that no key of the site opens", d->s->unopened);
-	put(d, d->retired ? "; and what was retired: %" PRIu64 " streams no longer begin at their first entry.\n" : ".\n", d->retired);
-	put(d, "# Sizes are rounded up to those of the journal. Bodies, subjects, people and reasons are not told, nor that a message was cancelled.\n");
+	drill_put(d, "# Left out: %" PRIu64 " messages of this time that no key of the site opens", d->s->unopened);
+	drill_put(d, d->retired ? "; and what was retired: %" PRIu64 " streams no longer begin at their first entry.\n" : ".\n", d->retired);
+	drill_put(d, "# Sizes are rounded up to those of the journal. Bodies, subjects, people and reasons are not told, nor that a message was cancelled.\n");
 	if (d->want->replace)
-		put(d, "# Names are replaced; sites are in the order of their numbers, and the next ones of the list are their standbys. Channels, areas and names of\n"
+		drill_put(d, "# Names are replaced; sites are in the order of their numbers, and the next ones of the list are their standbys. Channels, areas and names of\n"
 		       "# exercises are left out. %" PRIu64 " times a queue other than dispatch and messages is told as messages.\n", d->other_queues);
 	else
-		put(d, "# The roster is the simulator's own, cut to the sites that are named here.\n");
-	put(d, "# A journal does not know the states of links: here they are all up. Write link-down, cut, partition and degrade events where you know of them\n"
-	       "# (the daemon's log does), crash and power-cut likewise. What desks did is not told either: here they take 30 s a message.\n");
-	put(d, "# An order that was in force at the beginning is given at 0s.\n");
-	put(d, "drill = \"outage\";\nabout = \"the view of %s\";\nstart = \"%s\";\nlength = \"", name, from);
-	put_span(d, d->end.us - d->start.us < LENGTH_LEAST ? LENGTH_LEAST : d->end.us - d->start.us);
-	put(d, "\";\n");
+		drill_put(d, "# The roster is the simulator's own, cut to the sites that are named here.\n");
+	drill_put_links_head(d, name);
+	drill_put(d, "# What desks did is not told: here they take 30 s a message.\n");
+	drill_put(d, "# An order that was in force at the beginning is given at 0s.\n");
+	drill_put(d, "drill = \"outage\";\nabout = \"the view of %s\";\nstart = \"%s\";\nlength = \"", name, from);
+	drill_span(d, d->end.us - d->start.us < LENGTH_LEAST ? LENGTH_LEAST : d->end.us - d->start.us);
+	drill_put(d, "\";\n");
 }
 
 static enum err write_text(struct drill_out *d, const char *file)
@@ -579,7 +510,8 @@ static enum err put_all(struct drill_out *d)
 {
 	struct buf events, tail;
 	size_t m = 0;
-	put(d, "events = (");
+	drill_put(d, "events = (");
+	drill_put_links(d);
 	for (size_t k = 0; k < d->n_given; k++) {
 		if (!can_be_told(d, &d->given[k].order))
 			return err_set(d->m, ERR_REFUSED, "an order of this time assigns what this drill cannot name: an area, a queue, or less than 1%% (%s)",
@@ -590,10 +522,10 @@ static enum err put_all(struct drill_out *d)
 	}
 	for (; m < d->n_told; m++)
 		put_message(d, &d->told[m]);
-	put(d, "\n);\n");
+	drill_put(d, "\n);\n");
 	events = d->text;
 	d->text = (struct buf)BUF_EMPTY;
-	put_network(d);
+	drill_put_network(d);
 	enum err e = put_desks(d);
 	tail = d->text;
 	d->text = (struct buf)BUF_EMPTY;
@@ -619,6 +551,9 @@ static enum err make(struct drill_out *d, const char *file)
 	if (e != ERR_OK)
 		return e;
 	name_sites(d);
+	e = drill_read_links(d);
+	if (e != ERR_OK)
+		return e;
 	if (d->n_told)
 		qsort(d->told, d->n_told, sizeof *d->told, by_time);
 	if (d->n_given)
@@ -644,6 +579,7 @@ enum err export_drill(struct source *s, const struct drill_wanted *want, const c
 		free(d->told);
 		free(d->given);
 		free(d->words);
+		drill_links_free(d);
 		buf_release(&d->text);
 	}
 	free(d);

@@ -480,3 +480,16 @@ enum err export_walk(struct source *s, const struct pick *pick, const struct sin
 	free(w.seen);
 	return e;
 }
+
+enum err export_room(void **array, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return ERR_OK;
+	size_t more = *cap ? 2 * *cap : 64;
+	void *p = realloc(*array, more * size);
+	if (p == NULL)
+		return ERR_NOMEM;
+	*array = p;
+	*cap = more;
+	return ERR_OK;
+}

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import lib
 from lib import Net, Tap, estafette, temp_dir
@@ -49,8 +50,9 @@ def round_trip(tap, net, out):
     want = collections.Counter((s, to, p) for s, to, _, p, _ in SENT)
     tap.eq(sends(text), want, "every message that Luik sent and received, with sender, address and precedence")
     tap.eq((row["entries"], row["unopened"]), (len(SENT), 0), "it says how many")
-    tap.ok("geheim" not in text and "What the journal of cic-luik holds" in text and "does not know the states of links" in text,
+    tap.ok("geheim" not in text and "What the journal of cic-luik holds" in text and "Links between other sites are not known" in text,
            "no body, no subject, no reason; whose view it is, and what it does not know", text)
+    tap.ok('bearers = ( { name = "loopback"; delay = ' in text, "the bearer as the roster names it", text)
     tap.eq(re.findall(r'do = "(minimize|relocate)"; (?:site = "(\S+)"; to = \( "(\S+)" \);|).*by = \( "(\S+)" \)', text),
            [("minimize", "", "", SPOC), ("relocate", LUIK, f"{NAMEN}:dispatch", SPOC)], "the orders of the time, and who gave them")
     tap.ok(all(w in text for w in ('exercise = "oefening"', 'channel = "eh112"', 'expires = "2h"')), "exercise, channel, expiry", text)
@@ -107,6 +109,47 @@ def part_of_time(tap, net, out):
     tap.ok(row["entries"] - len(SENT) in (1, 2), "the same of a node that is stopped, and what came to the group", row)
 
 
+def now(less=0):
+    return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=less)).isoformat().replace("+00:00", "Z")
+
+
+def seconds_of(net, message):
+    """How long it was on its way, as its originator knows."""
+    at = {e["event"]: datetime.datetime.fromisoformat(e["time"].replace("Z", "+00:00")) for e in net.cli(LUIK, "trace", message, "--json", check=True).rows if e["time"]}
+    return (at["delivered"] - at["accepted"]).total_seconds()
+
+
+def outage(tap, net, out):
+    """A site is dead for five seconds, and a FLASH to it is late by as much: in the drill it is again, and without the states of links it is not."""
+    net.up(LUIK)
+    net.linked()
+    begin = now(40)  # the nodes of a drill need some seconds to start
+    net.kill(NAMEN)
+    lib.until(lambda: net.status(LUIK)["links_up"] == 1, 60, "Luik sees that Namen is gone")
+    message, sent = net.send(LUIK, f"{NAMEN}/dispatch", b"te laat", "--precedence", "flash"), time.monotonic()
+    lib.until(lambda: time.monotonic() > sent + 5, 6, "five seconds are over")
+    net.up(NAMEN)
+    lib.until(lambda: any(e["event"] == "delivered" for e in net.cli(LUIK, "trace", message, "--json", check=True).rows), 60, "the FLASH has arrived")
+    took = seconds_of(net, message)
+    net.kill(LUIK)
+    died = time.monotonic()
+    lib.until(lambda: time.monotonic() > died + 1.5, 6, "Luik did not run for more than a second")
+    net.up(LUIK)
+    net.linked(LUIK, NAMEN)
+    net.down(LUIK)
+    with_links, without = os.path.join(out, "with.conf"), os.path.join(out, "without.conf")
+    estafette("journal", "export", net.conf(LUIK), with_links, "--as-drill", "--from", begin, "--to", now(), "--json", check=True)
+    text = lib.read(with_links).decode()
+    tap.ok(re.search(rf'do = "link-down"; from = "{LUIK}"; to = "{NAMEN}"; bearer = "loopback"; for = "', text), "the link that was down is told, and for how long", text)
+    tap.ok(re.search(r"# Links: what cic-luik noted of its own[^.]*\. \d+ times", text) and f'do = "stop"; sites = "{LUIK}"' in text, "and that it is what this site saw, which did not run for a while", text)
+    with open(without, "w", encoding="utf-8") as f:
+        f.write(re.sub(r'\n  \{ at = "[^"]*"; do = "(link-down|stop)"[^}]*\},', "", text))
+    j, r = play(with_links, "compare", without)
+    soon, late = (j[x]["flash_max_s"] for x in "ab") if r.returncode == 0 else (0, 0)
+    tap.ok(r.returncode == 0 and took >= 5 and abs(late - took) < 3 and soon < 2,
+           f"the FLASH took {took:.1f} s; in the drill {late:.1f} s (within 3 s, as long as a line is dialled again), without the states of links {soon:.1f} s", r.stdout + r.stderr)
+
+
 def refused(tap, net, out):
     none, conf, journal = os.path.join(out, "none.conf"), net.conf(LUIK), os.path.join(net.dir, LUIK, "journal")
     for args, code, what in (
@@ -130,7 +173,7 @@ def main():
     net = Net(LUIK, NAMEN, SPOC)
     net.linked()
     fill(net)
-    for part in (round_trip, replaced, part_of_time, refused):
+    for part in (round_trip, replaced, part_of_time, outage, refused):
         with tap.part(part.__name__):
             part(tap, net, out)
     sys.exit(tap.done(net))
