@@ -24,20 +24,6 @@ static int by_id(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct msgid));
 }
 
-static enum err grow(void *array_ptr, size_t n, size_t *cap, size_t size)
-{
-	void **array = array_ptr;
-	if (n < *cap)
-		return ERR_OK;
-	size_t more = *cap ? 2 * *cap : 64;
-	void *p = realloc(*array, more * size);
-	if (p == NULL)
-		return ERR_NOMEM;
-	*array = p;
-	*cap = more;
-	return ERR_OK;
-}
-
 /* ---- picking ------------------------------------------------------------------------------------------------------------ */
 
 static enum err mark(struct evidence *ev, uint64_t arrival)
@@ -71,7 +57,7 @@ static enum err pick(struct choosing *c, struct txn *t, const struct entry_row *
 		return e;
 	if (ev->n_grants && ev->grants[ev->n_grants - 1].stream == row->stream && ev->grants[ev->n_grants - 1].number == number)
 		return ERR_OK;
-	e = grow(&ev->grants, ev->n_grants, &c->cap_grants, sizeof *ev->grants);
+	e = export_room((void **)&ev->grants, ev->n_grants, &c->cap_grants, sizeof *ev->grants);
 	if (e != ERR_OK)
 		return e;
 	ev->grants[ev->n_grants].stream = row->stream;
@@ -82,7 +68,7 @@ static enum err pick(struct choosing *c, struct txn *t, const struct entry_row *
 static enum err pick_message(struct choosing *c, struct txn *t, const struct entry_row *row, const struct header *h)
 {
 	struct evidence *ev = c->ev;
-	enum err e = grow(&ev->ids, ev->n_ids, &c->cap_ids, sizeof *ev->ids);
+	enum err e = export_room((void **)&ev->ids, ev->n_ids, &c->cap_ids, sizeof *ev->ids);
 	if (e != ERR_OK)
 		return e;
 	ev->ids[ev->n_ids++] = h->id;

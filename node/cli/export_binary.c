@@ -272,13 +272,7 @@ static enum err put_end(struct form *f)
 
 static enum err finish(struct form *f, enum err e)
 {
-	if (e != ERR_OK && f->f.err)
-		err_set(f->m, e, "%.300s: it cannot be written: %s, nothing was left", f->f.path, err_text(e));
-	else if (e != ERR_OK && !f->m->text[0])
-		err_set(f->m, e, "%.300s: %s", f->f.path, err_text(e));
-	if (e == ERR_OK)
-		e = tofile_finish(&f->f, f->m);
-	tofile_release(&f->f);
+	e = tofile_end(&f->f, e, f->m);
 	hasher_free(f->all);
 	buf_release(&f->segment);
 	buf_release(&f->arrived);

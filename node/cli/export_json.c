@@ -122,14 +122,7 @@ static enum err put_first(struct form *f, bool open)
 
 static enum err finish(struct form *f, enum err e)
 {
-	if (e != ERR_OK && f->f.err)
-		err_set(f->m, e, "%.300s: it cannot be written: %s, nothing was left", f->f.path, err_text(e));
-	else if (e != ERR_OK && !f->m->text[0])
-		err_set(f->m, e, "%.300s: %s", f->f.path, err_text(e));
-	if (e == ERR_OK)
-		e = tofile_finish(&f->f, f->m);
-	tofile_release(&f->f);
-	return e;
+	return tofile_end(&f->f, e, f->m);
 }
 
 /* ---- JSON lines ------------------------------------------------------------------------------------------------------------- */

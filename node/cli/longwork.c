@@ -216,6 +216,18 @@ enum err tofile_finish(struct tofile *f, struct errmsg *m)
 	return f->one_of_many ? ERR_OK : cli_sync_folder(f->folder, m);
 }
 
+enum err tofile_end(struct tofile *f, enum err e, struct errmsg *m)
+{
+	if (e != ERR_OK && f->err)
+		err_set(m, e, "%.300s: it cannot be written: %s, nothing was left", f->path, err_text(e));
+	else if (e != ERR_OK && !m->text[0])
+		err_set(m, e, "%.300s: %s", f->path, err_text(e));
+	if (e == ERR_OK)
+		e = tofile_finish(f, m);
+	tofile_release(f);
+	return e;
+}
+
 enum err tofile_sync_all(const char *folder, struct errmsg *m)
 {
 	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

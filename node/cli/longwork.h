@@ -44,6 +44,9 @@ MUST_USE enum err tofile_begin(struct tofile *f, const char *path, struct errmsg
 MUST_USE enum err tofile_write(void *arg, struct view bytes);
 /* Synced and in its place. ERR_EXISTS when something came there meanwhile; ERR_FULL, ERR_IO; m filled. */
 MUST_USE enum err tofile_finish(struct tofile *f, struct errmsg *m);
+/* After the work of filling it ended with e: finished when that is ERR_OK, else m says why unless it does already; released either
+ * way. e, or what tofile_finish says. */
+MUST_USE enum err tofile_end(struct tofile *f, enum err e, struct errmsg *m);
 /* What was written in that folder, and all else on its disk, is synced. ERR_IO, ERR_FULL; m filled. */
 MUST_USE enum err tofile_sync_all(const char *folder, struct errmsg *m);
 /* Frees, and removes what was not finished. */
