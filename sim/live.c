@@ -15,6 +15,8 @@
 #define LOOK_US (100 * US_PER_MS)
 #define SITES_US (50 * US_PER_MS)
 #define CONVERGED_US (500 * US_PER_MS)
+#define LINES_US (30 * US_PER_S)
+#define LINES_WAIT_MS 5
 #define PROGRESS_S 0.2
 #define UNSUPPORTED_MOST 64
 
@@ -195,21 +197,28 @@ static int rest_ms(const struct live_run *r)
 	return wait <= 0 ? 0 : (int)((wait + US_PER_MS - 1) / US_PER_MS);
 }
 
-/* One round: waits for something, and does all there is to do. Answers are read before journals, and told after. */
-static void round_once(struct live_run *r, int64_t *sites_at)
+/* The lines of which something is ready, EVENTS at most. */
+static size_t wait_ready(struct live_run *r, int ms, void **lines, uint32_t *what)
 {
 	struct epoll_event events[EVENTS];
-	void *lines[EVENTS];
-	uint32_t what[EVENTS];
 	size_t n_lines = 0;
-	int n = epoll_wait(r->epoll, events, EVENTS, rest_ms(r));
+	int n = epoll_wait(r->epoll, events, EVENTS, ms);
 
 	for (int i = 0; i < n; i++)
 		if (events[i].data.ptr) {
 			lines[n_lines] = events[i].data.ptr;
 			what[n_lines++] = events[i].events;
 		}
-	bool heard = lines_ready(r, lines, what, n_lines);
+	return n_lines;
+}
+
+/* One round: waits for something, and does all there is to do. Answers are read before journals, and told after. */
+static void round_once(struct live_run *r, int64_t *sites_at)
+{
+	void *lines[EVENTS];
+	uint32_t what[EVENTS];
+	size_t n = wait_ready(r, rest_ms(r), lines, what);
+	bool heard = lines_ready(r, lines, what, n);
 	int64_t now = live_now(r);
 
 	world_run(r->world, (struct mono){now});
@@ -225,6 +234,43 @@ static void round_once(struct live_run *r, int64_t *sites_at)
 	}
 	lines_tell(r);
 	progress(r, false);
+}
+
+/* Every line without a schedule carries both ways, as its two ends say. */
+static bool lines_up(const struct live_run *r)
+{
+	for (size_t l = 0; l < r->n_links; l++) {
+		const struct link_config *x = &r->links[l];
+		bool always = false;
+
+		for (size_t b = 0; b < x->n_bearers; b++)
+			always = always || !x->bearers[b].period_us;
+		if (always && (r->bearers[x->a * r->n + x->b] < 0 || r->bearers[x->b * r->n + x->a] < 0))
+			return false;
+	}
+	return true;
+}
+
+/* The timetable begins when the lines have come up, which takes seconds over a satellite and is no part of the drill, or else without
+ * those that do not. The world stands still meanwhile. */
+static void lines_wait(struct live_run *r)
+{
+	int64_t end = live_clock_us() + LINES_US, ask_at = 0;
+
+	while (!lines_up(r) && live_clock_us() < end && !(r->how->conduct.interrupted && *r->how->conduct.interrupted)) {
+		void *lines[EVENTS];
+		uint32_t what[EVENTS];
+		size_t n = wait_ready(r, LINES_WAIT_MS, lines, what);
+
+		lines_ready(r, lines, what, n);
+		proxy_work(r->proxy, (struct mono){live_clock_us()});
+		if (live_clock_us() >= ask_at) {
+			sites_look(r);
+			links_ask(r);
+			ask_at = live_clock_us() + SITES_US;
+		}
+		lines_tell(r);
+	}
 }
 
 /* Until the world's time, or until done (may be NULL) says so, which is asked now and then. False when it was interrupted. */
@@ -323,6 +369,7 @@ static enum err play_it(struct live_run *r, struct errmsg *m)
 
 	if (e)
 		return e;
+	lines_wait(r);
 	r->zero_us = live_clock_us();
 	e = play_new_paced(d, r->plan.load, r->plan.speed, r->how->conduct.seed, r->world, r->watch, &r->play);
 	if (e)

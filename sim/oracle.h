@@ -232,6 +232,7 @@ struct verdict {
 	uint64_t lost, altered, misdelivered, twice_silent, twice_reported;
 	uint64_t broken[PROMISES], checks[PROMISES]; /* how often each was broken, and looked at */
 	uint64_t flash_count;
+	uint64_t flash_timed, read_timed[PREC_COUNT]; /* how many messages these tell of */
 	int64_t flash_p50_us, flash_p99_us, flash_max_us; /* accepted to held by the addressee, or to a desk of its successor; -1 for none */
 	int64_t read_p50_us[PREC_COUNT], read_p99_us[PREC_COUNT]; /* accepted to first handed out; -1 for none */
 	int64_t converged_us;                 /* after the last repair; -1: not, or never repaired */

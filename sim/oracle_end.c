@@ -236,7 +236,9 @@ void oracle_verdict(const struct oracle *o, struct verdict *out)
 	out->flash_p50_us = times_percentile(&o->flash_times, 50);
 	out->flash_p99_us = times_percentile(&o->flash_times, 99);
 	out->flash_max_us = times_percentile(&o->flash_times, 100);
+	out->flash_timed = o->flash_times.n;
 	for (size_t p = 0; p < PREC_COUNT; p++) {
+		out->read_timed[p] = o->read_times[p].n;
 		out->read_p50_us[p] = times_percentile(&o->read_times[p], 50);
 		out->read_p99_us[p] = times_percentile(&o->read_times[p], 99);
 	}

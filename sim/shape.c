@@ -26,7 +26,11 @@ struct mono shape_send(struct shape *s, struct shape_flow *f, const struct beare
 		s->free_at = left = mono_add(from, (int64_t)len * 8 * US_PER_S / b->rate_bps);
 	}
 	f->left_at = left;
-	struct mono at = mono_add(left, link_lag_us(p, b, stalled));
+	struct bearer_state piece = *b;
+
+	if (len < SHAPE_PACKET)
+		piece.loss_ppm = piece.loss_ppm * (int64_t)len / SHAPE_PACKET;
+	struct mono at = mono_add(left, link_lag_us(p, &piece, stalled));
 
 	if (mono_before(at, f->last_at))
 		at = f->last_at;

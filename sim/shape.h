@@ -4,13 +4,15 @@
  * piece after another, so that they share its rate; each connection (struct shape_flow) has one piece on the wire and
  * one behind it at most, and what it has more stays with the daemon, whose own window and kernel buffers then fill as
  * they do on a bad line. A piece is what takes 20 ms at the rate, 256 B to 16 KiB. Loss is a piece that comes late, with
- * all behind it on its connection; so it counts pieces here, not packets. Pure: time and chance are given. */
+ * all behind it on its connection; the rate of loss is one of packets: a piece is lost as
+ * often as a packet, one of a fraction of a packet's bytes that fraction as often. Pure: time and chance are given. */
 #ifndef SIM_SHAPE_H
 #define SIM_SHAPE_H
 
 #include "sim/link.h"
 
 #define SHAPE_PIECE_MOST (16 * 1024)
+#define SHAPE_PACKET 1400
 
 struct shape { struct mono free_at; };               /* when its last byte has left; 0 at the start */
 struct shape_flow { struct mono left_at, last_at; }; /* when its own last byte has left; when its last piece comes out */

@@ -109,6 +109,7 @@ static void on_look(void *arg, struct world *world)
 void watch_beside(struct watch *w)
 {
 	witness_beside(w->witness);
+	w->live = true;
 }
 
 /* ---- news ---------------------------------------------------------------------------------------------------------- */

@@ -148,10 +148,13 @@ static void judge_delay(struct watch *w, const struct drill_expect *e)
 			      : (e->percentile <= 50 ? v.read_p50_us[p] : v.read_p99_us[p]);
 
 	char is[40] = "there was none";
+	/* Of few messages the 99th percentile is the slowest, and of a live drill there are few: one piece that is lost would be the verdict. */
+	uint64_t n = flash ? v.flash_timed : v.read_timed[p];
+	bool few = w->live && e->percentile < 100 && n * (100 - (uint64_t)e->percentile) < 100;
 
 	if (value >= 0)
 		snprintf(is, sizeof is, "it is %.1f s", (double)value / US_PER_S);
-	oracle_expect(w->oracle, value >= 0 && value <= e->within_us, false, "%d %% of %s messages are %s within %.1f s (%s)", e->percentile,
+	oracle_expect(w->oracle, value >= 0 && value <= e->within_us, few && value >= 0, "%d %% of %s messages are %s within %.1f s (%s)", e->percentile,
 		      precedence_name(flash ? PREC_FLASH : p), flash ? "held by their addressee" : "handed out", (double)e->within_us / US_PER_S, is);
 }
 

@@ -25,7 +25,7 @@ struct watch {
 	struct witness *witness;
 	struct series *series;
 	int64_t tick_at;
-	bool begun, slowed;
+	bool begun, slowed, live;
 	bool *together;              /* n * n: connected both ways, as last told */
 	char (*bearer)[LIMIT_NAME_BYTES + 1]; /* n * n: over which site a last dialled b */
 	uint8_t *trouble;            /* by site: enum trouble bits */

@@ -153,7 +153,7 @@ def drills(tap, live):
     """Two drills of the project."""
     results = {name: live.json(os.path.join(DRILLS, f"{name}.conf"), *options) for name, options in (
         ("luik-2021", ("--length", "1h", "--speed", "120")),
-        ("satellite-only", ("--length", "155min", "--speed", "372", "--set", "sample=20%")))}
+        ("satellite-only", ("--length", "155min", "--speed", "372", "--set", "sample=20%", "--set", "settle=24h")))}
     for name, (status, r, err) in sorted(results.items()):
         tap.ok(status == 0 and r.get("ok") and r.get("live") and not r.get("cut_short"), f"{name}: every promise is kept live", err + mentions(r))
         tap.ok(r.get("lost") == 0 and r.get("altered") == 0 and r.get("twice_silent") == 0, f"{name}: nothing is lost, altered, or twice", mentions(r))

@@ -83,7 +83,7 @@ static void test_sharing(void **state)
 	assert_in_range(out.us - 2 * US_PER_S - line.delay_us, 128 * US_PER_MS, 330 * US_PER_MS);
 }
 
-static void test_loss_is_late_and_in_order(void **state)
+static unsigned stalls(size_t len)
 {
 	struct bearer_state b = {.delay_us = 100 * US_PER_MS, .jitter_us = 30 * US_PER_MS, .loss_ppm = 300000};
 	struct shape s = {{0}};
@@ -92,12 +92,11 @@ static void test_loss_is_late_and_in_order(void **state)
 	struct prng p;
 	unsigned late = 0;
 
-	(void)state;
 	prng_init(&p, 7, "test", 0);
 	for (int i = 0; i < 1000; i++) {
 		struct mono now = {US_PER_S + i * 100 * US_PER_MS};
 		bool stalled;
-		struct mono out = shape_send(&s, &f, &b, &p, now, 1000, &stalled);
+		struct mono out = shape_send(&s, &f, &b, &p, now, len, &stalled);
 
 		assert_false(mono_before(out, last));
 		assert_true(out.us >= now.us + b.delay_us);
@@ -105,7 +104,16 @@ static void test_loss_is_late_and_in_order(void **state)
 		late += stalled;
 		last = out;
 	}
-	assert_in_range(late, 250, 350);
+	return late;
+}
+
+/* What is sent in smaller pieces is lost no more often for that. */
+static void test_loss_is_late_and_in_order(void **state)
+{
+	(void)state;
+	assert_in_range(stalls(SHAPE_PACKET), 250, 350);
+	assert_in_range(stalls(SHAPE_PIECE_MOST), 250, 350);
+	assert_in_range(stalls(SHAPE_PACKET / 5), 40, 80);
 }
 
 /* What is changed in mid-flight holds for what is read from then on. */
