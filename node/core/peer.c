@@ -686,7 +686,7 @@ static struct mono tell_due(const struct peer *p)
 	return p->tell_due && peer_reachable(p) ? p->tell_at : MONO_NEVER;
 }
 
-static struct mono peer_due(const struct peer *p)
+static struct mono peer_due(const struct core *c, const struct peer *p)
 {
 	struct mono at = mono_min(digest_due(p), tell_due(p));
 
@@ -698,7 +698,7 @@ static struct mono peer_due(const struct peer *p)
 	if (p->back)
 		return (struct mono){0};
 	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		at = mono_min(at, mono_min(lane_due(p, lane), lane_doubt(p, lane)));
+		at = mono_min(at, mono_min(mono_min(lane_due(p, lane), lane_doubt(p, lane)), replicate_paced(c, p, lane)));
 	return at;
 }
 
@@ -757,7 +757,7 @@ void peers_settle(struct core *c)
 	c->peers_at = MONO_NEVER;
 	for (size_t i = 0; i < c->n_active; i++) {
 		struct peer *p = c->active[i];
-		struct mono at = peer_due(p);
+		struct mono at = peer_due(c, p);
 
 		c->peers_at = mono_min(c->peers_at, at);
 		p->active = at.us != MONO_NEVER.us;

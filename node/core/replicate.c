@@ -469,6 +469,16 @@ static void pump_lane(struct core *c, struct peer *p, uint8_t lane)
 	}
 }
 
+struct mono replicate_paced(const struct core *c, const struct peer *p, uint8_t lane)
+{
+	const struct lane_state *l = &p->lane[lane];
+	bool waits = p->n_giving > 0;
+
+	for (unsigned k = 0; k < PREC_COUNT && !waits; k++)
+		waits = l->behind[k] != NULL;
+	return l->up && waits && l->ring_n < LANE_RING ? window_paced(c, p, lane) : MONO_NEVER;
+}
+
 /* What came of bodies is in the journal with this commit. */
 static void send_got(struct core *c, struct peer *p, uint8_t lane)
 {

@@ -47,6 +47,8 @@ void replicate_rewind(struct core *c, struct peer *p, uint8_t lane);
 bool replicate_cut(struct core *c, struct stream *s, uint64_t sent, bool after, size_t max, struct buf *out, uint64_t *last);
 /* What went to the peer stands in the ring of its lane until it is acknowledged; flow NULL: a part of a body of that mark. */
 void lane_sent(struct core *c, struct peer *p, uint8_t lane, struct flow *f, uint64_t upto, size_t bytes);
+/* When the lane has room again for what waits on it, if only time brings that (window_paced). */
+struct mono replicate_paced(const struct core *c, const struct peer *p, uint8_t lane);
 void replicate_pump(struct core *c);                    /* cut segments for open windows; send acknowledgements */
 
 /* ---- replicate_in.c ---------------------------------------------------------------------------------------------------------- */

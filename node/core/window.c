@@ -8,11 +8,17 @@
 /* What may be queued below the node beyond what travels; what growth adds to it at most in a round trip; and what urgent entries
  * may add. Together less than a second. */
 #define QUEUE_US (200 * US_PER_MS)
-#define GROW_US (300 * US_PER_MS)
+#define GROW_US (600 * US_PER_MS)
 #define URGENT_US (100 * US_PER_MS)
 /* The rate was overrated when a full window queued so long. */
 #define LATE_US (600 * US_PER_MS)
 #define PIECE_US (100 * US_PER_MS)
+/* A way is long when its round trip is; what may leave at once there; a span of its train at least, and by its round trip. */
+#define LONG_US (600 * US_PER_MS)
+#define PACED_US (400 * US_PER_MS)
+#define PACED_LEAST (FRAME_LEAST + FRAME_LEAST / 2)
+#define TRAIN_US (100 * US_PER_MS)
+#define TRAIN_PART 16
 /* An urgent body goes with its entry when it is worth no more than this, and always when it is of 1 KiB, which is padded to the next bucket
  * and sealed. In bulk what has 1 KiB when it is sealed always does. */
 #define WHOLE_URGENT_US (500 * US_PER_MS)
@@ -21,6 +27,8 @@
 /* A small frame alone on its way tells the rate by itself when it took so much longer than the shortest round trip. */
 #define ALONE_US (50 * US_PER_MS)
 #define ALONE_BYTES 512
+/* So small a part of the shortest round trip is no queue, and no measure. */
+#define EMPTY_PART 8
 /* How long a best rate, and a shortest round trip, hold. */
 #define SPAN_US (2 * US_PER_S)
 #define BASE_SPAN_US (10 * US_PER_S)
@@ -76,6 +84,24 @@ static int64_t cap_of(const struct core *c, uint8_t lane)
 	return lane == LANE_URGENT ? c->config.window_urgent_bytes : c->config.window_bulk_bytes;
 }
 
+static bool is_long(const struct pace *w)
+{
+	return w->base_us > LONG_US && w->rate_bps > 0;
+}
+
+/* The bucket fills faster than the bearer is known to carry, by more than the window grows: it never keeps the rate from being found. */
+static int64_t bucket_most(const struct pace *w)
+{
+	return most(worth(w->rate_bps, PACED_US), PACED_LEAST);
+}
+
+static int64_t bucket_now(const struct core *c, const struct pace *w)
+{
+	int64_t us = least(c->now.us - w->bucket_at.us, TIME_MAX_US);
+
+	return least(w->bucket + worth(w->rate_bps + w->rate_bps / 2, us), bucket_most(w));
+}
+
 /* Something urgent is held back by nothing but room. */
 static bool urgent_waits(const struct peer *p)
 {
@@ -92,6 +118,8 @@ int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)
 
 	if (lane == LANE_BULK && urgent_waits(p))
 		return 0;
+	if (is_long(w) && bucket_now(c, w) < FRAME_LEAST)
+		room = least(room, 0);
 	if (lane == LANE_URGENT) {
 		room += worth(w->rate_bps, URGENT_US);
 		/* However full of bulk the bearer is. */
@@ -106,6 +134,16 @@ int64_t window_room_slices(const struct core *c, const struct peer *p, uint8_t l
 	int64_t room = window_room(c, p, lane);
 
 	return lane == LANE_URGENT && p->lane[lane].flying ? room - worth(pace_seen(p, lane)->rate_bps, URGENT_US) : room;
+}
+
+struct mono window_paced(const struct core *c, const struct peer *p, uint8_t lane)
+{
+	const struct pace *w = pace_seen(p, lane);
+	int64_t lacks = is_long(w) ? FRAME_LEAST - bucket_now(c, w) : 0;
+
+	if (lacks <= 0 || flight_of(p, lane) >= w->window)
+		return MONO_NEVER;
+	return mono_add(c->now, lacks * 8 * US_PER_S / (w->rate_bps + w->rate_bps / 2) + 1);
 }
 
 bool window_idle(const struct peer *p, uint8_t lane)
@@ -140,6 +178,8 @@ struct in_air window_sent(struct core *c, struct peer *p, uint8_t lane, size_t b
 
 	if (!flight_of(p, lane))
 		w->acked_at = c->now;
+	w->bucket = bucket_now(c, w) - (int64_t)bytes;
+	w->bucket_at = c->now;
 	l->flying += (int64_t)bytes;
 	int64_t flight = flight_of(p, lane), reach = least(w->window, cap_of(c, lane));
 
@@ -196,6 +236,19 @@ static int64_t pace_bps(const struct core *c, const struct pace *w)
 	return (w->acked - w->newest.acked) * 8 * US_PER_S / us;
 }
 
+/* Acknowledgements of this batch, as they follow each other. */
+static void train_heard(const struct core *c, struct pace *w)
+{
+	int64_t us = c->now.us - w->train_from.us;
+
+	w->train_bytes += w->newly;
+	if (us < most(TRAIN_US, w->base_us / TRAIN_PART))
+		return;
+	w->train_bps = w->train_bytes * 8 * US_PER_S / us;
+	w->train_from = c->now;
+	w->train_bytes = 0;
+}
+
 /* How long it was on its way beyond the shortest round trip. */
 static int64_t beyond(const struct core *c, const struct pace *w)
 {
@@ -207,7 +260,7 @@ static int64_t alone_bps(const struct core *c, const struct pace *w)
 {
 	int64_t us = beyond(c, w);
 
-	if (!w->base_us || w->newest.flight >= 2 * w->newest.bytes || w->newest.bytes < ALONE_BYTES || us < ALONE_US || us < w->base_us / 4)
+	if (!w->base_us || w->newest.flight >= 2 * w->newest.bytes || w->newest.bytes < ALONE_BYTES || us < ALONE_US || us < w->base_us / EMPTY_PART)
 		return 0;
 	return (int64_t)w->newest.bytes * 8 * US_PER_S / us;
 }
@@ -231,6 +284,13 @@ static void rate_heard(struct core *c, struct pace *w, int64_t bps)
 	w->rate_bps = most(most(w->best_bps[0], w->best_bps[1]), SLOWEST_BPS);
 }
 
+/* Acknowledgements that follow each other so much faster than they come in a round trip say that the way was empty in between: what they
+ * are later than the shortest round trip is then their own length, and no queue. */
+static bool has_gaps(const struct core *c, const struct pace *w)
+{
+	return is_long(w) && w->train_bps > pace_bps(c, w) * 3 / 2;
+}
+
 static void window_set(struct core *c, struct pace *w)
 {
 	int64_t set = worth(w->rate_bps, w->base_us + QUEUE_US), grown = w->newly / 2;
@@ -238,8 +298,12 @@ static void window_set(struct core *c, struct pace *w)
 	/* On a long way half of the window more would be too much at once. */
 	if (w->base_us > 2 * GROW_US)
 		grown = w->newly * GROW_US / w->base_us;
-	if (w->newest.full && beyond(c, w) < most(QUEUE_US / 2, w->base_us / 8))
+	if (w->newest.full && beyond(c, w) < most(QUEUE_US / 2, w->base_us / EMPTY_PART))
 		set = most(set, w->window + grown);
+	else if (has_gaps(c, w))
+		set = most(set, least(w->window + grown, worth(w->train_bps, w->base_us + QUEUE_US)));
+	else if (is_long(w) && !w->newest.full)
+		set = most(set, w->window); /* the first of a round trip says nothing against what the last of the one before found */
 	w->window = most(least(set, c->config.window_bulk_bytes + c->config.window_urgent_bytes), FRAME_LEAST);
 }
 
@@ -252,6 +316,7 @@ void window_measure(struct core *c, struct peer *p)
 			continue;
 		base_heard(c, w, c->now.us - w->newest.at.us, false);
 		rate_heard(c, w, most(pace_bps(c, w), alone_bps(c, w)));
+		train_heard(c, w);
 		if (w->rate_bps)
 			window_set(c, w);
 		w->newly = 0;

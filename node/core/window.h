@@ -11,6 +11,13 @@
  * or lets it grow by at most half, while nothing queues: a bearer of which nothing is known begins with one small frame (or the
  * rate that the roster hints at) and is filled within a few round trips. Slower counts at once, faster by and by.
  *
+ * On a long way (a satellite) a round trip is long against what may be queued, and that would be too blunt. There the *train* counts too,
+ * the rate at which acknowledgements follow each other over a tenth of a second or so. Where that is much higher than what came in a
+ * whole round trip the way was empty in between: a frame that came back late was only long, and the window may grow to what the train
+ * shows. So a line is soon filled, and again after a peer's disk or the line itself stood still for seconds. And a window of more
+ * than a second's worth is not sent at once: what leaves is bounded by a *bucket* of PACED, filled at half as much again as the rate;
+ * window_paced says when it has something again.
+ *
  * Bulk leaves room: it sends only while no urgent entry waits for room on the same bearer, and never into the part of the window
  * that is kept for urgent. Whoever sends on a lane what is acknowledged (segments: replicate.c, parts of bodies: bodies.c)
  *
@@ -61,6 +68,11 @@ struct pace {
 	int64_t acked;           /* bytes, ever */
 	struct mono acked_at;
 	int64_t newly;           /* acknowledged in this batch */
+	struct mono train_from;  /* of the span under way */
+	int64_t train_bytes;
+	int64_t train_bps;       /* of the last whole one */
+	int64_t bucket;          /* bytes that may leave now; on a long way only */
+	struct mono bucket_at;
 	struct in_air newest;      /* of what was acknowledged in this batch */
 };
 
@@ -68,6 +80,8 @@ struct pace {
 int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane);
 /* Of these, what slices of bodies may take: in the urgent lane the rest is for short frames. */
 int64_t window_room_slices(const struct core *c, const struct peer *p, uint8_t lane);
+/* When there is room that is not there for what left just now; MONO_NEVER: an acknowledgement brings it. */
+struct mono window_paced(const struct core *c, const struct peer *p, uint8_t lane);
 /* A frame that cannot be cut to the room there is may go all the same when nothing is in the air (an urgent one: nothing urgent). */
 bool window_idle(const struct peer *p, uint8_t lane);
 /* How long a frame should be at most: a tenth of a second's worth, FRAME_LEAST .. LIMIT_SEGMENT_BYTES. */

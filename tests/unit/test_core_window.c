@@ -164,6 +164,83 @@ static void the_window_follows_the_rate(void **state)
 	world_release(&w);
 }
 
+/* A line with a long round trip, stepped through in hundredths of a second, as much to send as it takes. The other end acknowledges
+ * nothing from still_us on for still_for_us. What was carried, and what lay before the line at most. */
+struct carried { int64_t bytes, queued_us; };
+
+static struct carried carry(struct core *c, struct peer *p, size_t size, int64_t rate_bps, int64_t round_us, int64_t for_us, int64_t still_us, int64_t still_for_us)
+{
+	struct { struct in_air a; struct mono back; } air[512];
+	struct mono free_at = c->now, from = c->now, still = mono_add(from, still_us), on = mono_add(still, still_for_us);
+	struct carried out = {0, 0};
+	size_t first = 0, last = 0;
+
+	for (; c->now.us - from.us < for_us || first < last; c->now = mono_add(c->now, 10 * US_PER_MS)) {
+		bool stands = !mono_before(c->now, still) && mono_before(c->now, on);
+
+		for (; first < last && !stands && !mono_before(c->now, air[first % 512].back); first++) {
+			out.bytes += air[first % 512].a.bytes;
+			window_acked(c, p, LANE_BULK, &air[first % 512].a);
+		}
+		window_measure(c, p);
+		while (c->now.us - from.us < for_us && last - first < 512 && (window_room(c, p, LANE_BULK) >= (int64_t)size || window_idle(p, LANE_BULK))) {
+			free_at = mono_add(mono_before(free_at, c->now) ? c->now : free_at, (int64_t)size * 8 * US_PER_S / rate_bps);
+			out.queued_us = free_at.us - c->now.us > out.queued_us ? free_at.us - c->now.us : out.queued_us;
+			air[last % 512].a = window_sent(c, p, LANE_BULK, size);
+			air[last++ % 512].back = mono_add(free_at, round_us);
+		}
+	}
+	return out;
+}
+
+/* Over a satellite: a window of one and a half seconds' worth does not leave at once, and a peer that stood still for seconds is at its
+ * rate again as soon as it goes on. */
+static void a_long_way(void **state)
+{
+	const int64_t rate = 64000, round = 1400 * US_PER_MS, second = rate / 8;
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 55);
+	world_run(&w, 5 * US_PER_S);
+	struct core *c = w.node[NAMEN].core;
+	struct peer *p = peer_find(c, w.number[LUIK]);
+	struct pace *pace = &p->pace[LANE_URGENT];
+
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		window_dialled(c, p, lane, "line");
+	window_round_trip(c, p, LANE_URGENT, round);
+	struct carried found = carry(c, p, FRAME_LEAST, rate, round, 60 * US_PER_S, 0, 0);
+
+	assert_in_range(pace->rate_bps, 55000, 80000);
+	assert_true(found.bytes > 40 * second);
+	assert_true(found.queued_us < US_PER_S);
+	/* Idle for a while, then all at once. */
+	c->now = mono_add(c->now, 30 * US_PER_S);
+	struct carried burst = carry(c, p, FRAME_LEAST, rate, round, 20 * US_PER_S, 0, 0);
+
+	assert_true(burst.queued_us < US_PER_S);
+	assert_true(burst.bytes > 17 * second);
+	for (int i = 1; i <= 4; i++) {
+		struct carried on = carry(c, p, FRAME_LEAST, rate, round, 20 * US_PER_S, 5 * US_PER_S, i * US_PER_S);
+
+		assert_true(on.queued_us < US_PER_S);
+		assert_true(on.bytes > (20 - i) * second * 95 / 100);
+	}
+	/* And is not taken for more than it is when it has become slower. */
+	struct carried slower = carry(c, p, FRAME_LEAST, rate / 4, round, 60 * US_PER_S, 0, 0);
+
+	assert_in_range(pace->rate_bps, rate / 5, rate / 3);
+	assert_true(slower.bytes > 40 * second / 4);
+	/* A frame that is long against the line comes back late without any queue: that does not keep the window at one of them. */
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		window_dialled(c, p, lane, "another");
+	window_round_trip(c, p, LANE_URGENT, round);
+	assert_true(carry(c, p, 1460, rate, round, 60 * US_PER_S, 0, 0).bytes > 35 * second);
+	assert_int_equal(p->lane[LANE_BULK].flying, 0);
+	world_release(&w);
+}
+
 /* The roster's hint is where a bearer begins; what was measured is remembered when it is dialled again, at half. */
 static void a_bearer_begins_as_the_roster_says(void **state)
 {
@@ -199,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_never_reads),
 		cmocka_unit_test(urgent_goes_first),
 		cmocka_unit_test(the_window_follows_the_rate),
+		cmocka_unit_test(a_long_way),
 		cmocka_unit_test(a_bearer_begins_as_the_roster_says),
 	};
 

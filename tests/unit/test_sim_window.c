@@ -236,6 +236,7 @@ static void long_bodies_queue_no_more(void **state)
 	measure_queue(19200, 350 * US_PER_MS, PREC_IMMEDIATE, 60000);
 	measure_queue(64000, 40 * US_PER_MS, PREC_ROUTINE, 60000);
 	measure_queue(64000, 350 * US_PER_MS, PREC_ROUTINE, 20000);
+	measure_queue(64000, 700 * US_PER_MS, PREC_ROUTINE, 60000);
 	measure_queue(64000, 40 * US_PER_MS, PREC_IMMEDIATE, 60000);
 	measure_queue(64000, 350 * US_PER_MS, PREC_IMMEDIATE, 20000);
 }
@@ -243,11 +244,11 @@ static void long_bodies_queue_no_more(void **state)
 static void less_than_a_second_is_queued(void **state)
 {
 	static const int64_t rates[] = {9600, 19200, 64000, 256000, 1000000, 10000000, 100000000, 1000000000};
-	static const int64_t delays[] = {1000, 40000, 350000};
+	static const int64_t delays[] = {1000, 40000, 350000, 700000};
 
 	(void)state;
 	for (size_t r = 0; r < sizeof rates / sizeof *rates; r++)
-		for (size_t d = 0; d < 3; d++)
+		for (size_t d = 0; d < sizeof delays / sizeof *delays; d++)
 			if ((r + d) % 2 == 0 || getenv("WINDOW_ALL"))
 				measure_queue(rates[r], delays[d], PREC_ROUTINE, 900);
 }
