@@ -123,6 +123,9 @@ $(BUILD)/bin/estafette-sim: $(BUILD)/obj/sim/main.o $(LIBSIM) $(LIBCORE) $(LIBST
 # Tests of the simulator link it too, before the small world of tests/lib, which has some of the same names.
 $(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"sim/' $(UNIT_SRC))): $(LIBSIM)
 $(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"tests/lib/heap.h"' $(UNIT_SRC))): $(call objs,tests/lib/heap.c)
+# Those of what the command exports as a drill link that.
+$(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"node/cli/export_links.h"' $(UNIT_SRC))): \
+	$(call objs,$(addprefix node/cli/,export_drill.c export_drill_links.c export_links.c export_walk.c longwork.c belgium.c))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/lib/libtest.a $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $(filter %.o,$^) $(filter $(LIBSIM),$^) $(filter-out %.o $(LIBSIM),$^) -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread

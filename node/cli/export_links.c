@@ -148,6 +148,9 @@ static enum err apply(struct reader *r, const struct link_row *row)
 	if (row->peer) {
 		struct link_bearer *b = &l->bearers[bearer];
 		l->sites[row->peer] |= (uint8_t)(1u << bearer);
+		l->tried[row->peer] |= (uint8_t)(1u << bearer);
+		if (row->now_is == LINK_IS_UNKNOWN && row->last.us < r->from_us)
+			l->tried[row->peer] &= (uint8_t)~(1u << bearer);
 		if (row->is == LINK_IS_UP && row->rtt_us > 0 && (!b->rtt_us || row->rtt_us < b->rtt_us))
 			b->rtt_us = row->rtt_us;
 	} else if (row->is == LINK_IS_DOWN) {
@@ -194,8 +197,8 @@ static int by_time(const void *a, const void *b)
 enum err links_read(const struct source *s, const bool *wanted, struct wall from, struct wall to, size_t most, struct links *out, struct errmsg *m)
 {
 	struct reader r = {.l = out, .wanted = wanted, .from_us = from.us, .to_us = to.us, .most = most};
-	*out = (struct links){.sites = calloc(65536, 1)};
-	enum err e = out->sites ? ERR_OK : ERR_NOMEM;
+	*out = (struct links){.sites = calloc(65536, 1), .tried = calloc(65536, 1)};
+	enum err e = out->sites && out->tried ? ERR_OK : ERR_NOMEM;
 	if (e == ERR_OK) {
 		add_site(out, roster_site(s->roster, store_birth(s->store)->site));
 		for (size_t i = 0; i < s->roster->n_sites; i++)
@@ -219,6 +222,7 @@ enum err links_read(const struct source *s, const bool *wanted, struct wall from
 void links_release(struct links *l)
 {
 	free(l->sites);
+	free(l->tried);
 	free(l->spans);
 	*l = (struct links){.n = 0};
 }
@@ -228,7 +232,7 @@ void links_release(struct links *l)
 struct edge { int64_t at_us; uint16_t peer; uint8_t bearer; bool down; };
 struct sweep {
 	const struct links *l;
-	uint16_t *peers; size_t n_peers;    /* that are wanted and have bearers */
+	uint16_t *peers; size_t n_peers;    /* that are wanted and were tried */
 	uint8_t *down;                      /* bits of bearers, by site number */
 	int64_t *since;                     /* alone since then, by site number; INT64_MIN: it is not */
 	const struct link_around *around; size_t n_around;
@@ -266,7 +270,7 @@ static enum err alone_over(struct sweep *s, uint16_t site, int64_t at_us)
 
 static bool all_down(const struct sweep *s, uint16_t site)
 {
-	return (s->down[site] & s->l->sites[site]) == s->l->sites[site];
+	return (s->down[site] & s->l->tried[site]) == s->l->tried[site];
 }
 
 /* Who is alone from now on, and who no more. Where nobody is reached it is this site that is. */
@@ -312,7 +316,7 @@ enum err links_alone(const struct links *l, const bool *wanted, uint16_t self, c
 	enum err e = s.peers && s.down && s.since && edges ? ERR_OK : ERR_NOMEM;
 	for (size_t i = 1; e == ERR_OK && i < 65536; i++) {
 		s.since[i] = INT64_MIN;
-		if (wanted[i] && i != self && l->sites[i])
+		if (wanted[i] && i != self && l->tried[i])
 			s.peers[s.n_peers++] = (uint16_t)i;
 	}
 	for (size_t i = 0; e == ERR_OK && i < l->n; i++) {

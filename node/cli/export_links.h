@@ -22,6 +22,7 @@ struct links {
 	struct link_bearer bearers[LIMIT_BEARERS];
 	size_t n_bearers;
 	uint8_t *sites;           /* of each site number the bearers that lead to it, bits of bearers */
+	uint8_t *tried;           /* those of them that were tried from here, as far as was noted in the time, or is known of its beginning */
 	struct link_span *spans; size_t n, cap; /* by time, of at least a second each */
 	struct wall since;        /* when the first change was noted that the journal still has; 0: none was */
 	/* What is left out: times of less than a second; changes of sites that are not wanted, and over a ninth bearer; rows that cannot be read. */
