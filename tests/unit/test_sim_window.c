@@ -2,6 +2,7 @@
  * the line is used. Times are virtual, so they are exact. WINDOW_PRINT=1 prints the figures,
  * WINDOW_ONLY=NAME runs one of them, WINDOW_ALL=1 every rate with every delay; FLAPS: how many; OUTAGE_HOURS: a long outage too, whose
  * journals lie under TMPDIR (16 GB for 72 hours). */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -510,6 +511,7 @@ static struct outage outage(int64_t seconds, const struct core_config *core)
 
 	snprintf(dir, sizeof dir, "%s/%lld", outage_dir, (long long)seconds);
 	assert_int_equal(mkdir(dir, 0700), 0);
+	malloc_trim(0); /* what tests before this one left to it */
 	heap_most_anew();
 	line_open_on(&l, 6, &bearer, dir, core);
 	world_cut(l.w, NAMEN, LUIK, NULL, WAY_BOTH);
