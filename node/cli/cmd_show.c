@@ -34,7 +34,7 @@ static const char *nothing(const char *what)
 {
 	static const char *const of[][2] = {{"links", "no links"}, {"alarms", "no alarms"}, {"orders", "no orders"},
 	                                    {"conflicts", "no conflicts"}, {"streams", "no streams"}, {"queues", "no queues"},
-	                                    {"browse", "the queue is empty"}};
+	                                    {"browse", "the queue is empty"}, {"link-history", "nothing was noted of these links"}};
 	for (size_t i = 0; i < sizeof of / sizeof of[0]; i++)
 		if (strcmp(of[i][0], what) == 0)
 			return of[i][1];
@@ -64,7 +64,7 @@ static int judge_nothing(struct cli *cli, const struct answering *a, const struc
 {
 	if (s->id != NULL)
 		return cli_fail(cli, ERR_NOT_FOUND, "%s: nothing %s known of this message here%s", s->id, s->past ? "was" : "is", s->past ? " then" : "");
-	if (s->queue != NULL && !is_queue(a, s->queue))
+	if (s->queue != NULL && strcmp(s->what, "link-history") != 0 && !is_queue(a, s->queue))
 		return cli_fail(cli, ERR_UNKNOWN_QUEUE, "%s: no such queue here (estafette queues lists them)", s->queue);
 	return EXIT_OK;
 }
@@ -368,4 +368,17 @@ int cmd_links_retry(struct cli *cli, int argc, char **argv)
 			status = session_fail(cli, h, argv[i]);
 	estafette_free(h);
 	return status;
+}
+
+int cmd_links_history(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{NULL, 0, NULL, 0}};
+	struct show s = {.what = "link-history"};
+	cli_options_begin();
+	while (cli_option(cli, argc, argv, options) != -1)
+		return EXIT_USAGE;
+	if (argc - optind != 1)
+		return cli_fail(cli, ERR_USAGE, "links history: one peer (estafette links history PEER)");
+	s.queue = argv[optind];
+	return show(cli, &s);
 }

@@ -21,6 +21,7 @@ int cmd_assist(struct cli *cli, int argc, char **argv);
 int cmd_purge(struct cli *cli, int argc, char **argv);
 int cmd_replay(struct cli *cli, int argc, char **argv);
 int cmd_links_retry(struct cli *cli, int argc, char **argv);
+int cmd_links_history(struct cli *cli, int argc, char **argv);
 int cmd_show(struct cli *cli, int argc, char **argv);  /* argv[0] says what */
 int cmd_trace(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);

@@ -38,6 +38,7 @@ static const struct command commands[] = {
 	{"status", NULL, "[--watch] [--at TIME [--journal DIR|FILE]]", cmd_show},
 	{"queues", NULL, "[QUEUE [--list]] [--watch] [--at TIME [--journal DIR|FILE]]", cmd_show},
 	{"links", "retry", "PEER...", cmd_links_retry},
+	{"links", "history", "PEER", cmd_links_history},
 	{"links", NULL, "[--watch]", cmd_show},
 	{"orders", NULL, "[--watch] [--at TIME [--journal DIR|FILE]]", cmd_show},
 	{"alarms", NULL, "[--watch]", cmd_show},

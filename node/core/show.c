@@ -591,6 +591,7 @@ void show_request(struct core *c, struct client *cl, const struct request *rq)
 			memcpy(id.b, f.value.ptr, MSGID_BYTES);
 	}
 	char address[LIMIT_ADDRESS_BYTES + 2];
+	const struct site *peer = roster_site_by_id(c->roster, queue);
 
 	queue = queue_by_address(c, queue, address);
 	if (view_equal(what, view_str("status")))
@@ -601,7 +602,13 @@ void show_request(struct core *c, struct client *cl, const struct request *rq)
 		show_browse(&r, queue);
 	else if (view_equal(what, view_str("links")))
 		show_links(&r);
-	else if (view_equal(what, view_str("streams")))
+	else if (view_equal(what, view_str("link-history")) && peer)
+		show_link_history(&r, peer->number);
+	else if (view_equal(what, view_str("link-history"))) {
+		reply_error(c, cl->id, rq->tag, ERR_UNKNOWN_SITE, "links: %.*s is no peer of this node (`estafette links` lists them)",
+			    queue.len > LIMIT_NAME_BYTES ? LIMIT_NAME_BYTES : (int)queue.len, (const char *)queue.ptr);
+		return;
+	} else if (view_equal(what, view_str("streams")))
 		show_streams(&r);
 	else if (view_equal(what, view_str("alarms"))) {
 		enum err e = store_alarm_each(c->t, alarm_line, &r);

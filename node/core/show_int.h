@@ -24,6 +24,7 @@ void row_list(struct rows *r, const char *name, const struct buf *items); /* a l
 void show_orders(struct rows *r);
 void show_bearers(struct rows *r, const struct peer *p);
 void show_conflicts(struct rows *r);
+void show_link_history(struct rows *r, uint16_t site); /* the latest rows of linklog.h of a peer, and of the node itself */
 void show_quarantine(struct rows *r);
 void show_trace(struct rows *r, const struct msgid *id);
 /* ---- show_forecast.c ---- */

@@ -131,6 +131,10 @@ def outage(tap, net, out):
     net.up(NAMEN)
     lib.until(lambda: any(e["event"] == "delivered" for e in net.cli(LUIK, "trace", message, "--json", check=True).rows), 60, "the FLASH has arrived")
     took = seconds_of(net, message)
+    rows = net.cli(LUIK, "links", "history", NAMEN, "--json", check=True).rows
+    tap.eq([(r["bearer"], r["state"]) for r in rows][-2:], [("loopback", "down"), ("loopback", "up")], "the node shows what it noted of the link")
+    tap.ok(all(r["since"] <= r["noted"] and r["changes"] == 0 for r in rows) and rows[0]["bearer"] == "(this node)", "and of itself", rows)
+    tap.eq([net.cli(LUIK, "links", "history", *peer).code for peer in (("cic-nergens",), (), (NAMEN, SPOC))], [1, 2, 2], "refused: no such site, no site, two")
     net.kill(LUIK)
     died = time.monotonic()
     lib.until(lambda: time.monotonic() > died + 1.5, 6, "Luik did not run for more than a second")
