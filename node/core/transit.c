@@ -2,21 +2,15 @@
 #include <stdio.h>
 
 #include "node/core/core_int.h"
+#include "node/core/transit_int.h"
 
 /* Without progress for so long, the path that should do it is not relied on: every neighbour gets a copy. */
 #define PATH_FAILS_US (120 * US_PER_S)
 /* ... and who seems to be served by somebody else is not, who may have lost it, or think the same of us. */
 #define SERVED_FAILS_US (20 * US_PER_S)
 #define UNREACHED_US (2 * US_PER_S)
-/* Who does not answer is asked again after so long, then twice as long, ... */
-#define ASK_AGAIN_US (2 * US_PER_S)
-#define ASK_AGAIN_MOST_US (60 * US_PER_S)
-/* One gives us a stream; when nothing has come of it for so long another may. */
-#define PULL_US (6 * US_PER_S)
-#define PULLS_MAX 1024
 /* Who holds a copy asks custodians that it reaches, and that others serve, whether it is done with. */
 #define LAZILY_US (10 * US_PER_S)
-#define LAZILY_MOST_US (1800 * US_PER_S)
 #define LOOK_ALL_US (250 * US_PER_MS)
 /* For so long after somebody gave us, or asked us for, what he passes on, all hear how far we are; who still has a copy then asks again. */
 #define GUESTS_US (600 * US_PER_S)
@@ -39,7 +33,7 @@ void transit_due(struct core *c, struct stream *s)
 }
 
 /* It is looked at again then, if nothing happens before. */
-static void later(struct core *c, struct stream *s, struct mono at)
+void transit_later(struct core *c, struct stream *s, struct mono at)
 {
 	s->look_at = mono_min(s->look_at, at);
 	c->passing.at = mono_min(c->passing.at, at);
@@ -248,7 +242,7 @@ static uint64_t retire_upto(struct core *c, struct stream *s, uint64_t upto)
 		if (store_entry_find(c->t, s->row.local, n + 1, &row) || header_decode(row.e.header, &h))
 			break;
 		if (c->fresh_from && row.arrival >= c->fresh_from) {
-			later(c, s, mono_add(c->now, US_PER_S));
+			transit_later(c, s, mono_add(c->now, US_PER_S));
 			break;
 		}
 		enum err e = h.kind == KIND_MESSAGE ? store_msg_get(c->t, &h.id, s->row.name.addressee, &msg) : ERR_NOT_FOUND;
@@ -289,7 +283,7 @@ static void retire(struct core *c, struct stream *s, uint64_t upto)
 		return; /* what cannot be read stays, and is found by verify */
 	missing_above(c, s, s->row.floor);
 	if (s->row.floor < upto && s->row.floor > floor)
-		later(c, s, mono_add(c->now, US_PER_S));
+		transit_later(c, s, mono_add(c->now, US_PER_S));
 }
 
 bool transit_begin(struct core *c, struct stream *s, uint64_t number, const struct hash *chain)
@@ -328,198 +322,6 @@ bool transit_accepts(struct core *c, const struct stream_name *n)
 	       space_admits(c, ROOM_TRANSIT);
 }
 
-/* ---- asked, and answered --------------------------------------------------------------------------------------------------- */
-
-static void ask(struct core *c, struct stream *s, struct flow *f)
-{
-	int64_t wait = ASK_AGAIN_US > 2 * f->peer->rtt_us ? ASK_AGAIN_US : 2 * f->peer->rtt_us;
-
-	if (mono_before(c->now, f->ask_at)) {
-		later(c, s, f->ask_at);
-		return;
-	}
-	struct transit_frontier *slot = array_grow(&c->passing.asks, &c->passing.n_asks, sizeof *slot);
-
-	if (!slot)
-		return;
-	*slot = (struct transit_frontier){s->row.local, f->peer->site};
-	for (unsigned i = 0; i < f->asks && wait < ASK_AGAIN_MOST_US; i++)
-		wait *= 2;
-	f->asks++;
-	f->ask_at = mono_add(c->now, wait);
-	later(c, s, f->ask_at);
-}
-
-/* Frames to one peer of the streams in a list; each line is taken off it. */
-static void asks_send(struct core *c)
-{
-	struct transit *x = &c->passing;
-	struct buf *out = NULL;
-	size_t start = 0;
-
-	for (size_t i = 0; i < x->n_asks; i++) {
-		uint16_t site = x->asks[i].site;
-		struct peer *p = site ? peer_find(c, site) : NULL;
-
-		for (size_t k = i; p && k < x->n_asks; k++) {
-			struct stream *s = x->asks[k].site == site ? stream_by_local(c, x->asks[k].stream) : NULL;
-
-			if (!s)
-				continue;
-			x->asks[k].site = 0;
-			if (!out) {
-				out = effect_begin(c->out);
-				start = out->len;
-				frame_frontiers_begin(out, FRONTIERS_ASK);
-			}
-			struct frontier f = frontier_of(s);
-
-			frontier_add(out, &f);
-			if (out->len - start > LIMIT_SEGMENT_BYTES - 1024) {
-				effect_end_control(c, p);
-				out = NULL;
-			}
-		}
-		if (out)
-			effect_end_control(c, p);
-		out = NULL;
-	}
-	x->n_asks = 0;
-}
-
-static void answers_send(struct core *c)
-{
-	struct transit *x = &c->passing;
-
-	for (size_t i = 0; i < x->n_answers; i++) {
-		uint16_t site = x->answers[i].site;
-		struct peer *p = site ? peer_find(c, site) : NULL;
-		struct buf *out = p ? effect_begin(c->out) : NULL;
-		size_t start = out ? out->len : 0;
-
-		if (out)
-			frame_frontiers_begin(out, 0);
-		for (size_t k = i; out && k < x->n_answers && out->len - start < LIMIT_SEGMENT_BYTES - 1024; k++) {
-			if (x->answers[k].site != site)
-				continue;
-			struct stream *s = stream_by_name(c, &x->answers[k].name);
-			struct frontier f = {.stream = x->answers[k].name};
-
-			if (s)
-				f = frontier_of(s);
-			else
-				f.chain = stream_hash(&c->roster->network_hash, &f.stream);
-			frontier_add(out, &f);
-			x->answers[k].site = 0;
-		}
-		if (out)
-			effect_end_control(c, p);
-	}
-	x->n_answers = 0;
-}
-
-static struct transit_pull *pull_get(struct core *c, const struct hash *stream, bool *is_new)
-{
-	struct transit *x = &c->passing;
-	struct transit_pull *oldest = NULL;
-
-	*is_new = false;
-	for (size_t i = 0; i < x->n_pulls; i++) {
-		if (hash_equal(&x->pulls[i].stream, stream))
-			return &x->pulls[i];
-		if (!oldest || mono_before(x->pulls[i].at, oldest->at))
-			oldest = &x->pulls[i];
-	}
-	*is_new = true;
-	if (x->n_pulls < PULLS_MAX && (!oldest || c->now.us - oldest->at.us < 10 * PULL_US))
-		oldest = array_grow(&x->pulls, &x->n_pulls, sizeof *oldest);
-	if (oldest)
-		*oldest = (struct transit_pull){.stream = *stream};
-	return oldest;
-}
-
-/* Its originator gives what it wrote in this run by itself. */
-static struct peer *writer(struct core *c, const struct stream_name *n)
-{
-	struct peer *o = n->originator == c->self ? NULL : peer_find(c, n->originator);
-
-	return o && o->live && o->met && incarnation_equal(&o->incarnation, &n->incarnation) && concerns(c, c->self, n) ? o : NULL;
-}
-
-/* Does it fall to that peer to give us what we lack of a stream? */
-static bool pull_from(struct core *c, struct peer *p, const struct stream_name *n, const struct hash *hash, uint64_t held)
-{
-	struct peer *o = writer(c, n);
-	bool is_new;
-	struct transit_pull *x = pull_get(c, hash, &is_new);
-
-	if (!x)
-		return false;
-	const struct peer *before = is_new ? NULL : peer_find(c, x->from);
-
-	if (is_new || held > x->held)
-		x->at = c->now;
-	x->held = held;
-	if (is_new)
-		x->from = o ? o->site : p->site;
-	else if (x->from != p->site && (!before || !before->live || c->now.us - x->at.us >= PULL_US)) {
-		x->from = p->site;
-		x->at = c->now;
-	}
-	return x->from == p->site;
-}
-
-/* Nobody has more of that than we do. */
-static bool is_of_this_run(const struct core *c, const struct stream_name *n)
-{
-	return n->originator == c->self && incarnation_equal(&n->incarnation, &c->incarnation);
-}
-
-/* Somebody has no more of it than we do, and asks whether it is where it has to be: that goes on to whom it concerns, unless it did of late
- * and the question is our own come back. */
-static void question(struct core *c, struct stream *s, bool of_a_copy)
-{
-	if (!of_a_copy && s->asked_at.us && s->asked_held >= s->row.held && c->now.us - s->asked_at.us < LAZILY_MOST_US)
-		return;
-	s->asked_for = true;
-	transit_due(c, s);
-}
-
-static void asked_one(struct core *c, struct peer *p, const struct frontier *fr)
-{
-	const struct stream_name *n = &fr->stream;
-	struct stream *s = stream_by_name(c, n);
-	bool ours = concerns(c, c->self, n), theirs = concerns(c, p->site, n);
-	struct hash hash = s ? s->hash : stream_hash(&c->roster->network_hash, n);
-	uint64_t held = s ? s->row.held : 0;
-
-	if (!roster_site(c->roster, n->originator) || !roster_site(c->roster, n->addressee))
-		return;
-	if (s && !flow_of(s, p) && !flow_add(c, s, p))
-		return;
-	frontier_heard(c, p, fr);
-	/* Who it concerns asks only when others have copies. */
-	if (s && ours)
-		transit_guests(c, s);
-	if (s && held && fr->number <= held)
-		question(c, s, ours && !theirs);
-	if (fr->number > held && (is_of_this_run(c, n) || (!ours && !transit_accepts(c, n)) || !pull_from(c, p, n, &hash, held)))
-		return;
-	struct transit_answer *a = array_grow(&c->passing.answers, &c->passing.n_answers, sizeof *a);
-
-	if (a)
-		*a = (struct transit_answer){p->site, *n};
-}
-
-void transit_asked(struct core *c, struct peer *p, struct view frontiers)
-{
-	struct frontier *fr = malloc(sizeof *fr);
-
-	while (fr && frontiers.len && frontier_next(&frontiers, fr) == ERR_OK)
-		asked_one(c, p, fr);
-	free(fr);
-}
-
 /* ---- to whom --------------------------------------------------------------------------------------------------------------- */
 
 uint64_t transit_from(const struct flow *f)
@@ -538,7 +340,7 @@ static void target(struct core *c, struct stream *s, struct peer *p)
 	if (!f->guest)
 		return; /* it gets it without this */
 	if (!f->known) {
-		ask(c, s, f);
+		transit_ask(c, s, f);
 		return;
 	}
 	if (f->giving || f->acked >= s->row.held)
@@ -620,7 +422,7 @@ static void to_unreached(struct core *c, const struct look *l)
 {
 	struct stream *s = l->s;
 	bool stale = c->now.us - s->needed_since.us > PATH_FAILS_US, all = false;
-	const struct peer *o = s->transit ? NULL : writer(c, &s->row.name);
+	const struct peer *o = s->transit ? NULL : transit_writer(c, &s->row.name);
 
 	for (size_t i = 0; i < l->n; i++) {
 		struct peer *p = l->at[i].peer, *via;
@@ -628,7 +430,7 @@ static void to_unreached(struct core *c, const struct look *l)
 		if (!p || l->at[i].has >= s->row.held || p->live)
 			continue;
 		if (!peer_unreached(c, p)) {
-			later(c, s, mono_add(p->live_at, UNREACHED_US));
+			transit_later(c, s, mono_add(p->live_at, UNREACHED_US));
 			continue;
 		}
 		if (helped(c, p, l) || by_writer(c, o, p))
@@ -676,7 +478,7 @@ static void ask_for_others(struct core *c, const struct look *l)
 		struct flow *f = known || l->at[i].site == s->row.name.originator ? NULL : flow_towards(c, s, p);
 
 		if (f && !f->giving && !mono_before(c->now, f->ask_at))
-			ask(c, s, f);
+			transit_ask(c, s, f);
 	}
 }
 
@@ -689,20 +491,20 @@ static void ask_lazily(struct core *c, const struct look *l)
 	if (s->lazily_at.us == 0 || s->lazily_at.us == MONO_NEVER.us)
 		s->lazily_at = mono_add(c->now, LAZILY_US + c->self % 16 * US_PER_S);
 	if (mono_before(c->now, s->lazily_at)) {
-		later(c, s, s->lazily_at);
+		transit_later(c, s, s->lazily_at);
 		return;
 	}
 	for (size_t i = 0; i < l->n; i++) {
 		struct flow *f = l->at[i].has < s->row.held ? flow_towards(c, s, l->at[i].peer) : NULL;
 
 		if (f && !f->giving)
-			ask(c, s, f);
+			transit_ask(c, s, f);
 	}
-	for (unsigned i = 0; i < s->lazily && wait < LAZILY_MOST_US; i++)
+	for (unsigned i = 0; i < s->lazily && wait < TRANSIT_LAZILY_MOST_US; i++)
 		wait *= 4;
 	s->lazily++;
 	s->lazily_at = mono_add(c->now, wait);
-	later(c, s, s->lazily_at);
+	transit_later(c, s, s->lazily_at);
 }
 
 /* Who is not to have it any more is given no more of it. */
@@ -751,7 +553,7 @@ static void stream_look(struct core *c, struct stream *s)
 		if (s->transit && (lazily || c->now.us - s->needed_since.us >= LAZILY_US))
 			ask_lazily(c, &l);
 		else if (s->transit)
-			later(c, s, mono_add(s->needed_since, LAZILY_US));
+			transit_later(c, s, mono_add(s->needed_since, LAZILY_US));
 	}
 	if (s->asked_for)
 		ask_for_others(c, &l);
@@ -804,6 +606,6 @@ void transit_look(struct core *c)
 		stream_look(c, s);
 	}
 	x->n_due = 0;
-	asks_send(c);
-	answers_send(c);
+	transit_asks_send(c);
+	transit_answers_send(c);
 }
