@@ -13,6 +13,7 @@
  *   submit.c    send, cancel, idempotency       reply.c     replies to clients
  *   own.c       entries of our own, signatures  keys.c      epoch keys and grants
  *   peer.c      links, hello, probes            frontiers.c digests, frontiers, after a loss
+ *   help.c      where an originator does not reach window.c    how much may be in the air
  *   replicate.c segments out, and in            bodies.c    bodies that travel apart (bodies_take.c:
  *               (replicate_in.c), resume                    what comes, bodies_give.c: given)
  *   deliver.c   arrivals opened and queued      desk.c      take, leases, acknowledgements
