@@ -1,6 +1,6 @@
 /* verify_rate DIR COUNT - how fast a journal is verified: makes one in DIR with COUNT entries, written and signed as 64 a commit
  * are, with their message rows, and one in ten still in its queue; then verifies it, with every signature, on two threads and on one.
- * A journal that is there is only verified. */
+ * A journal that is there is only verified. Before that, this machine's own limit: how long one signature takes to check. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +139,25 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static enum err measure(struct maker *m, struct verify_options *o, const char *what)
+#define LIMIT_CHECKS 3000
+
+/* One signature, again and again, in microseconds of processor. */
+static double limit_us(const struct maker *m)
+{
+	struct head head = {.number = 1, .chain = m->hash[0]};
+	clock_t from = clock();
+	unsigned good = 0;
+
+	head_sign(&crypt_suite_real, &m->secret, &m->hash[0], &head);
+	for (int i = 0; i < LIMIT_CHECKS; i++)
+		good += head_verify(&crypt_suite_real, &m->public, &m->hash[0], &head);
+	double us = (double)(clock() - from) / CLOCKS_PER_SEC * 1e6 / LIMIT_CHECKS;
+
+	printf("verify_rate: this machine checks a signature in %.1f us%s\n", us, good == LIMIT_CHECKS ? "" : ", WRONG");
+	return us;
+}
+
+static enum err measure(struct maker *m, struct verify_options *o, const char *what, double signature_us)
 {
 	static struct verify_result r;
 	double from = now();
@@ -147,8 +165,11 @@ static enum err measure(struct maker *m, struct verify_options *o, const char *w
 	enum err e = verify_run(m->s, o, &r);
 	double took = now() - from;
 
-	printf("verify_rate: %s: %llu entries, %llu heads in %.2f s: %.0f entries a second, %.2f s of processor%s%s\n", what, (unsigned long long)r.entries,
-	       (unsigned long long)r.heads, took, (double)r.entries / took, (double)(clock() - cpu) / CLOCKS_PER_SEC, r.wrong ? ", WRONG: " : "", r.wrong ? r.finding[0] : "");
+	double used = (double)(clock() - cpu) / CLOCKS_PER_SEC;
+
+	printf("verify_rate: %s: %llu entries, %llu heads in %.2f s: %.0f entries a second, %.2f s of processor, %.2f of it signatures%s%s\n", what,
+	       (unsigned long long)r.entries, (unsigned long long)r.heads, took, (double)r.entries / took, used, (double)r.heads * signature_us / 1e6 / used,
+	       r.wrong ? ", WRONG: " : "", r.wrong ? r.finding[0] : "");
 	return e;
 }
 
@@ -172,11 +193,13 @@ int main(int argc, char **argv)
 		e = store_open(argv[1], &o, &m.s, &msg);
 	if (!e && fresh)
 		e = fill(&m, strtoull(argv[2], NULL, 10));
+	double signature_us = e ? 0 : limit_us(&m);
+
 	if (!e)
-		e = measure(&m, &how, "one thread");
+		e = measure(&m, &how, "one thread", signature_us);
 	how.both = both;
 	if (!e)
-		e = measure(&m, &how, "two threads");
+		e = measure(&m, &how, "two threads", signature_us);
 	if (e)
 		fprintf(stderr, "verify_rate: %s %s\n", err_text(e), msg.text);
 	store_close(m.s);
