@@ -17,6 +17,8 @@
 #define LONG_US (600 * US_PER_MS)
 #define PACED_US (400 * US_PER_MS)
 #define PACED_LEAST (FRAME_LEAST + FRAME_LEAST / 2)
+/* What left so long ago keeps nothing from leaving, however slow the bearer is taken to be since. */
+#define PACED_PAST_US (5 * US_PER_S)
 #define TRAIN_US (100 * US_PER_MS)
 #define TRAIN_PART 16
 /* An urgent body goes with its entry when it is worth no more than this, and always when it is of 1 KiB, which is padded to the next bucket
@@ -32,8 +34,10 @@
 /* How long a best rate, and a shortest round trip, hold. */
 #define SPAN_US (2 * US_PER_S)
 #define BASE_SPAN_US (10 * US_PER_S)
-/* Nothing slower than this is reckoned with. */
+/* Nothing slower than this is reckoned with, */
 #define SLOWEST_BPS 2400
+/* and nothing faster. */
+#define FASTEST_BPS (1000LL * 1000 * 1000 * 1000)
 #define PACE_UNKNOWN_BPS 9600
 #define TIME_MAX_US (120 * US_PER_S)
 /* Connections in a row to a peer that acknowledged nothing on them. */
@@ -97,9 +101,15 @@ static int64_t bucket_most(const struct pace *w)
 
 static int64_t bucket_now(const struct core *c, const struct pace *w)
 {
-	int64_t us = least(c->now.us - w->bucket_at.us, TIME_MAX_US);
+	int64_t us = c->now.us - w->bucket_at.us;
 
-	return least(w->bucket + worth(w->rate_bps + w->rate_bps / 2, us), bucket_most(w));
+	return us >= PACED_PAST_US ? bucket_most(w) : least(w->bucket + worth(w->rate_bps + w->rate_bps / 2, us), bucket_most(w));
+}
+
+/* What is missing in it before something may leave on the lane. */
+static int64_t bucket_lacks(const struct core *c, const struct pace *w, uint8_t lane)
+{
+	return is_long(w) ? FRAME_LEAST - bucket_now(c, w) - (lane == LANE_URGENT ? worth(w->rate_bps, URGENT_US) : 0) : 0;
 }
 
 /* Something urgent is held back by nothing but room. */
@@ -118,14 +128,13 @@ int64_t window_room(const struct core *c, const struct peer *p, uint8_t lane)
 
 	if (lane == LANE_BULK && urgent_waits(p))
 		return 0;
-	if (is_long(w) && bucket_now(c, w) < FRAME_LEAST)
-		room = least(room, 0);
-	if (lane == LANE_URGENT) {
+	if (lane == LANE_URGENT)
 		room += worth(w->rate_bps, URGENT_US);
-		/* However full of bulk the bearer is. */
-		if (!l->flying)
-			room = most(room, FRAME_LEAST);
-	}
+	if (bucket_lacks(c, w, lane) > 0)
+		room = least(room, 0);
+	/* However full of bulk the bearer is. */
+	if (lane == LANE_URGENT && !l->flying)
+		room = most(room, FRAME_LEAST);
 	return least(room, cap_of(c, lane) - l->flying);
 }
 
@@ -139,11 +148,11 @@ int64_t window_room_slices(const struct core *c, const struct peer *p, uint8_t l
 struct mono window_paced(const struct core *c, const struct peer *p, uint8_t lane)
 {
 	const struct pace *w = pace_seen(p, lane);
-	int64_t lacks = is_long(w) ? FRAME_LEAST - bucket_now(c, w) : 0;
+	int64_t lacks = bucket_lacks(c, w, lane), urgent = lane == LANE_URGENT ? worth(w->rate_bps, URGENT_US) : 0;
 
-	if (lacks <= 0 || flight_of(p, lane) >= w->window)
+	if (lacks <= 0 || flight_of(p, lane) >= w->window + urgent)
 		return MONO_NEVER;
-	return mono_add(c->now, lacks * 8 * US_PER_S / (w->rate_bps + w->rate_bps / 2) + 1);
+	return mono_min(mono_add(c->now, lacks * 8 * US_PER_S / (w->rate_bps + w->rate_bps / 2) + 1), mono_add(w->bucket_at, PACED_PAST_US));
 }
 
 bool window_idle(const struct peer *p, uint8_t lane)
@@ -272,6 +281,7 @@ static void rate_heard(struct core *c, struct pace *w, int64_t bps)
 	/* What was not held back by the window shows only what was there to send. */
 	if (!s->full && bps <= w->rate_bps)
 		return;
+	bps = least(bps, FASTEST_BPS);
 	w->filled |= s->full;
 	if (c->now.us - w->span_from.us > most(SPAN_US, 4 * (c->now.us - s->at.us))) {
 		w->best_bps[1] = w->best_bps[0];
@@ -368,6 +378,8 @@ void window_dialled(struct core *c, struct peer *p, uint8_t lane, const char *be
 		w->rate_bps = w->best_bps[0] = most(w->rate_bps / 2, SLOWEST_BPS);
 		w->best_bps[1] = 0;
 		w->window = most(least(worth(w->rate_bps, w->base_us + QUEUE_US), w->window), FRAME_LEAST);
+		w->bucket = bucket_most(w); /* what left on the connection before is not in the way any more */
+		w->bucket_at = c->now;
 	} else {
 		pace_begin(c, p, w, bearer);
 	}

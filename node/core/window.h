@@ -15,8 +15,9 @@
  * the rate at which acknowledgements follow each other over a tenth of a second or so. Where that is much higher than what came in a
  * whole round trip the way was empty in between: a frame that came back late was only long, and the window may grow to what the train
  * shows. So a line is soon filled, and again after a peer's disk or the line itself stood still for seconds. And a window of more
- * than a second's worth is not sent at once: what leaves is bounded by a *bucket* of PACED, filled at half as much again as the rate;
- * window_paced says when it has something again.
+ * than a second's worth is not sent at once: what leaves is bounded by a *bucket* of PACED, filled at half as much again as the rate, and for
+ * urgent entries by a tenth of a second more; window_paced says when it has something again. It is full when a bearer is dialled again, and
+ * when nothing left for some seconds: what left when the bearer was taken to be faster never keeps it from going on.
  *
  * Bulk leaves room: it sends only while no urgent entry waits for room on the same bearer, and never into the part of the window
  * that is kept for urgent. Whoever sends on a lane what is acknowledged (segments: replicate.c, parts of bodies: bodies.c)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "node/core/core_int.h"
+#include "proto/roster_text.h"
 #include "tests/lib/world.h"
 
 static const char *const SITES[] = {"cic-luik", "cic-namen", "cic-vlaams-brabant"};
@@ -241,6 +242,71 @@ static void a_long_way(void **state)
 	world_release(&w);
 }
 
+/* A satellite whose connections end before anything is acknowledged is reckoned with as ever slower. What left when it was fast is not held
+ * against it: bulk goes on when it is back. */
+static void a_long_way_that_flaps(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 56);
+	world_run(&w, 5 * US_PER_S);
+	struct core *c = w.node[NAMEN].core;
+	struct peer *p = peer_find(c, w.number[LUIK]);
+
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		window_dialled(c, p, lane, "line");
+	window_round_trip(c, p, LANE_URGENT, 1400 * US_PER_MS);
+	carry(c, p, LIMIT_SEGMENT_BYTES, 20000000, 1400 * US_PER_MS, 60 * US_PER_S, 0, 0);
+	assert_true(p->pace[LANE_URGENT].rate_bps > 5000000);
+	while (window_room(c, p, LANE_BULK) > 0)
+		window_sent(c, p, LANE_BULK, window_piece(p, LANE_BULK));
+	for (int i = 0; i < 14; i++) {
+		window_rewind(p, LANE_BULK);
+		p->lane[LANE_URGENT].dialled = p->lane[LANE_BULK].dialled = false;
+		window_dialled(c, p, LANE_URGENT, "line");
+		p->lane[LANE_URGENT].dialled = true;
+		window_dialled(c, p, LANE_BULK, "line");
+		assert_true(window_room(c, p, LANE_BULK) >= FRAME_LEAST);
+	}
+	/* Nor is a frame that could not be cut, when it is as slow as anything is taken to be. */
+	assert_int_equal(p->pace[LANE_URGENT].rate_bps, 2400);
+	window_sent(c, p, LANE_BULK, LIMIT_ENTRY_BYTES);
+	assert_true(window_room(c, p, LANE_BULK) <= 0);
+	window_lost(c, p, LANE_BULK);
+	window_rewind(p, LANE_BULK);
+	assert_true(window_paced(c, p, LANE_BULK).us <= c->now.us + 10 * US_PER_S);
+	c->now = mono_add(c->now, 10 * US_PER_S);
+	assert_true(window_room(c, p, LANE_BULK) >= FRAME_LEAST);
+	world_release(&w);
+}
+
+/* The fastest that a roster can name, and the longest time without anything. */
+static void as_fast_as_can_be_said(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 3, 57);
+	world_run(&w, 5 * US_PER_S);
+	struct core *c = w.node[NAMEN].core;
+	struct peer *p = peer_find(c, w.number[LUIK]);
+	struct pace *pace = &p->pace[LANE_URGENT];
+
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		window_dialled(c, p, lane, "line");
+	window_round_trip(c, p, LANE_URGENT, 1400 * US_PER_MS);
+	for (int i = 0; i < 40; i++) {
+		pace->rate_bps = RATE_MAX_BPS;
+		c->now = mono_add(c->now, 10 * i * US_PER_S);
+		assert_true(window_room(c, p, LANE_BULK) > 0);
+		window_sent(c, p, LANE_BULK, FRAME_LEAST);
+		assert_true(pace->bucket > 0);
+		window_rewind(p, LANE_BULK);
+	}
+	world_release(&w);
+}
+
 /* The roster's hint is where a bearer begins; what was measured is remembered when it is dialled again, at half. */
 static void a_bearer_begins_as_the_roster_says(void **state)
 {
@@ -277,6 +343,8 @@ int main(void)
 		cmocka_unit_test(urgent_goes_first),
 		cmocka_unit_test(the_window_follows_the_rate),
 		cmocka_unit_test(a_long_way),
+		cmocka_unit_test(a_long_way_that_flaps),
+		cmocka_unit_test(as_fast_as_can_be_said),
 		cmocka_unit_test(a_bearer_begins_as_the_roster_says),
 	};
 

@@ -254,6 +254,38 @@ static void less_than_a_second_is_queued(void **state)
 				measure_queue(rates[r], delays[d], PREC_ROUTINE, 900);
 }
 
+/* A line that is known and idle, over a satellite: what comes at once, urgent or not, does not leave at once. */
+static void measure_burst(int64_t rate_bps, int64_t delay_us, uint8_t precedence)
+{
+	struct bearer_config bearer = {.name = "line", .cost = 10, .delay_us = delay_us, .rate_bps = rate_bps, .queue_bytes = 64 << 20};
+	struct line l;
+
+	line_open(&l, 8, &bearer);
+	send_bulk(&l, NAMEN, 3000, 900);
+	for (int i = 0; i < 180 && l.taken < 3000; i++)
+		run_for(&l, US_PER_S);
+	assert_int_equal(l.taken, 3000);
+	run_for(&l, 30 * US_PER_S);
+	world_queued(l.w, NAMEN, LUIK);
+	send_many(&l, NAMEN, precedence, 700, 900);
+	run_for(&l, 20 * US_PER_S);
+	struct queued q = world_queued(l.w, NAMEN, LUIK);
+
+	if (printing())
+		printf("# %lld bit/s, %lld ms, idle, then %s at once: %.3f s queued\n", (long long)rate_bps, (long long)delay_us / 1000, precedence_name(precedence),
+		       (double)q.before_us / US_PER_S);
+	assert_int_equal(l.taken, 3700);
+	assert_true(q.before_us < US_PER_S);
+	world_free(l.w);
+}
+
+static void a_burst_over_a_satellite(void **state)
+{
+	(void)state;
+	measure_burst(1000000, 700 * US_PER_MS, PREC_ROUTINE);
+	measure_burst(1000000, 700 * US_PER_MS, PREC_IMMEDIATE);
+}
+
 /* ---- FLASH over a backlog --------------------------------------------------------------------------------------------------- */
 
 /* 10 MB before it, in messages of one size; a FLASH every 10 s for ten minutes. */
@@ -586,6 +618,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(less_than_a_second_is_queued),
 		cmocka_unit_test(long_bodies_queue_no_more),
+		cmocka_unit_test(a_burst_over_a_satellite),
 		cmocka_unit_test(flash_leaves_next),
 		cmocka_unit_test(a_backlog_cut_every_minute_advances),
 		cmocka_unit_test(long_bodies_outlive_cuts),
