@@ -3,7 +3,8 @@
  * A replay puts copies of a queue's messages beside a queue (storage: "replays"): marked, with who had it done and why. A copy is no
  * place and no lease of its message. It is handed out behind all that waits in the queue, has a lease of its own, and is gone when a desk
  * acknowledges or refuses it, which nobody is told: the message was read before. What is told, as of anything that happens to a message,
- * is that it was replayed. Copies count in no queue, raise no alarm, and are not perhaps seen. Exercise traffic is not replayed.
+ * is that it was replayed. Copies count in no queue, raise no alarm, and are not perhaps seen. Exercise traffic is not replayed. As many are
+ * out at a time as of one queue and precedence (LIMIT_QUEUE_LEASES): what is remembered of a replay does not grow with it.
  *
  * Who replays asks for one step after the other, at his pace; how far it came is stored with each step, under a hash of what was asked
  * for, so that the same request goes on after the asker or the node had ended, and places nothing twice. */
@@ -28,7 +29,7 @@ struct take;
 /* Copies out at desks, and when they come back; one that does not fit the journal any more is passed over. */
 struct replay {
 	struct replay_due { struct mono at; struct msgid id; struct replay_place place; struct wall since; bool done; } *due;
-	size_t n_due;
+	size_t n_due, n_done;
 	struct mono at;              /* the earliest; MONO_NEVER: none */
 };
 

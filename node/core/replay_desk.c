@@ -17,6 +17,18 @@ static void due_add(struct core *c, const struct replay_copy *copy)
 	c->replay.at = mono_min(c->replay.at, d->at);
 }
 
+static void due_done(struct core *c, struct replay_due *d)
+{
+	d->done = true;
+	c->replay.n_done++;
+}
+
+/* Desks have as many as they may. */
+static bool are_out(const struct core *c)
+{
+	return c->replay.n_due - c->replay.n_done >= c->config.leases_most;
+}
+
 static void due_first(struct core *c)
 {
 	c->replay.at = MONO_NEVER;
@@ -33,7 +45,7 @@ static enum err load_one(void *arg, const struct replay_copy *copy)
 
 void replay_load(struct core *c)
 {
-	c->replay.n_due = 0;
+	c->replay.n_due = c->replay.n_done = 0;
 	due_first(c);
 	enum err e = store_replay_out_each(c->t, load_one, c);
 
@@ -43,6 +55,23 @@ void replay_load(struct core *c)
 static bool place_same(const struct replay_place *a, const struct replay_place *b)
 {
 	return a->queue == b->queue && a->precedence == b->precedence && a->arrival == b->arrival && a->job == b->job;
+}
+
+/* Its lease is over before its time. They are mostly acknowledged in the order in which they were handed out. */
+static void lease_ends(struct core *c, const struct replay_copy *copy)
+{
+	struct queue *q = queue_by_local(c, copy->at.queue);
+
+	if (q && are_out(c))
+		q->changed = true;
+	for (size_t i = 0; i < c->replay.n_due; i++) {
+		struct replay_due *d = &c->replay.due[i];
+
+		if (!d->done && msgid_equal(&d->id, &copy->id) && place_same(&d->place, &copy->at) && d->since.us == copy->since.us) {
+			due_done(c, d);
+			return;
+		}
+	}
 }
 
 static void give_back(struct core *c, struct replay_copy *copy)
@@ -68,7 +97,7 @@ void replay_leases(struct core *c)
 
 		if (d->done || mono_before(c->now, d->at))
 			continue;
-		d->done = true;
+		due_done(c, d);
 		if (store_replay_out_from(c->t, &d->id, &d->place, &copy) == ERR_OK && place_same(&copy.at, &d->place) && copy.since.us == d->since.us)
 			give_back(c, &copy);
 	}
@@ -83,12 +112,14 @@ void replay_committed(struct core *c)
 		if (!c->replay.due[i].done)
 			c->replay.due[n++] = c->replay.due[i];
 	c->replay.n_due = n;
+	c->replay.n_done = 0;
 }
 
 void replay_reload(struct core *c)
 {
 	for (size_t i = 0; i < c->replay.n_due; i++)
 		c->replay.due[i].done = false;
+	c->replay.n_done = 0;
 	due_first(c);
 }
 
@@ -153,7 +184,7 @@ bool replay_serve(struct core *c, struct take *t, size_t *served, size_t bytes_f
 	struct replay_copy copy;
 	size_t passed = 0;
 
-	while (t->left && passed < SERVE_MESSAGES && !txn_error(c->t)) {
+	while (t->left && passed < SERVE_MESSAGES && !are_out(c) && !txn_error(c->t)) {
 		if (*served >= SERVE_MESSAGES || c->out->bytes.len - bytes_from > SERVE_BYTES)
 			return false;
 		enum err e = store_replay_from(c->t, &from, &copy);
@@ -192,6 +223,7 @@ bool replay_out(struct core *c, const struct msgid *id, uint16_t addressee, stru
 
 void replay_handle(struct core *c, struct replay_copy *copy, const struct handling *how)
 {
+	lease_ends(c, copy);
 	if (how->type == REQ_RETURN) {
 		give_back(c, copy);
 		return;

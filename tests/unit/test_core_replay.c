@@ -356,11 +356,86 @@ static void only_what_is_asked_for(void **state)
 	world_release(&w);
 }
 
+/* A desk has so many copies at a time; for each that it ends the next comes, and none is remembered that is ended. */
+static void so_many_at_a_time(void **state)
+{
+	(void)state;
+	struct world w;
+	struct msgid ids[12];
+	struct got g[16];
+
+	world_init(&w, SITES, N, 65);
+	world_crash(&w, LUIK);
+	w.node[LUIK].leases_most = 4;
+	world_start(&w, LUIK);
+	world_run(&w, 5 * US_PER_S);
+	for (size_t i = 0; i < 12; i += 4)
+		read_some(&w, 4, &ids[i]);
+	assert_int_equal(replay_all(&w, LUIK, (struct ask){.why = "inquiry"}).replayed, 12);
+
+	const struct replay *r = &w.node[LUIK].core->replay;
+	size_t seen[12] = {0};
+
+	for (int round = 0; round < 3; round++) {
+		size_t n = take_all(&w, LUIK, "dispatch", 0, g, 16);
+
+		assert_int_equal(n, 4);
+		assert_int_equal(r->n_due - r->n_done, 4);
+		assert_int_equal(take_all(&w, LUIK, "dispatch", 0, g + n, 12), 0);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &g[i].id), ERR_OK);
+		for (size_t i = 0; i < 12; i++)
+			seen[i] += times(g, n, &ids[i]);
+		world_run(&w, US_PER_S);
+		assert_int_equal(r->n_due, 0);
+	}
+	for (size_t i = 0; i < 12; i++)
+		assert_int_equal(seen[i], 1);
+	world_release(&w);
+}
+
+/* One that waits gets the next as soon as one is ended. */
+static void the_next_comes_by_itself(void **state)
+{
+	(void)state;
+	struct world w;
+	struct msgid ids[4], first;
+	struct request r;
+	size_t n = 0;
+
+	world_init(&w, SITES, N, 66);
+	world_crash(&w, LUIK);
+	w.node[LUIK].leases_most = 1;
+	world_start(&w, LUIK);
+	world_run(&w, 5 * US_PER_S);
+	for (size_t i = 0; i < 4; i++)
+		read_some(&w, 1, &ids[i]);
+	assert_int_equal(replay_all(&w, LUIK, (struct ask){.why = "inquiry"}).replayed, 4);
+	uint32_t tag = world_take(&w, LUIK, "dispatch", 16, 0);
+
+	for (int step = 0; step < 6; step++) {
+		world_run(&w, US_PER_S);
+		bool any = false;
+
+		while (world_reply(&w, LUIK, &r))
+			if (r.type == REPLY_TAKEN && r.tag == tag) {
+				assert_false(any);
+				any = true;
+				memcpy(first.b, reply_field(&r, F_ID).ptr, MSGID_BYTES);
+				n++;
+			}
+		if (any)
+			assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &first), ERR_OK);
+	}
+	assert_int_equal(n, 4);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(again_and_nothing_else), cmocka_unit_test(goes_on_where_it_stopped), cmocka_unit_test(failed_commits),
-		cmocka_unit_test(only_what_is_asked_for),
+		cmocka_unit_test(only_what_is_asked_for), cmocka_unit_test(so_many_at_a_time), cmocka_unit_test(the_next_comes_by_itself),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
