@@ -1,8 +1,10 @@
 /* bodies.c - bodies that are fetched: which, from whom, and when it is asked for. How it works: bodies.h. */
 #include "node/core/bodies_int.h"
 
-/* Bodies asked of one holder at a time, and as many of each that is more urgent. */
+/* Bodies asked of one holder at a time, and as many of each that is more urgent. Those of one chunk are short against a long way: of so few
+ * it would be empty most of the time. */
 #define FETCH_AT_ONCE 4
+#define SINGLES_AT_ONCE 16
 /* A holder whose bulk lane is silent for so long is left; one that sends other things, for so much longer. */
 #define SILENT_US (3 * US_PER_S)
 #define OVERLOOKED_US (20 * US_PER_S)
@@ -392,7 +394,7 @@ static struct mono fetch_begin(struct core *c, struct fetch *f)
 		fetch_leave(c, f);
 	if (!p)
 		return MONO_NEVER; /* until a link is up */
-	if (!f->from && p->asking >= FETCH_AT_ONCE)
+	if (!f->from && p->asking >= (f->single ? SINGLES_AT_ONCE : FETCH_AT_ONCE))
 		return MONO_NEVER; /* until another one is whole */
 	if (p->site == f->bad && c->now.us - f->bad_at.us < BAD_US) {
 		f->again = true; /* nobody else has it */

@@ -2,7 +2,7 @@
 #include "node/core/core_int.h"
 
 /* Bodies that a peer may want at one time; beyond it the least urgent is forgotten, and asked for again. */
-#define GIVING_MAX 32
+#define GIVING_MAX 96
 /* Given to all peers in one batch; the rest goes with the next, at once. */
 #define GIVE_BYTES (4 * 1024 * 1024)
 

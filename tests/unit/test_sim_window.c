@@ -286,6 +286,26 @@ static void a_burst_over_a_satellite(void **state)
 	measure_burst(1000000, 700 * US_PER_MS, PREC_IMMEDIATE);
 }
 
+/* Bodies that follow their entries fill a satellite too, as soon as it is known, though each takes round trips. */
+static void bodies_fill_a_satellite(void **state)
+{
+	struct bearer_config bearer = {.name = "line", .cost = 10, .delay_us = 700 * US_PER_MS, .rate_bps = 1000000, .queue_bytes = 64 << 20};
+	struct line l;
+
+	(void)state;
+	line_open(&l, 9, &bearer);
+	send_bulk(&l, NAMEN, 2000, 4000);
+	run_for(&l, 40 * US_PER_S);
+	uint64_t before = l.bytes_taken;
+
+	run_for(&l, 20 * US_PER_S);
+	if (printing())
+		printf("# 1000000 bit/s, 700 ms, messages of 4 000 bytes: %.0f %% used\n", 100.0 * (double)((l.bytes_taken - before) * 8) / 20 / 1000000);
+	assert_int_equal(l.refused, 0);
+	assert_true((l.bytes_taken - before) * 8 / 20 > 700000);
+	world_free(l.w);
+}
+
 /* ---- FLASH over a backlog --------------------------------------------------------------------------------------------------- */
 
 /* 10 MB before it, in messages of one size; a FLASH every 10 s for ten minutes. */
@@ -619,6 +639,7 @@ int main(void)
 		cmocka_unit_test(less_than_a_second_is_queued),
 		cmocka_unit_test(long_bodies_queue_no_more),
 		cmocka_unit_test(a_burst_over_a_satellite),
+		cmocka_unit_test(bodies_fill_a_satellite),
 		cmocka_unit_test(flash_leaves_next),
 		cmocka_unit_test(a_backlog_cut_every_minute_advances),
 		cmocka_unit_test(long_bodies_outlive_cuts),
