@@ -197,8 +197,10 @@ static int put_in_place(const struct tofile *f)
 		return 0;
 	if (errno == EEXIST || (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP))
 		return -1;
-	if (link(f->temporary, f->path) == 0)
-		return unlink(f->temporary);
+	if (link(f->temporary, f->path) == 0) {
+		unlink(f->temporary); /* where that fails the file is there all the same */
+		return 0;
+	}
 	return errno == EEXIST ? -1 : claim_and_rename(f->temporary, f->path);
 }
 
