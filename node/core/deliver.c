@@ -42,7 +42,9 @@ void deliver_count(struct core *c, const struct place *p, int waiting, int lease
 		q->arrivals++;
 	}
 	q->row.waiting[p->exercise][p->precedence] += (uint64_t)(int64_t)waiting;
-	q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
+	/* Never below none: a count that damage made too low would read as more than may be out. */
+	if (leased >= 0 || q->row.leased[p->exercise][p->precedence])
+		q->row.leased[p->exercise][p->precedence] += (uint64_t)(int64_t)leased;
 	q->dirty = true;
 }
 

@@ -128,6 +128,7 @@ void lease_mend(struct core *c, uint64_t arrival)
 		l.place.fresh = 0;
 		store_lease_put(c->t, &l);
 		lease_due_add(c, &l, mono_add(c->now, l.lease_us));
+		queues_recount(c); /* its queue may have been made anew without it */
 		mended(c, "lease", arrival, "it begins anew");
 		return;
 	}

@@ -350,6 +350,34 @@ static void leases_end_behind_a_damaged_one(void **state)
 	}
 }
 
+/* The row of the queue and that of a lease are damaged at once: what is out is counted right all the same, and what follows is handed out. */
+static void a_queue_and_a_lease_are_damaged(void **state)
+{
+	struct world w;
+	struct msgid id;
+
+	(void)state;
+	world_init(&w, SITES, 3, 14);
+	send_ok(&w, NAMEN, QUEUE, "first", NULL);
+	send_ok(&w, NAMEN, QUEUE, "second", NULL);
+	take_is(&w, LUIK, QUEUE, "first", &id);
+	world_run(&w, US_PER_S);
+	struct queue_row before = queue_at(&w, LUIK);
+	uint64_t arrival = arrival_of(&w, LUIK, &id);
+
+	world_crash(&w, LUIK);
+	damage_record(&w, LUIK, key_queue(before.local));
+	damage_record(&w, LUIK, key_lease(arrival));
+	world_start(&w, LUIK);
+	world_run(&w, 3 * US_PER_S);
+	assert_int_equal(queue_at(&w, LUIK).leased[0][PREC_PRIORITY], 1);
+	assert_int_equal(world_handle(&w, LUIK, REQ_ACK, &id), ERR_OK);
+	world_run(&w, US_PER_S);
+	assert_int_equal(queue_at(&w, LUIK).leased[0][PREC_PRIORITY], 0);
+	take_is(&w, LUIK, QUEUE, "second", NULL);
+	world_release(&w);
+}
+
 /* What was known of a message is damaged while it is leased, or while it waits: it stays in its queue, and it is shown.
  * lease: its lease is damaged as well. */
 static void damaged_message(bool leased, bool lease, uint64_t seed)
@@ -484,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_queue_row_is_made_anew),
 		cmocka_unit_test(a_damaged_missing_row_is_made_anew),
 		cmocka_unit_test(leases_end_behind_a_damaged_one),
+		cmocka_unit_test(a_queue_and_a_lease_are_damaged),
 		cmocka_unit_test(a_damaged_message_stays_in_its_queue),
 		cmocka_unit_test(claims_leave_room_for_the_end),
 		cmocka_unit_test(one_end_a_site),
