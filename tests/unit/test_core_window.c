@@ -102,6 +102,20 @@ static void urgent_goes_first(void **state)
 	world_release(&w);
 }
 
+/* A world in which Namen dials Luik anew over a line of which nothing but the round trip is known. */
+static struct peer *line_begin(struct world *w, uint64_t seed, int64_t round_us)
+{
+	world_init(w, SITES, 3, seed);
+	world_run(w, 5 * US_PER_S);
+	struct core *c = w->node[NAMEN].core;
+	struct peer *p = peer_find(c, w->number[LUIK]);
+
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		window_dialled(c, p, lane, "line");
+	window_round_trip(c, p, LANE_URGENT, round_us);
+	return p;
+}
+
 /* One after the other, `n` frames as the window lets them go, over a line of that rate and round trip; what is waited for at most. */
 static void line(struct core *c, struct peer *p, int64_t rate_bps, int64_t round_us, int n, int64_t *queued_us)
 {
@@ -140,15 +154,10 @@ static void the_window_follows_the_rate(void **state)
 	int64_t queued;
 
 	(void)state;
-	world_init(&w, SITES, 3, 53);
-	world_run(&w, 5 * US_PER_S);
+	struct peer *p = line_begin(&w, 53, 101 * US_PER_MS);
 	struct core *c = w.node[NAMEN].core;
-	struct peer *p = peer_find(c, w.number[LUIK]);
 	struct pace *pace = &p->pace[LANE_URGENT];
 
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		window_dialled(c, p, lane, "line");
-	window_round_trip(c, p, LANE_URGENT, 101 * US_PER_MS);
 	assert_int_equal(pace->window, FRAME_LEAST);
 	line(c, p, 1000000, 100 * US_PER_MS, 400, &queued);
 	assert_in_range(pace->rate_bps, 900000, 1200000);
@@ -202,15 +211,10 @@ static void a_long_way(void **state)
 	struct world w;
 
 	(void)state;
-	world_init(&w, SITES, 3, 55);
-	world_run(&w, 5 * US_PER_S);
+	struct peer *p = line_begin(&w, 55, round);
 	struct core *c = w.node[NAMEN].core;
-	struct peer *p = peer_find(c, w.number[LUIK]);
 	struct pace *pace = &p->pace[LANE_URGENT];
 
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		window_dialled(c, p, lane, "line");
-	window_round_trip(c, p, LANE_URGENT, round);
 	struct carried found = carry(c, p, FRAME_LEAST, rate, round, 60 * US_PER_S, 0, 0);
 
 	assert_in_range(pace->rate_bps, 55000, 80000);
@@ -249,14 +253,9 @@ static void a_long_way_that_flaps(void **state)
 	struct world w;
 
 	(void)state;
-	world_init(&w, SITES, 3, 56);
-	world_run(&w, 5 * US_PER_S);
+	struct peer *p = line_begin(&w, 56, 1400 * US_PER_MS);
 	struct core *c = w.node[NAMEN].core;
-	struct peer *p = peer_find(c, w.number[LUIK]);
 
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		window_dialled(c, p, lane, "line");
-	window_round_trip(c, p, LANE_URGENT, 1400 * US_PER_MS);
 	carry(c, p, LIMIT_SEGMENT_BYTES, 20000000, 1400 * US_PER_MS, 60 * US_PER_S, 0, 0);
 	assert_true(p->pace[LANE_URGENT].rate_bps > 5000000);
 	while (window_room(c, p, LANE_BULK) > 0)
@@ -287,15 +286,10 @@ static void as_fast_as_can_be_said(void **state)
 	struct world w;
 
 	(void)state;
-	world_init(&w, SITES, 3, 57);
-	world_run(&w, 5 * US_PER_S);
+	struct peer *p = line_begin(&w, 57, 1400 * US_PER_MS);
 	struct core *c = w.node[NAMEN].core;
-	struct peer *p = peer_find(c, w.number[LUIK]);
 	struct pace *pace = &p->pace[LANE_URGENT];
 
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
-		window_dialled(c, p, lane, "line");
-	window_round_trip(c, p, LANE_URGENT, 1400 * US_PER_MS);
 	for (int i = 0; i < 40; i++) {
 		pace->rate_bps = RATE_MAX_BPS;
 		c->now = mono_add(c->now, 10 * i * US_PER_S);
