@@ -13,7 +13,7 @@ jobs_at_once=2
 # Sanitized runs say nothing about memory and speed, and are not what is installed; determinism compares both.
 plain_only=' year large resume start install determinism live idle '
 # Suites that need longer than the default limit, in seconds.
-declare -A limit=([sweep]=240 [san/sweep]=240 [determinism]=300 [demo]=180 [crash]=240 [san/crash]=900 [large]=240 [badinput]=180 [san/badinput]=240 [emptied]=180 [san/emptied]=240 [takeover_cli]=180 [san/takeover_cli]=240 [forecast]=180 [san/forecast]=300 [year]=180 [luik]=180 [san/luik]=300 [live]=420 [san/unit/test_sim_window]=300 [san/unit/test_sim_contacts]=300)
+declare -A limit=([sweep]=240 [san/sweep]=240 [determinism]=300 [demo]=180 [crash]=240 [san/crash]=900 [large]=240 [badinput]=180 [san/badinput]=240 [emptied]=180 [san/emptied]=240 [takeover_cli]=180 [san/takeover_cli]=240 [forecast]=180 [san/forecast]=300 [year]=180 [luik]=180 [san/luik]=300 [live]=420 [san/unit/test_sim_window]=300 [san/unit/test_sim_contacts]=300 [san/unit/test_core_orders_random]=300)
 default_limit=120
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:abort_on_error=0:exitcode=99:strict_string_checks=1}
