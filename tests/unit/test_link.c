@@ -159,6 +159,16 @@ static size_t events(enum inbox_row row, size_t n)
 	return rows[row].n;
 }
 
+/* What is not heard is counted: that it came is known by that. */
+static void dropped(const uint64_t *count, uint64_t n)
+{
+	struct mono stop = mono_add(driver_mono(), 5 * US_PER_S);
+
+	while (*count < n && mono_before(driver_mono(), stop))
+		turn(10);
+	assert_int_equal(*count, n);
+}
+
 static void a_stranger_is_refused(void **state)
 {
 	struct errmsg m = {0};
@@ -199,8 +209,8 @@ static void a_known_key_without_hello_is_not_heard(void **state)
 
 	(void)state;
 	say_probe(s, 1);
+	dropped(&accepted.dropped_no_hello, 1);
 	assert_int_equal(events(ROW_URGENT, 0), 0);
-	assert_int_equal(accepted.dropped_no_hello, 1);
 	say_hello(s, 2, LANE_URGENT);
 	say_probe(s, 2);
 	assert_int_equal(events(ROW_URGENT, 2), 2);
@@ -216,8 +226,8 @@ static void a_hello_in_anothers_name_is_not_heard(void **state)
 	(void)state;
 	say_hello(s, 3, LANE_URGENT);
 	say_probe(s, 1);
+	dropped(&accepted.dropped_no_hello, 2);
 	assert_int_equal(events(ROW_URGENT, 0), 0);
-	assert_int_equal(accepted.dropped_no_hello, 2);
 	assert_int_equal(accepted.n_routes, 0);
 }
 
@@ -292,8 +302,7 @@ static void a_frame_over_the_limit_is_dropped(void **state)
 	send_bytes(s, view_of(big, LIMIT_FRAME_BYTES), 0);
 	send_bytes(s, view_of(big, sizeof big), 0);
 	assert_int_equal(events(ROW_URGENT, 2), 2);
-	events(ROW_URGENT, 0);
-	assert_int_equal(accepted.dropped_malformed, 1);
+	dropped(&accepted.dropped_malformed, 1);
 }
 
 static void a_new_roster_ends_who_is_not_in_it(void **state)
