@@ -17,21 +17,14 @@ static struct link_pending *add(struct core *c, struct link_track *t)
 {
 	struct linklog *l = &c->linklog;
 
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? 2 * l->cap : 16;
-		struct link_pending *list = realloc(l->list, cap * sizeof *list);
+	struct link_pending *p = array_grow(&l->list, &l->n, sizeof *p);
 
-		if (!list) {
-			txn_fail(c->t, ERR_NOMEM);
-			return NULL;
-		}
-		l->list = list;
-		l->cap = cap;
+	if (!p) {
+		txn_fail(c->t, ERR_NOMEM);
+		return NULL;
 	}
-	if (!l->n)
+	if (l->n == 1)
 		l->at = mono_add(c->now, LINKLOG_WAIT_US);
-	struct link_pending *p = &l->list[l->n++];
-
 	*p = (struct link_pending){.track = t};
 	return p;
 }

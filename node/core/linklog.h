@@ -42,7 +42,7 @@ struct link_track {
 /* A row to be stored. track: NULL for the node itself. */
 struct link_pending { struct link_row row; struct link_track *track; bool adds; /* only counts in the row of that number */ };
 struct linklog {
-	struct link_pending *list; size_t n, cap;
+	struct link_pending *list; size_t n;
 	bool written;              /* they are in the transaction under way */
 	bool now;                  /* it does not wait: the node stops */
 	struct mono from;          /* the node's start */

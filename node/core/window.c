@@ -94,6 +94,11 @@ static bool is_long(const struct pace *w)
 }
 
 /* The bucket fills faster than the bearer is known to carry, by more than the window grows: it never keeps the rate from being found. */
+static int64_t fill_bps(const struct pace *w)
+{
+	return w->rate_bps + w->rate_bps / 2;
+}
+
 static int64_t bucket_most(const struct pace *w)
 {
 	return most(worth(w->rate_bps, PACED_US), PACED_LEAST);
@@ -103,7 +108,7 @@ static int64_t bucket_now(const struct core *c, const struct pace *w)
 {
 	int64_t us = c->now.us - w->bucket_at.us;
 
-	return us >= PACED_PAST_US ? bucket_most(w) : least(w->bucket + worth(w->rate_bps + w->rate_bps / 2, us), bucket_most(w));
+	return us >= PACED_PAST_US ? bucket_most(w) : least(w->bucket + worth(fill_bps(w), us), bucket_most(w));
 }
 
 /* What is missing in it before something may leave on the lane. */
@@ -152,7 +157,7 @@ struct mono window_paced(const struct core *c, const struct peer *p, uint8_t lan
 
 	if (lacks <= 0 || flight_of(p, lane) >= w->window + urgent)
 		return MONO_NEVER;
-	return mono_min(mono_add(c->now, lacks * 8 * US_PER_S / (w->rate_bps + w->rate_bps / 2) + 1), mono_add(w->bucket_at, PACED_PAST_US));
+	return mono_min(mono_add(c->now, lacks * 8 * US_PER_S / fill_bps(w) + 1), mono_add(w->bucket_at, PACED_PAST_US));
 }
 
 bool window_idle(const struct peer *p, uint8_t lane)
