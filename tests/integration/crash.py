@@ -182,7 +182,7 @@ def main():
         print(f"# {e}")
     load.taking = False
     for t in load.threads:
-        t.join(30)
+        t.join(lib.longest(30))
     lost = load.missing()
     detail = "".join(f"{k} {load.accepted[k][1]} from {load.accepted[k][2]}\n" for k in lost[:10])
     if lost and not failures:

@@ -39,7 +39,7 @@ def verify(net, site):
 
 def limited(size, *args):
     """Runs the command where no file may grow beyond size."""
-    done = subprocess.run([os.path.join(lib.BIN, "estafette"), *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=60 * lib.SLOW,
+    done = subprocess.run([os.path.join(lib.BIN, "estafette"), *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=lib.longest(60),
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     return lib.Result(list(args), done.returncode, done.stdout, done.stderr)
 

@@ -57,7 +57,7 @@ def test_network(tap):
             fcntl.lockf(ending, fcntl.LOCK_EX)
             up = subprocess.Popen([os.path.join(lib.BIN, "estafette"), "network", "up", folder], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             time.sleep(0.3)
-        tap.eq((up.communicate(timeout=30 * lib.SLOW)[1], up.returncode), (b"", 0), "network up starts one that was still ending when it looked")
+        tap.eq((up.communicate(timeout=lib.longest(30))[1], up.returncode), (b"", 0), "network up starts one that was still ending when it looked")
         again = estafette("network", "init", folder, "--sites", LUIK)
         tap.ok(again.code in (1, 2) and again.err, "network init does not write over a network", again)
     finally:
@@ -115,7 +115,7 @@ def test_waits(tap, net):
     waiter.stdin.close()
     net.take(LUIK, "messages", "--ack", "read")
     out = waiter.stdout.read()
-    tap.ok(waiter.wait(30) == 0 and json.loads(out)["state"] == "read", "send --wait read returns when a desk acknowledged", out)
+    tap.ok(waiter.wait(lib.longest(30)) == 0 and json.loads(out)["state"] == "read", "send --wait read returns when a desk acknowledged", out)
 
 
 def test_leases(tap, net):
@@ -234,7 +234,7 @@ def test_addresses(tap, net):
         os.close(end)
     ends = [end for end, _ in pipes]
     subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "send", *several[:-2], *(f"/dev/fd/{end}" for end in ends)], pass_fds=ends, check=True,
-                   stdout=subprocess.DEVNULL, timeout=60 * lib.SLOW)
+                   stdout=subprocess.DEVNULL, timeout=lib.longest(60))
     for end in ends:
         os.close(end)
     bodies = [[r["body"] for r in net.take(s, q, "--ack", "read", count=2)] for s, q in places]
@@ -261,7 +261,7 @@ def test_broken_off(tap, net):
     desk = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     begun = desk.stdout.read(1000)
     net.kill(LUIK)
-    out, err = desk.communicate(timeout=30 * lib.SLOW)
+    out, err = desk.communicate(timeout=lib.longest(30))
     lines = (begun + out).splitlines()
     tap.ok(desk.returncode == 1 and len(lines) == 1 and sent.encode() in begun and not lines[0].endswith(b"}"), "the object of a body that broke off is not closed", err)
     net.up(LUIK)
@@ -373,7 +373,7 @@ def test_follow(tap, net):
     ids = {net.send(NAMEN, f"{LUIK}/dispatch", f"follow {i}".encode()) for i in range(5)}
     until(lambda: set(os.listdir(folder)) == ids, 15, "take --follow takes what comes")
     desk.terminate()
-    out = desk.communicate(timeout=20)[0]
+    out = desk.communicate(timeout=lib.longest(20))[0]
     tap.eq({json.loads(line)["id"] for line in out.splitlines()}, ids, "take --follow takes what comes, until it is ended")
     tap.eq(waiting(net, LUIK, "dispatch"), (0, 0), "what it wrote is acknowledged, and it holds nothing")
 

@@ -70,7 +70,7 @@ def there_and_back(tap, net):
     tap.eq([(r["body"], r["precedence"]) for r in rows], [(b"the dam holds", "flash")], "a desk has it, once")
     net.cli(LUIK, "courier", "pack", "--for", NAMEN, net.stick("back"), check=True)
     net.cli(NAMEN, "courier", "unpack", net.stick("back"), check=True)
-    desk.join(60 * lib.SLOW)
+    desk.join(lib.longest(60))
     result = said.get("result")
     tap.ok(result is not None and result.code == 0 and result.row["state"] in ("held", "delivered", "read"), "send --wait held returns with the bundle that comes back", result)
     text = net.cli(NAMEN, "trace", rows[0]["id"], "--json").out
@@ -119,7 +119,7 @@ def no_room(tap, net):
 
         done = subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(NAMEN), "--json", "courier", "pack", "--for", LUIK,
                                *(("--precedence", "flash") if room == 1000 else ()), path], stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=limit,
-                              timeout=60 * lib.SLOW)
+                              timeout=lib.longest(60))
         result = Result(["courier pack"], done.returncode, done.stdout, done.stderr)
         tap.ok(result.code == 1 and result.error.get("code") == "full" and not result.out, f"a disk full after {room} bytes is said, and nothing else", result)
         tap.eq(os.listdir(folder), [], "and nothing is left there")

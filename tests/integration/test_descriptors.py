@@ -14,7 +14,7 @@ QUEUE = f"{LUIK}/messages"
 def shell(net, site, line, seconds=20):
     """Runs `estafette -c CONF` as $E in a shell; standard error comes back."""
     env = dict(os.environ, E=f"{lib.BIN}/estafette -c {net.conf(site)}", NET=net.top)
-    done = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds * lib.SLOW, env=env)
+    done = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, timeout=lib.longest(seconds), env=env)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 

@@ -25,7 +25,7 @@ def refused(tap, result, name, code=None, words=()):
 
 
 def limited(size, *args):
-    done = subprocess.run([os.path.join(lib.BIN, "estafette"), *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=60 * lib.SLOW,
+    done = subprocess.run([os.path.join(lib.BIN, "estafette"), *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=lib.longest(60),
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     return lib.Result(list(args), done.returncode, done.stdout, done.stderr)
 
@@ -160,7 +160,7 @@ def bad_input(tap, net, out, period, file, other):
             p.wait(wait)
         except subprocess.TimeoutExpired:
             p.send_signal(signal.SIGTERM)
-        p.communicate(timeout=60)
+        p.communicate(timeout=lib.longest(60))
         if p.returncode == 0 and os.path.exists(x):
             tap.eq(verify(x).code, 0, "it was whole before it was interrupted")
             os.unlink(x)

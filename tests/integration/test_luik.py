@@ -77,7 +77,7 @@ class Mail:
         ids = [i for i in self.bodies if self.origin[i] == site and self.read[i]]
         socket = next(line.split('"')[1] for line in lib.read(self.net.conf(site)).decode().splitlines() if line.startswith("socket"))
         node = client.Client(socket)
-        node.socket.settimeout(30 * lib.SLOW)
+        node.socket.settimeout(lib.longest(30))
         missing = []
         for n, i in enumerate(ids):
             try:

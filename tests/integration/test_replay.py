@@ -41,7 +41,7 @@ def interrupted(tap, net, ids):
     got = taken(net, 15, 30)
     tap.eq(len(got), 15, "desks get them while it goes on")
     net.kill(LUIK)
-    replay.communicate(timeout=60)
+    replay.communicate(timeout=lib.longest(60))
     tap.ok(replay.returncode not in (0, None), "the command says that its node is gone", replay.returncode)
     net.up(LUIK)
     again = net.cli(LUIK, "replay", "dispatch", "--rate", "1000", "--reason", "a desk begins anew", "--json", check=True).row

@@ -114,7 +114,7 @@ def on_terminal(net, site, typed, *args):
     try:
         os.write(master, typed.encode())
         done = subprocess.run([os.path.join(lib.BIN, "estafette"), "-c", net.conf(site), *args], stdin=slave, capture_output=True,
-                              timeout=60 * lib.SLOW)
+                              timeout=lib.longest(60))
     finally:
         os.close(slave)
         os.close(master)
