@@ -365,13 +365,33 @@ static bool lm_del(struct kv_txn *base, enum kv_db db, struct view key)
 	return rc == 0;
 }
 
+/* As LMDB itself compares: as bytes, a shorter one before a longer. */
+static bool before(MDB_val a, MDB_val b)
+{
+	int c = memcmp(a.mv_data, b.mv_data, a.mv_size < b.mv_size ? a.mv_size : b.mv_size);
+	return c < 0 || (c == 0 && a.mv_size < b.mv_size);
+}
+
+/* The first record at or after *k. A walk, and a get of what lies behind the last one, ask for the neighbour of the record
+ * where the cursor stands: that is looked at first. Only of readers: after a delete, a cursor's next is another. */
+static int at_or_after(const struct kv_txn *base, MDB_cursor *c, MDB_val *k, MDB_val *v)
+{
+	MDB_val here, value;
+	if (!base->write && mdb_cursor_get(c, &here, &value, MDB_GET_CURRENT) == 0 && before(here, *k) &&
+	    mdb_cursor_get(c, &here, v, MDB_NEXT) == 0 && !before(here, *k)) {
+		*k = here;
+		return 0;
+	}
+	return mdb_cursor_get(c, k, v, MDB_SET_RANGE);
+}
+
 static enum err lm_seek(struct kv_txn *base, enum kv_db db, struct view from, struct view *key, struct view *value)
 {
 	MDB_cursor *c;
 	MDB_val k = val_of(from), v;
 	int rc = cursor_of((struct lmdbtxn *)base, db, &c);
 	if (rc == 0)
-		rc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+		rc = at_or_after(base, c, &k, &v);
 	if (rc == 0) {
 		*key = view_of_val(k);
 		*value = view_of_val(v);

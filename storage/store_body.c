@@ -49,7 +49,7 @@ enum err store_body_get_part(struct txn *t, uint8_t class, uint64_t body_no, uin
 	for (uint32_t slice = 0; slice <= UINT16_MAX; slice++) {
 		struct key k = key_part(class, body_no, kind, index, (uint16_t)slice);
 		struct view value;
-		enum err e = kv_get(t->k, k.db, key_view(&k), &value);
+		enum err e = kv_get_next(t->k, k.db, key_view(&k), &value);
 		if (e == ERR_NOT_FOUND && slice)
 			break;
 		if (e)

@@ -175,7 +175,7 @@ enum err pass_entry(struct pass *p, uint64_t arrival, struct entry_row *out)
 {
 	struct key k = key_entry(arrival);
 	struct view value;
-	enum err e = kv_get(p->t->k, k.db, key_view(&k), &value);
+	enum err e = kv_get_next(p->t->k, k.db, key_view(&k), &value);
 	if (e)
 		return e;
 	if (value.len < CHECK_BYTES)

@@ -55,7 +55,7 @@ static void check_position(struct pass *p, const struct entry_row *row)
 	struct key k = key_position(row->stream, row->number);
 	struct view value;
 	uint64_t arrival = 0;
-	if (kv_get(p->t->k, k.db, key_view(&k), &value) == ERR_OK) {
+	if (kv_get_next(p->t->k, k.db, key_view(&k), &value) == ERR_OK) {
 		struct rd r = rd_init(value);
 		arrival = rd_u64(&r);
 	}
