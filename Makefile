@@ -26,7 +26,7 @@ endif
 CC := gcc
 AR := gcc-ar
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wundef -Wwrite-strings -Wno-missing-field-initializers
-PKGS := lmdb libzmq libsodium libzstd libconfig jansson libsystemd
+PKGS := lmdb libzmq libsodium libzstd libconfig jansson libsystemd libnl-route-3.0
 # Without the packages plain `make` says so, rather than failing at the first #include.
 PKG_MISSING := $(shell for p in $(PKGS); do pkg-config --exists $$p 2>/dev/null || echo $$p; done)
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
@@ -38,6 +38,7 @@ ALL_CFLAGS := -std=gnu11 $(OPT) $(CFLAGS) $(WARN) $(WERROR) -fPIC -fvisibility=h
 	$(call pkg,cflags,$(PKGS)) -MMD -MP
 LIBS_PROTO := $(call pkg,libs,libsodium libzstd libconfig)
 LIBS_STORAGE := $(call pkg,libs,lmdb)
+LIBS_SIM := $(call pkg,libs,jansson libnl-route-3.0) -lm
 LIBS_DAEMON := $(call pkg,libs,libzmq libsystemd libconfig) -lpthread
 
 Q := $(if $(V),,@)
@@ -117,7 +118,7 @@ $(BUILD)/bin/estafette: $(call objs,$(CLI_SRC) node/daemon/config.c) $(call objs
 
 $(BUILD)/bin/estafette-sim: $(BUILD)/obj/sim/main.o $(LIBSIM) $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(call pkg,libs,jansson) -lm
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(LIBS_STORAGE) $(LIBS_PROTO) $(LIBS_SIM)
 
 # ---- tests ------------------------------------------------------------------------------------------------
 # Tests of the simulator link it too, before the small world of tests/lib, which has some of the same names.
@@ -128,7 +129,7 @@ $(patsubst tests/%.c,$(BUILD)/tests/%,$(shell grep -ls '"node/cli/export_links.h
 	$(call objs,$(addprefix node/cli/,export_drill.c export_drill_links.c export_links.c export_walk.c longwork.c belgium.c))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/lib/libtest.a $(LIBCORE) $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
-	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $(filter %.o,$^) $(filter $(LIBSIM),$^) $(filter-out %.o $(LIBSIM),$^) -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
+	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ -Wl,--start-group $(filter %.o,$^) $(filter $(LIBSIM),$^) $(filter-out %.o $(LIBSIM),$^) -Wl,--end-group -lm $(call pkg,libs,cmocka libzmq jansson) $(if $(filter $(LIBSIM),$^),$(LIBS_SIM)) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/lib/libestafette.a $(LIBSTORAGE) $(LIBPROTO)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(SANFLAGS) -o $@ $^ $(call pkg,libs,libzmq jansson) $(LIBS_STORAGE) $(LIBS_PROTO) -lpthread

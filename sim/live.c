@@ -110,13 +110,26 @@ static enum err make_world(struct live_run *r, struct errmsg *m)
 	return world_new(&c, &r->world, m);
 }
 
+/* Whether the kernel is to keep the rates. */
+static enum err choose_shaper(const struct live_run *r, bool *kernel, struct errmsg *m)
+{
+	enum err e = r->how->shaper == LIVE_SHAPER_PROXY ? ERR_UNSUPPORTED : shaper_probe(r->home, m);
+
+	*kernel = e == ERR_OK;
+	return r->how->shaper == LIVE_SHAPER_KERNEL ? e : ERR_OK;
+}
+
 static enum err make_proxy(struct live_run *r, struct errmsg *m)
 {
 	struct epoll_event on = {.events = EPOLLIN};
 	struct proxy_config c = {.n_sites = r->n, .n_links = r->n_links, .home = r->home, .places = r->places, .numbers = r->numbers, .link = link_at,
 				 .bearer_number = bearer_number, .arg = r, .seed = r->how->conduct.seed};
-	enum err e = proxy_new(&c, &r->proxy, m);
+	enum err e = choose_shaper(r, &c.shaped, m);
 
+	if (!e)
+		e = proxy_new(&c, &r->proxy, m);
+	if (!e && c.shaped)
+		e = shaper_new(&c, &r->shaper, m);
 	if (!e && epoll_ctl(r->epoll, EPOLL_CTL_ADD, proxy_fd(r->proxy), &on) != 0)
 		e = err_set(m, ERR_IO, "live: epoll: %s", strerror(errno));
 	return e;
@@ -150,6 +163,7 @@ static void release(struct live_run *r)
 	world_free(r->world);
 	play_free(r->play);
 	proxy_free(r->proxy);
+	shaper_free(r->shaper);
 	story_release(&r->story);
 	roster_free(r->roster);
 	live_plan_release(&r->plan);
@@ -331,6 +345,8 @@ static bool both_phases(struct live_run *r)
 static void judge_live(struct live_run *r)
 {
 	watch_expects(r->watch, r->fell == 0, false, r->fell ? r->fell_text : "the daemons run until they are told to end");
+	if (r->shaper)
+		watch_expects(r->watch, !r->unshaped.text[0], false, r->unshaped.text[0] ? r->unshaped.text : "the kernel keeps the rates of lines");
 	for (size_t i = 0; i < r->plan.n_skips; i++)
 		watch_expects(r->watch, false, true, r->plan.skips[i].text);
 }
@@ -344,7 +360,7 @@ static void report(struct live_run *r, const struct drill *d)
 		.utc_offset_us = d->utc_offset_us, .virtual_us = world_now(r->world).us, .events = 0, .sites = r->n, .links = r->n_links,
 		.frames = proxy_counts(r->proxy)->pieces, .unsupported = names, .cut_short = r->cut_short, .roster = world_roster(r->world),
 		.story = &r->story, .oracle = watch_oracle(r->watch), .series = watch_series(r->watch),
-		.speed = r->plan.speed, .unjudged = unjudged, .n_unjudged = sizeof unjudged / sizeof *unjudged,
+		.speed = r->plan.speed, .shaper = r->shaper ? "kernel" : "proxy", .unjudged = unjudged, .n_unjudged = sizeof unjudged / sizeof *unjudged,
 	};
 
 	run.n_unsupported = drill_unsupported(d, names, UNSUPPORTED_MOST - DO_COUNT - 1);

@@ -16,6 +16,7 @@
 #include "sim/live.h"
 #include "sim/play.h"
 #include "sim/proxy.h"
+#include "sim/shaper.h"
 #include "sim/watch.h"
 #include "storage/store.h"
 
@@ -83,6 +84,8 @@ struct live_run {
 	struct world *world;
 	struct world_body body;
 	struct proxy *proxy;
+	struct shaper *shaper;  /* NULL: the proxy keeps the rates */
+	struct errmsg unshaped; /* a rate that the kernel refused to keep; empty: none */
 	struct watch *watch;
 	struct play *play;
 	struct story story;

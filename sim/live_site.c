@@ -560,7 +560,12 @@ static void body_roster(void *arg, const struct roster *roster)
 
 static void body_link_changed(void *arg, size_t link)
 {
-	proxy_link_changed(((struct live_run *)arg)->proxy, link);
+	struct live_run *r = arg;
+	struct errmsg m;
+
+	if (r->shaper && shaper_link(r->shaper, link, &m))
+		r->unshaped = m;
+	proxy_link_changed(r->proxy, link);
 }
 
 static void body_link_reset(void *arg, size_t link)

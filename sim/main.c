@@ -25,6 +25,7 @@ enum { EXIT_DONE = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
 struct options {
 	const char *file, *other, *report, *folder, *length; /* other: the second drill of compare */
 	bool live, compare, sample_given;
+	enum live_shaper shaper;
 	int64_t speed;
 	const char *sets[SETS_MOST];
 	size_t n_sets;
@@ -53,7 +54,7 @@ static void catch_signals(void)
 
 static const char usage_text[] =
 	"usage: estafette-sim run FILE [--seed N | --seeds A..B] [--shrink] [--json] [--report FILE.html] [--folder DIR] [--set KEY=VALUE]...\n"
-	"       estafette-sim live FILE [--seed N] [--speed X] [--length T] [--folder DIR] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
+	"       estafette-sim live FILE [--seed N] [--speed X] [--length T] [--shaper WHO] [--folder DIR] [--json] [--report FILE.html] [--set KEY=VALUE]...\n"
 	"       estafette-sim compare A B | compare A --set KEY=VALUE [--set KEY=VALUE]  [--seed N] [--json] [--report FILE.html]\n"
 	"       estafette-sim forecast [--by-precedence]\n"
 	"\n"
@@ -69,6 +70,7 @@ static const char usage_text[] =
 	"  live FILE         the same drill on real daemons, one a site in a network of its own, over lines that are as bad as the drill says\n"
 	"  --speed X         the timetable goes X times as fast (else so that it takes a minute); lines and nodes do not\n"
 	"  --length T        its first T only, as 1h; the same as --set length=T\n"
+	"  --shaper WHO      who keeps the rates of lines: kernel, proxy, or auto: the kernel's shaper where there is one, else the proxy\n"
 	"  --folder DIR      keys, journals and logs of the daemons are made there and stay\n"
 	"\n"
 	"  compare A B       runs two drills with the same seed (A's own) and shows side by side what was different; --set is for both\n"
@@ -106,6 +108,18 @@ static bool parse_seeds(const char *s, struct options *o)
 	return o->sweep;
 }
 
+static const char *const shapers[] = {[LIVE_SHAPER_AUTO] = "auto", [LIVE_SHAPER_KERNEL] = "kernel", [LIVE_SHAPER_PROXY] = "proxy"};
+
+static bool parse_shaper(const char *s, enum live_shaper *out)
+{
+	for (unsigned i = 0; s && i < sizeof shapers / sizeof *shapers; i++)
+		if (strcmp(s, shapers[i]) == 0) {
+			*out = (enum live_shaper)i;
+			return true;
+		}
+	return false;
+}
+
 /* One option. NULL when it was understood. */
 static const char *option(struct options *o, const char *name, const char *value)
 {
@@ -129,6 +143,8 @@ static const char *option(struct options *o, const char *name, const char *value
 		o->length = value;
 		return value && *value ? NULL : "--length: a duration is needed, as in 1h";
 	}
+	if (o->live && strcmp(name, "--shaper") == 0)
+		return parse_shaper(value, &o->shaper) ? NULL : "--shaper: auto, kernel or proxy is needed";
 	if (!o->compare && strcmp(name, "--folder") == 0) {
 		o->folder = value;
 		return value && *value ? NULL : "--folder: a name is needed, of a folder that is not there yet (of run: that is there)";
@@ -243,6 +259,10 @@ static void repeat_command(const struct options *o, uint64_t seed, struct buf *b
 	if (o->length) {
 		buf_add(b, view_str(" --length "));
 		add_word(b, o->length);
+	}
+	if (o->shaper) {
+		buf_add(b, view_str(" --shaper "));
+		buf_add(b, view_str(shapers[o->shaper]));
 	}
 	for (size_t i = 0; i < o->n_sets; i++) {
 		buf_add(b, view_str(" --set "));
@@ -362,7 +382,7 @@ static int run_live(const struct options *o, const struct drill *d)
 	struct live l = {
 		.conduct = {.seed = o->seed, .repeat = buf_ok(&command) ? (const char *)command.ptr : "", .interrupted = &interrupted,
 			    .follow = o->json ? NULL : stdout, .progress = isatty(2) && (o->json || !isatty(1)) ? stderr : NULL, .outcome = show, .arg = &x},
-		.bin = bin, .folder = o->folder, .speed = o->speed, .sample_given = o->sample_given,
+		.bin = bin, .folder = o->folder, .speed = o->speed, .shaper = o->shaper, .sample_given = o->sample_given,
 	};
 	enum err e = conduct_draw(d, o->seed, &drawn, &x.m);
 

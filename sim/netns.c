@@ -77,20 +77,31 @@ enum err netns_new(int home, int *out, struct errmsg *m)
 	return error ? err_set(m, ERR_IO, "live: a network namespace cannot be made: %s (user.max_net_namespaces may be reached)", strerror(error)) : ERR_OK;
 }
 
-int netns_socket(int home, int place)
+int netns_visit(int home, int place, int (*work)(void *arg), void *arg)
 {
-	int fd = -1, error;
+	int result, error;
 
 	if (setns(place, CLONE_NEWNET) != 0)
 		return -1;
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	result = work(arg);
 	error = errno;
 	if (setns(home, CLONE_NEWNET) != 0) {
 		fprintf(stderr, "estafette-sim: live: the way home is lost: %s\n", strerror(errno));
 		_exit(1);
 	}
 	errno = error;
-	return fd;
+	return result;
+}
+
+static int socket_make(void *arg)
+{
+	(void)arg;
+	return socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+int netns_socket(int home, int place)
+{
+	return netns_visit(home, place, socket_make, NULL);
 }
 
 bool netns_enter(int place)

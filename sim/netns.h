@@ -14,6 +14,8 @@
 MUST_USE enum err netns_begin(int *home, struct errmsg *m);
 /* Makes one and goes back home. *out is closed by the caller. */
 MUST_USE enum err netns_new(int home, int *out, struct errmsg *m);
+/* Does work in that place and comes home; what it returned, with its errno. -1: the place cannot be entered. */
+int netns_visit(int home, int place, int (*work)(void *arg), void *arg);
 /* A TCP socket over IPv4 in that place, for which it stays; does not block. -1: errno. */
 int netns_socket(int home, int place);
 /* For a child before its exec. False: errno. */

@@ -19,6 +19,10 @@
 /* What the kernel keeps for us on a slow line; what lies there cannot be overtaken. */
 #define SLOW_BPS 20000000
 #define SLOW_BUFFER_BYTES 4096
+#define SHAPED_BUFFER_LEAST 8192
+#define SHAPED_BUFFER_US (200 * US_PER_MS)
+/* What is on its way at most, beyond what the bearer holds by its rate and latency. */
+#define SHAPED_AHEAD_BYTES 65536
 
 /* What an event of epoll is about: a listener, or one end of a connection. */
 struct handle { struct passage *conn; struct listener *listener; int side; };
@@ -72,10 +76,15 @@ void proxy_address(int bearer, uint16_t site, char out[PROXY_ADDRESS_BYTES])
 	snprintf(out, PROXY_ADDRESS_BYTES, "127.%d.%u.%u", bearer + 1, site >> 8, site & 255u);
 }
 
-static void address_of(int bearer, uint16_t site, struct sockaddr_in *out)
+struct in_addr proxy_in_addr(int bearer, uint16_t site)
 {
-	*out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(PROXY_PORT)};
-	out->sin_addr.s_addr = htonl(127u << 24 | (uint32_t)(bearer + 1) << 16 | site);
+	return (struct in_addr){htonl(127u << 24 | (uint32_t)(bearer + 1) << 16 | site)};
+}
+
+static struct sockaddr_in address_of(const struct proxy *p, size_t link, size_t bearer, size_t site, uint16_t port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port),
+				    .sin_addr = proxy_in_addr(p->c.bearer_number(p->c.arg, link, bearer), p->c.numbers[site])};
 }
 
 static const struct link *link_of(const struct proxy *p, const struct passage *c)
@@ -182,9 +191,17 @@ static struct passage *conn_new(struct proxy *p, const struct listener *l, int f
 	return c;
 }
 
-static void small_buffers(int fd, int64_t rate_bps)
+/* The kernel's queue is the narrow one: ours takes what comes in a few rounds of ours, and little more when the line is cut. */
+static int shaped_buffer(int64_t rate_bps)
 {
-	int bytes = SLOW_BUFFER_BYTES;
+	int64_t bytes = rate_bps / 8 * SHAPED_BUFFER_US / US_PER_S;
+
+	return (int)(bytes < SHAPED_BUFFER_LEAST ? SHAPED_BUFFER_LEAST : bytes);
+}
+
+static void small_buffers(const struct proxy *p, int fd, int64_t rate_bps)
+{
+	int bytes = p->c.shaped ? shaped_buffer(rate_bps) : SLOW_BUFFER_BYTES;
 
 	if (rate_bps <= 0 || rate_bps > SLOW_BPS)
 		return;
@@ -196,20 +213,20 @@ static void small_buffers(int fd, int64_t rate_bps)
 static void conn_dial(struct proxy *p, struct passage *c)
 {
 	size_t to = site_at(p, c, 1);
-	struct sockaddr_in at;
 	int one = 1;
 
 	if (c->is != CONN_HELD || !passes(p, c, 0) || !passes(p, c, 1))
 		return;
-	address_of(p->c.bearer_number(p->c.arg, c->link, c->bearer), p->c.numbers[to], &at);
+	struct sockaddr_in at = address_of(p, c->link, c->bearer, to, PROXY_PORT), from = address_of(p, c->link, c->bearer, site_at(p, c, 0), 0);
+
 	c->fd[1] = netns_socket(p->c.home, p->c.places[to]);
 	if (c->fd[1] < 0) {
 		conn_drop(c, true);
 		return;
 	}
-	small_buffers(c->fd[1], link_of(p, c)->config.bearers[c->bearer].rate_bps);
+	small_buffers(p, c->fd[1], link_of(p, c)->config.bearers[c->bearer].rate_bps);
 	setsockopt(c->fd[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (connect(c->fd[1], (struct sockaddr *)&at, sizeof at) != 0 && errno != EINPROGRESS) {
+	if (bind(c->fd[1], (struct sockaddr *)&from, sizeof from) != 0 || (connect(c->fd[1], (struct sockaddr *)&at, sizeof at) != 0 && errno != EINPROGRESS)) {
 		conn_drop(c, true); /* nobody is there: refused */
 		return;
 	}
@@ -234,7 +251,7 @@ static bool piece_read(struct proxy *p, struct passage *c, int dir)
 {
 	const struct bearer_state *b = bearer_of(p, c);
 	struct half *h = &c->half[dir];
-	size_t most = shape_piece(b->rate_bps);
+	size_t most = p->c.shaped && shape_piece(b->rate_bps) < SHAPE_PACKET ? SHAPE_PACKET : shape_piece(b->rate_bps);
 	uint8_t bytes[SHAPE_PIECE_MOST];
 	ssize_t n = recv(c->fd[dir], bytes, most, 0);
 	bool stalled;
@@ -256,7 +273,8 @@ static bool piece_read(struct proxy *p, struct passage *c, int dir)
 		end_close(c, dir, false);
 		return false;
 	}
-	*x = (struct piece){.at = shape_send(shape_of(p, c, dir), &h->flow, b, &p->prng, p->now, (size_t)n, &stalled), .len = (size_t)n};
+	*x = (struct piece){.len = (size_t)n};
+	x->at = p->c.shaped ? shape_follow(&h->flow, b, &p->prng, p->now, x->len, &stalled) : shape_send(shape_of(p, c, dir), &h->flow, b, &p->prng, p->now, x->len, &stalled);
 	memcpy(x->bytes, bytes, (size_t)n);
 	*h->last = x;
 	h->last = &x->next;
@@ -267,10 +285,18 @@ static bool piece_read(struct proxy *p, struct passage *c, int dir)
 	return true;
 }
 
+/* How much a connection may have under way. */
+static size_t holds(const struct proxy *p, const struct bearer_state *b)
+{
+	int64_t on_its_way = p->c.shaped ? SHAPED_AHEAD_BYTES + b->rate_bps / 8 * 2 * (b->delay_us + b->jitter_us) / US_PER_S : 0;
+
+	return (size_t)(on_its_way > b->queue_bytes ? on_its_way : b->queue_bytes);
+}
+
 static bool may_read(const struct proxy *p, const struct passage *c, int dir)
 {
 	return c->is == CONN_OPEN && !c->dead && c->fd[dir] >= 0 && c->fd[!dir] >= 0 && passes(p, c, dir) &&
-	       c->half[dir].queued < (size_t)bearer_of(p, c)->queue_bytes;
+	       c->half[dir].queued < holds(p, bearer_of(p, c));
 }
 
 static void half_write(struct proxy *p, struct passage *c, int dir)
@@ -457,14 +483,13 @@ static enum err listen_one(struct proxy *p, struct listener *l, struct errmsg *m
 	const struct link *k = p->c.link(p->c.arg, l->link);
 	size_t from = l->dialler == 0 ? k->config.a : k->config.b, to = l->dialler == 0 ? k->config.b : k->config.a;
 	struct epoll_event e = {.events = EPOLLIN, .data.ptr = &l->handle};
-	struct sockaddr_in at;
+	struct sockaddr_in at = address_of(p, l->link, l->bearer, to, PROXY_PORT);
 	int one = 1;
 
-	address_of(p->c.bearer_number(p->c.arg, l->link, l->bearer), p->c.numbers[to], &at);
 	l->handle.listener = l;
 	l->fd = netns_socket(p->c.home, p->c.places[from]);
 	if (l->fd >= 0) {
-		small_buffers(l->fd, k->config.bearers[l->bearer].rate_bps);
+		small_buffers(p, l->fd, k->config.bearers[l->bearer].rate_bps);
 		setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
 	}
 	if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(l->fd, 64) != 0 || epoll_ctl(p->epoll, EPOLL_CTL_ADD, l->fd, &e) != 0)

@@ -2,9 +2,10 @@
  *
  * Each site is in a place of its own (netns.h). A bearer of a site is an address, 127.BEARER.SITE, the same for all. Where a
  * link has that bearer the proxy listens, in the place of each end, at the other end's address; what is dialled there it dials on in
- * the other place. So a daemon sees addresses and connections as ever, and who is not joined to it refuses.
+ * the other place, from the dialler's address. So a daemon sees addresses and connections as ever, and who is not joined to it refuses.
  *
- *   bytes      come out later by the rate, latency, jitter and loss of link.h (shape.h)
+ *   bytes      come out later by the rate, latency, jitter and loss of link.h (shape.h). Where the kernel keeps the rates (shaper.h) they
+ *              are read as they come, unless the way is cut
  *   a cut      one way or both, or a bearer off its schedule: nothing is read and nothing comes out; what was under way waits.
  *              A connection dialled meanwhile is taken, and stays silent
  *   a reset    RST at both ends
@@ -14,6 +15,8 @@
  * One thread; nothing blocks. */
 #ifndef SIM_PROXY_H
 #define SIM_PROXY_H
+
+#include <netinet/in.h>
 
 #include "proto/err.h"
 #include "sim/link.h"
@@ -31,8 +34,10 @@ struct proxy_config {
 	int (*bearer_number)(void *arg, size_t link, size_t bearer); /* of a link's bearer in the whole network, from 0 */
 	void *arg;
 	uint64_t seed;
+	bool shaped;                /* the kernel keeps the rates */
 };
 
+struct in_addr proxy_in_addr(int bearer, uint16_t site);
 /* "127.B.H.L" of a site's bearer (from 0). */
 #define PROXY_ADDRESS_BYTES 32
 void proxy_address(int bearer, uint16_t site, char out[PROXY_ADDRESS_BYTES]);

@@ -85,8 +85,8 @@ void report_text(const struct run *r, FILE *out)
 		story_print(r->story, out);
 	fprintf(out, "\n%s%s%s\n", r->drill, r->title && r->title[0] ? ": " : "", r->title ? r->title : "");
 	if (r->speed)
-		fprintf(out, "  seed %" PRIu64 ", %.1f h of the drill and what followed live in %.1f s, %" PRIu64 " sites, %" PRIu64 " pieces on the wire\n", r->seed,
-			(double)r->virtual_us * (double)r->speed / 3600e6, r->wall_s, r->sites, r->frames);
+		fprintf(out, "  seed %" PRIu64 ", %.1f h of the drill and what followed live in %.1f s, %" PRIu64 " sites, %" PRIu64 " pieces on the wire\n"
+			"  rates of lines are kept by the %s\n", r->seed, (double)r->virtual_us * (double)r->speed / 3600e6, r->wall_s, r->sites, r->frames, r->shaper);
 	else
 		fprintf(out, "  seed %" PRIu64 ", %.1f h of virtual time in %.1f s, %" PRIu64 " sites, %" PRIu64 " events\n  trace %s\n", r->seed,
 			(double)r->virtual_us / 3600e6, r->wall_s, r->sites, r->events, r->trace);
@@ -193,7 +193,7 @@ void report_json(const struct run *r, FILE *out)
 		", \"sites\": %" PRIu64 ", \"links\": %" PRIu64 ", \"frames\": %" PRIu64, v.refused, v.cancelled, v.waiting, v.misdelivered, v.excused,
 		r->sites, r->links, r->frames);
 	if (r->speed) {
-		fprintf(out, ", \"live\": true, \"speed\": %" PRId64 ", \"unjudged\": [", r->speed);
+		fprintf(out, ", \"live\": true, \"speed\": %" PRId64 ", \"shaper\": \"%s\", \"unjudged\": [", r->speed, r->shaper);
 		for (size_t i = 0; i < r->n_unjudged; i++) {
 			fprintf(out, "%s", i ? ", " : "");
 			report_json_text(out, r->unjudged[i]);

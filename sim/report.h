@@ -40,6 +40,7 @@ struct run {
 	const char *const *unsupported;
 	size_t n_unsupported;
 	int64_t speed;                /* a live drill: its timetable went so many times as fast; 0: simulated */
+	const char *shaper;           /* who kept the rates there: "kernel" or "proxy" */
 	const char *const *unjudged;  /* what could not be seen there */
 	size_t n_unjudged;
 	bool cut_short;               /* interrupted: what is said holds for what was seen */

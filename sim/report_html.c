@@ -92,7 +92,8 @@ static void which_run(const struct run *r, FILE *out)
 		fprintf(out, "begins %s; all times count from there<br>", began);
 	fprintf(out, "seed %" PRIu64 " &#183; estafette %s &#183; %" PRIu64 " sites, %" PRIu64 " links &#183; ", r->seed, BUILD_VERSION, r->sites, r->links);
 	if (r->speed)
-		fprintf(out, "on real daemons for %.1f s, the timetable %" PRId64 " times as fast &#183; %" PRIu64 " pieces on the wire", r->wall_s, r->speed, r->frames);
+		fprintf(out, "on real daemons for %.1f s, the timetable %" PRId64 " times as fast &#183; %" PRIu64 " pieces on the wire, rates kept by the %s",
+			r->wall_s, r->speed, r->frames, r->shaper);
 	else
 		fprintf(out, "%.1f h of virtual time &#183; %" PRIu64 " events &#183; trace <code>%.16s</code>", (double)r->virtual_us / 3600e6, r->events, r->trace);
 	for (size_t i = 0; i < r->n_unjudged; i++) {

@@ -21,6 +21,9 @@ struct shape_flow { struct mono left_at, last_at; }; /* when its own last byte h
 size_t shape_piece(int64_t rate_bps);
 /* From when on the connection may read its next piece. */
 struct mono shape_reads_at(const struct shape_flow *f);
+/* The same where the kernel kept the rate before the bytes came here (shaper.h): it lets a packet go when those before it have left, so a
+ * piece's own time on the wire is added, and nobody waits for another. */
+struct mono shape_follow(struct shape_flow *f, const struct bearer_state *b, struct prng *p, struct mono now, size_t len, bool *stalled);
 /* A piece of len bytes was read now: when it comes out. Keeps the order of its connection. */
 struct mono shape_send(struct shape *s, struct shape_flow *f, const struct bearer_state *b, struct prng *p, struct mono now, size_t len, bool *stalled);
 

@@ -17,6 +17,7 @@ libconfig-dev text of roster and configuration
 libjansson-dev --json output
 libsystemd-dev readiness and watchdog of the daemon
 libcmocka-dev unit tests
+libnl-route-3-dev rates of lines in live drills: the kernel's shapers
 libbsd-dev ordered trees of the store in memory
 minisign tests: the tool that must accept a signed roster
 age tests: the tool that must open what an export seals for a person

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Live drills: estafette-sim live on real daemons, each in a network namespace of its own. usage: test_live.py --bin DIR
 
-Two drills of the project; lines that are cut one way and both; a daemon that loses its journal without a word, which the oracle must
+Two drills of the project; lines that are cut one way and both; a narrow line, kept by the kernel and by the proxy; a daemon that loses its journal without a word, which the oracle must
 see; orders, faults and new rosters; and that nothing is left whatever ends the run."""
 import glob
 import json
@@ -62,6 +62,18 @@ events = ( { at = "8s"; do = "crash"; sites = "cic-luik"; for = "1s"; } );
 LONG = HEAD % ("long", "10min", '"cic-luik", "cic-namen", "cic-vlaams-brabant"') + '''
 traffic = ( { name = "calls"; from = "all"; per-day = 100000; to = "any/dispatch"; } );
 events = ( { at = "1s"; do = "pause"; sites = "cic-namen"; } );
+'''
+# 60 KiB of routine, which 64 kbit/s take 7.7 s to carry, and a FLASH in the middle of it.
+NARROW = HEAD.replace('delay = "5ms"; jitter = "1ms";', 'delay = "50ms"; rate = "64kbit/s";') % ("narrow", "4s", '"cic-luik", "cic-namen"') + '''
+events = (
+  { at = "1s"; do = "send"; from = "cic-luik"; to = "cic-namen/dispatch"; precedence = "routine"; count = 10; type = "image/jpeg"; size = "6KiB"; },
+  { at = "3s"; do = "send"; from = "cic-luik"; to = "cic-namen/dispatch"; precedence = "flash"; label = "next"; }
+);
+expect = ( { what = "state"; message = "next"; state = "read"; }, { what = "read"; at-least = 100; } );
+'''
+ONE = HEAD % ("one", "3s", '"cic-luik", "cic-namen"') + '''
+events = ( { at = "1s"; do = "send"; from = "cic-luik"; to = "cic-namen/dispatch"; precedence = "flash"; label = "one"; } );
+expect = ( { what = "state"; message = "one"; state = "read"; } );
 '''
 # A daemon that begins again with the journal of its first start, and says nothing of it.
 FORGETFUL = '''#!/bin/sh
@@ -174,6 +186,27 @@ def cuts(tap, live):
     tap.ok(r.get("faults", {}).get("cut") == 1 and r.get("faults", {}).get("link-down") == 1, "the faults are counted", r.get("faults"))
 
 
+def narrow(tap, live):
+    """The kernel's shaper, where there is one, and the proxy's."""
+    drill = live.file("narrow.conf", NARROW)
+    seen = {}
+    for shaper in ("kernel", "proxy"):
+        status, r, err = live.json(drill, "--speed", "1", "--shaper", shaper)
+        if shaper == "kernel" and status == 1 and not r and "sch_htb" in err:
+            tap.ok(err.count("\n") == 1 and "--shaper proxy" in err, "no shaper in this kernel: one line, status 1", err)
+            continue
+        seen[shaper] = r.get("shaper")
+        tap.ok(status == 0 and r.get("ok") and r.get("read") == 11, f"{shaper}: over a narrow line every promise is kept", err + mentions(r))
+        # The rest is read when all of it has come; a busy machine only makes that later.
+        tap.ok(r.get("virtual_s", 0) >= 8.2, f"{shaper}: 60 KiB take 64 kbit/s their time", r.get("virtual_s"))
+        tap.ok(r.get("flash_p50_ms", 0) >= 50, f"{shaper}: nothing is faster than the line", r.get("flash_p50_ms"))
+    tap.ok(all(k == v for k, v in seen.items()), "the run says who kept the rates", seen)
+    status, r, err = live.json(live.file("one.conf", ONE), "--speed", "1")
+    tap.ok(status == 0 and r.get("shaper") == ("kernel" if "kernel" in seen else "proxy"), "without a word the kernel does where it can", err + mentions(r))
+    if "kernel" not in seen:
+        tap.skip("the kernel's shaper", "this kernel has none")
+
+
 def faults(tap, live):
     status, r, err = live.json(live.file("faults.conf", FAULTS), "--speed", "1")
     tap.ok(status == 0 and r.get("ok"), "crashes, power cuts, a lost disk, orders and a new roster: every promise is kept", err + mentions(r))
@@ -236,15 +269,15 @@ def ends(tap, live):
 
 def rights(tap, live):
     """Without privileges it makes a user namespace of its own; where not even that is allowed it says so."""
-    drill = live.file("rights.conf", HEAD % ("rights", "3s", '"cic-luik", "cic-namen"') + '''
-events = ( { at = "1s"; do = "send"; from = "cic-luik"; to = "cic-namen/dispatch"; precedence = "flash"; label = "one"; } );
-expect = ( { what = "state"; message = "one"; state = "read"; } );''')
+    drill = live.file("rights.conf", ONE)
+    as_root = live.json(drill, "--speed", "1")[1].get("shaper")
     plain = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
     if shutil.which("unshare") is None or subprocess.run([*plain, "true"], capture_output=True, check=False).returncode:
         tap.skip("without privileges", "this kernel makes no user namespaces")
     else:
         status, r, err = live.json(drill, "--speed", "1", before=plain)
         tap.ok(status == 0 and r.get("ok"), "without privileges it runs in a user namespace", err + mentions(r))
+        tap.eq(r.get("shaper"), as_root, "and shapes its lines as with them")
     none = ["unshare", "--user", "--map-root-user", "sh", "-c", 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"', "sh"]
     if shutil.which("unshare") is None or subprocess.run([*none, "true"], capture_output=True, check=False).returncode:
         tap.skip("no namespaces", "they cannot be forbidden here")
@@ -257,7 +290,7 @@ expect = ( { what = "state"; message = "one"; state = "read"; } );''')
 
 def usage(tap, live):
     drill = live.file("usage.conf", LOSES)
-    for options, what in ((["--speed", "0"], "--speed"), (["--seeds", "1..2"], "--seeds"), (["--length", "0s"], "length"), (["--folder", live.tmp], "folder")):
+    for options, what in ((["--speed", "0"], "--speed"), (["--seeds", "1..2"], "--seeds"), (["--length", "0s"], "length"), (["--shaper", "netem"], "--shaper"), (["--folder", live.tmp], "folder")):
         status, out, err = live.run(drill, *options)
         tap.ok(status in (1, 2) and not out and err.count("\n") == 1 and what in err, f"bad {what}: one line", f"{status}\n{out}{err}")
 
@@ -275,7 +308,7 @@ def main():
     with tap.part("bad usage"):
         usage(tap, Live(lib.temp_dir("live-")))
     # They wait more than they work, so they go at once; the ends come after them, when all namespaces are theirs.
-    at_once(tap, ("drills", drills), ("cuts", cuts), ("faults", faults), ("a planted loss", planted), ("rights", rights))
+    at_once(tap, ("drills", drills), ("cuts", cuts), ("narrow", narrow), ("faults", faults), ("a planted loss", planted), ("rights", rights))
     with tap.part("ends"):
         ends(tap, Live(lib.temp_dir("live-")))
     tap.done()

@@ -37,7 +37,7 @@ tests() {
 	for f in tests/unit/test_*.c tests/contract/test_*.c; do
 		case ${f##*/} in
 		test_sim_contacts.c) echo build/tests/unit/test_sim_contacts ;; # of the core's promises, as a golden scenario is
-		test_oracle*.c | test_golden.c | test_sim_*.c | test_drill*.c | test_workload.c | test_conduct.c | test_fault.c | test_client*.c | test_config.c | test_grant.c | test_inbox.c | test_link.c | test_output.c | test_proxy.c | test_shape.c) ;;
+		test_oracle*.c | test_golden.c | test_sim_*.c | test_drill*.c | test_workload.c | test_conduct.c | test_fault.c | test_client*.c | test_config.c | test_grant.c | test_inbox.c | test_link.c | test_output.c | test_proxy.c | test_shape.c | test_shaper.c) ;;
 		*) f=${f#tests/} && echo "build/tests/${f%.c}" ;;
 		esac
 	done

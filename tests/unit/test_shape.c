@@ -47,6 +47,23 @@ static void test_rate_and_latency(void **state)
 	assert_int_equal(shape_piece(INT64_C(1000000000)), SHAPE_PIECE_MOST);
 }
 
+/* Where the kernel has kept the rate a piece has its own time on the wire and waits for no other; the next may be read at once. */
+static void test_follow(void **state)
+{
+	struct shape_flow f = {{0}, {0}};
+	struct mono now = {US_PER_S};
+	struct prng p;
+	bool stalled;
+
+	(void)state;
+	prng_init(&p, 1, "test", 0);
+	assert_int_equal(shape_follow(&f, &line, &p, now, 800, &stalled).us, US_PER_S + 100 * US_PER_MS + 700 * US_PER_MS);
+	assert_false(mono_before(now, shape_reads_at(&f)));
+	assert_int_equal(shape_follow(&f, &line, &p, now, 1600, &stalled).us, US_PER_S + 200 * US_PER_MS + 700 * US_PER_MS);
+	assert_int_equal(shape_follow(&f, &line, &p, now, 8, &stalled).us, US_PER_S + 200 * US_PER_MS + 700 * US_PER_MS); /* in order */
+	assert_false(stalled);
+}
+
 static void test_no_rate(void **state)
 {
 	struct bearer_state b = {.delay_us = 4 * US_PER_MS};
@@ -136,7 +153,7 @@ static void test_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rate_and_latency), cmocka_unit_test(test_no_rate), cmocka_unit_test(test_sharing),
+		cmocka_unit_test(test_rate_and_latency), cmocka_unit_test(test_follow), cmocka_unit_test(test_no_rate), cmocka_unit_test(test_sharing),
 		cmocka_unit_test(test_loss_is_late_and_in_order), cmocka_unit_test(test_change),
 	};
 
