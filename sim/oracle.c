@@ -92,7 +92,7 @@ void oracle_free(struct oracle *o)
 	free(o->names);
 	free(o->key_hash);
 	free(o->flash);
-	free(o->chunked.items);
+	free(o->apart.items);
 	free(o->expiring);
 	free(o->flash_times.v);
 	for (size_t p = 0; p < PREC_COUNT; p++)

@@ -46,21 +46,21 @@ static bool stream_together(const struct oracle *o, const struct ostream *s, cha
 	return true;
 }
 
-/* The only items that may be in a journal and not whole there. */
-static bool chunked_together(const struct oracle *o, char *why, size_t size)
+/* Large bodies, and what came in slices: the only items that may be in a journal and not whole there. */
+static bool bodies_together(const struct oracle *o, char *why, size_t size)
 {
 	char text[MSGID_TEXT_BYTES];
 
-	for (size_t k = 0; k < o->chunked.n; k++) {
-		const struct item *m = &o->items[o->chunked.items[k]];
+	for (size_t k = 0; k < o->apart.n; k++) {
+		const struct item *m = &o->items[o->apart.items[k]];
 		uint16_t from = o->streams[m->stream].name.originator;
 
-		if (m->flags & (ITEM_HELD | ITEM_ENDED) || !oracle_up(o, m->addressee) || ostream_most(&o->streams[m->stream]) < m->number)
+		if (m->flags & (ITEM_HELD | ITEM_ENDED | ITEM_ASIDE) || !oracle_up(o, m->addressee) || ostream_most(&o->streams[m->stream]) < m->number)
 			continue;
 		if (o->sites[o->index[from] - 1].replaced)
 			continue; /* its body may be gone with the journal */
 		if (why)
-			snprintf(why, size, "the large body of %s is not at %s", item_text(m, text), osite_name(o, m->addressee));
+			snprintf(why, size, "the body of %s is not at %s", item_text(m, text), osite_name(o, m->addressee));
 		return false;
 	}
 	return true;
@@ -72,7 +72,7 @@ bool oracle_converged(struct oracle *o, char *why, size_t size)
 
 	for (size_t i = 0; i < o->n_streams && all; i++)
 		all = stream_together(o, &o->streams[i], why, size);
-	all = all && chunked_together(o, why, size);
+	all = all && bodies_together(o, why, size);
 	/* Desks go on, so that a moment later something may be under way again: the first time counts, the last time is
 	 * looked at in the end. */
 	if (all && o->was_repaired) {

@@ -37,6 +37,7 @@ enum item_flag {
 	ITEM_JUDGED = 262144,  /* handed out again, at another site than before: judge_elsewhere has looked at it */
 	ITEM_TWICE = 524288,   /* read or refused at two sites */
 	ITEM_TIMED = 1048576,  /* its time to its addressee, or to a desk of a successor, is counted */
+	ITEM_APART = 2097152,  /* its body came to its addressee, or is to come, after the entry */
 };
 #define ITEM_ENDED (ITEM_READ | ITEM_REFUSED | ITEM_CANCELLED | ITEM_EXPIRED)
 
@@ -162,7 +163,7 @@ struct oracle {
 	uint32_t *key_hash;            /* submissions with a key */
 	size_t n_flash, cap_flash;
 	struct flash *flash;           /* on their way */
-	struct line chunked;
+	struct line apart;
 	size_t n_expiring, cap_expiring;
 	uint32_t *expiring;            /* heap of items by expires_us */
 

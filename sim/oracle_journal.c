@@ -18,6 +18,13 @@ static const char *stream_text(const struct oracle *o, const struct stream_name 
 
 /* ---- entries -------------------------------------------------------------------------------------------------------- */
 
+static void item_apart(struct oracle *o, uint32_t i)
+{
+	if (!(o->items[i].flags & ITEM_APART))
+		line_push(&o->apart, i);
+	o->items[i].flags |= ITEM_APART;
+}
+
 static uint32_t item_of_entry(struct oracle *o, const struct seen_entry *e, uint32_t stream)
 {
 	uint32_t i = item_find(o, &e->header->id, e->stream->addressee), first = item_first(o, &e->header->id);
@@ -47,7 +54,7 @@ static uint32_t item_of_entry(struct oracle *o, const struct seen_entry *e, uint
 	}
 	if (e->header->flags & HEADER_CHUNKED) {
 		m->flags |= ITEM_CHUNKED;
-		line_push(&o->chunked, i);
+		item_apart(o, i);
 	}
 	item_counts(o, i);
 	if (e->header->expires.us) {
@@ -197,8 +204,12 @@ void oracle_entry(struct oracle *o, const struct seen_entry *e)
 		oracle_rare(o, RARE_VIA_STANDBY);
 	if (s->item[e->number - 1] != NONE)
 		item_counts(o, s->item[e->number - 1]);
-	if (e->whole && e->site == e->stream->addressee && s->item[e->number - 1] != NONE)
-		item_arrived(o, s->item[e->number - 1]);
+	if (e->site == e->stream->addressee && s->item[e->number - 1] != NONE) {
+		if (e->whole)
+			item_arrived(o, s->item[e->number - 1]);
+		else
+			item_apart(o, s->item[e->number - 1]);
+	}
 }
 
 /* A message goes only when it has ended. */

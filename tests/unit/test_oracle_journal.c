@@ -237,6 +237,29 @@ static void spoke_before_the_commit(void **state)
 
 /* ---- convergence ------------------------------------------------------------------------------------------------------------------------------------ */
 
+/* An entry may be there before its body, which comes in slices over a narrow line: until then nothing has come together. */
+static void convergence_waits_for_bodies(void **state)
+{
+	struct history *h = *state;
+	struct header header = {.kind = KIND_MESSAGE, .precedence = PREC_ROUTINE, .id = history_id(1)};
+	struct hash chain = history_hash(1);
+	struct seen_entry e = {.site = h->site[A], .stream = &h->stream, .number = 1, .chain = &chain, .header = &header, .from = h->site[A], .whole = true, .body_len = 6000};
+	char why[200];
+
+	for (size_t i = 0; i < h->roster->n_sites; i++)
+		if (h->roster->sites[i].number != h->site[A] && h->roster->sites[i].number != h->site[B])
+			oracle_site_down(h->o, h->roster->sites[i].number);
+	oracle_entry(h->o, &e);
+	oracle_repaired(h->o);
+	e.site = h->site[B];
+	e.whole = false;
+	oracle_entry(h->o, &e);
+	assert_false(oracle_converged(h->o, why, sizeof why));
+	assert_non_null(strstr(why, "body"));
+	oracle_whole(h->o, h->site[B], &h->stream, 1);
+	assert_true(oracle_converged(h->o, NULL, 0));
+}
+
 static void convergence_in_time(void **state)
 {
 	struct history *h = *state;
@@ -294,7 +317,7 @@ int main(void)
 		T(entries_out_of_order), T(entry_stored_twice), T(handed_out_of_order), T(bulk_before_flash), T(flash_in_time),
 		T(flash_late), T(flash_late_at_arrival), T(flash_on_a_bad_line), T(flash_excused), T(frontier_beyond_the_journal), T(frontier_goes_back),
 		T(frontier_goes_back_with_the_journal), T(frontier_of_another_chain), T(spoke_before_the_commit),
-		T(convergence_in_time), T(receipt_never_came), T(cancelled_and_still_queued),
+		T(convergence_waits_for_bodies), T(convergence_in_time), T(receipt_never_came), T(cancelled_and_still_queued),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
