@@ -23,6 +23,9 @@
 #define BURST_US (20 * US_PER_MS)
 #define BURST_LEAST 64
 #define WIDEST_BPS ((int64_t)UINT32_MAX * 8) /* HTB counts bytes in 32 bits */
+/* TCP hands over 64 KiB at once: too much for a slower line, or for a smaller queue. */
+#define BATCH_BPS INT64_C(200000000)
+#define BATCH_QUEUE_BYTES (256 * 1024)
 #define FILTER_PRIO 1
 #define IP_DESTINATION 16          /* its offset in the header */
 
@@ -33,12 +36,13 @@ struct shaper {
 	struct proxy_config c;
 	struct nl_sock **kernel;   /* of each place */
 	uint16_t *minors;          /* the last one used in each */
+	bool *one_by_one;          /* TCP hands over single packets there */
 	struct narrow *narrows;    /* of link, bearer, way */
 };
 
 /* ---- what is asked of the kernel: 0, or libnl's error ------------------------------------------------------------------- */
 
-static int lo_of_packets(struct nl_sock *k)
+static int lo_change(struct nl_sock *k, int attribute, uint32_t value)
 {
 	struct ifinfomsg lo = {.ifi_family = AF_UNSPEC, .ifi_index = LO};
 	struct nl_msg *msg = nlmsg_alloc_simple(RTM_NEWLINK, 0);
@@ -47,8 +51,7 @@ static int lo_of_packets(struct nl_sock *k)
 		return -NLE_NOMEM;
 	int error = nlmsg_append(msg, &lo, sizeof lo, NLMSG_ALIGNTO);
 
-	error = error ? error : nla_put_u32(msg, IFLA_MTU, MTU);
-	error = error ? error : nla_put_u32(msg, IFLA_GSO_MAX_SEGS, 1);
+	error = error ? error : nla_put_u32(msg, attribute, value);
 	if (error) {
 		nlmsg_free(msg);
 		return error;
@@ -167,7 +170,8 @@ enum err shaper_probe(int home, struct errmsg *m)
 	const char *what = "netlink";
 	int error = netns_visit(home, home, kernel_connect, &k);
 
-	if (!error && (what = "MTU and packets of lo", error = lo_of_packets(k)) == 0 && (what = "sch_htb", error = root_put(k)) == 0) {
+	if (!error && (what = "MTU of lo", error = lo_change(k, IFLA_MTU, MTU)) == 0 && (what = "packets of lo", error = lo_change(k, IFLA_GSO_MAX_SEGS, 1)) == 0 &&
+	    (what = "sch_htb", error = root_put(k)) == 0) {
 		if ((what = "a class of sch_htb", error = class_put(k, 1, 64000)) == 0 && (what = "sch_fifo", error = queue_put(k, 1, 65536)) == 0)
 			what = "cls_u32", error = filter_put(k, 1, &nobody);
 		int gone = root_remove(k);
@@ -195,15 +199,16 @@ enum err shaper_new(const struct proxy_config *c, struct shaper **out, struct er
 		s->c = *c;
 		s->kernel = calloc(c->n_sites + 1, sizeof *s->kernel);
 		s->minors = calloc(c->n_sites + 1, sizeof *s->minors);
+		s->one_by_one = calloc(c->n_sites + 1, sizeof *s->one_by_one);
 		s->narrows = calloc(c->n_links * LIMIT_BEARERS * 2 + 1, sizeof *s->narrows);
 	}
-	if (!s || !s->kernel || !s->minors || !s->narrows) {
+	if (!s || !s->kernel || !s->minors || !s->one_by_one || !s->narrows) {
 		shaper_free(s);
 		return err_set(m, ERR_NOMEM, "live: no memory to shape lines");
 	}
 	for (size_t i = 0; i < c->n_sites && !error; i++) {
 		error = netns_visit(c->home, c->places[i], kernel_connect, &s->kernel[i]);
-		error = error ? error : lo_of_packets(s->kernel[i]);
+		error = error ? error : lo_change(s->kernel[i], IFLA_MTU, MTU);
 		error = error ? error : root_put(s->kernel[i]);
 	}
 	if (error)
@@ -225,11 +230,23 @@ void shaper_free(struct shaper *s)
 		nl_socket_free(s->kernel[i]);
 	free(s->kernel);
 	free(s->minors);
+	free(s->one_by_one);
 	free(s->narrows);
 	free(s);
 }
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------------- */
+
+/* A connection keeps what it began with; on a line that becomes slow later TCP itself hands over less and less at once. */
+static int batches_fit(struct shaper *s, size_t site, const struct bearer_state *b)
+{
+	if (s->one_by_one[site] || (b->rate_bps >= BATCH_BPS && b->queue_bytes >= BATCH_QUEUE_BYTES))
+		return 0;
+	int error = lo_change(s->kernel[site], IFLA_GSO_MAX_SEGS, 1);
+
+	s->one_by_one[site] = error == 0;
+	return error;
+}
 
 /* From one end (0: the link's a) to the other. */
 static int narrow_make(struct shaper *s, size_t link, size_t bearer, int way, struct narrow *x)
@@ -246,9 +263,10 @@ static int narrow_make(struct shaper *s, size_t link, size_t bearer, int way, st
 	if (made && s->minors[from] >= UINT16_MAX - 1)
 		return -NLE_RANGE;
 	struct in_addr at = proxy_in_addr(s->c.bearer_number(s->c.arg, link, bearer), s->c.numbers[to]);
+	int error = b->rate_bps > 0 ? batches_fit(s, from, b) : 0;
 	uint16_t minor = made ? (uint16_t)(s->minors[from] + 1) : x->minor;
-	int error = class_put(s->kernel[from], minor, b->rate_bps);
 
+	error = error ? error : class_put(s->kernel[from], minor, b->rate_bps);
 	error = error ? error : queue_put(s->kernel[from], minor, b->queue_bytes);
 	error = error || !made ? error : filter_put(s->kernel[from], minor, &at);
 	if (error)
