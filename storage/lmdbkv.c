@@ -10,6 +10,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "storage/lmdbfile.h"
+
 #define MIB (1024LL * 1024)
 /* Less than this left of the map, with as little free inside: the map grows by MAP_STEP before the next write. */
 #define MAP_MARGIN (16 * MIB)
@@ -495,6 +497,21 @@ static int open_databases(struct lmdbkv *l, bool create)
 	return rc == MDB_NOTFOUND ? MDB_INVALID : rc;
 }
 
+/* Before anything is looked for in it. */
+static enum err check_pages(struct lmdbkv *l, const char *dir, bool all, struct errmsg *m)
+{
+	for (;;) {
+		MDB_txn *txn = NULL;
+		int rc = mdb_txn_begin(l->env, NULL, MDB_RDONLY, &txn);
+		if (rc)
+			return err_set(m, error_of(l, rc, false), "%s: the journal cannot be read: %s", dir, mdb_strerror(rc));
+		enum err e = lmdbfile_check(dir, l->fd, (size_t)l->page_bytes, mdb_txn_id(txn), all, m);
+		mdb_txn_abort(txn);
+		if (e != ERR_BUSY)
+			return e;
+	}
+}
+
 static int open_env(struct lmdbkv *l, const char *dir)
 {
 	bool large = l->map_bytes > (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
@@ -524,8 +541,7 @@ static enum err check_length(struct lmdbkv *l, const char *dir, struct errmsg *m
 		return ERR_OK;
 	if (st.st_size + UNWRITTEN_PAGES * l->page_bytes < want)
 		return err_set(m, ERR_DAMAGED,
-		               "%s: data.mdb is cut short (%lld of %lld bytes): restore it from a backup, or move the folder aside "
-		               "and let the node fetch its past from its peers",
+		               "%s: data.mdb is cut short (%lld of %lld bytes): make it anew with journal rescue node.conf, or restore a backup",
 		               dir, (long long)st.st_size, (long long)want);
 	if (!l->read_only && ftruncate(l->fd, want) != 0)
 		return err_set(m, ERR_IO, "%s: the journal's file cannot be extended: %s", dir, strerror(errno));
@@ -561,8 +577,7 @@ static enum err open_error(const struct lmdbkv *l, const char *dir, int rc, stru
 	switch (e) {
 	case ERR_DAMAGED:
 		return err_set(m, e,
-		               "%s: data.mdb is damaged (%s): restore it from a backup, or move the folder aside and let the node "
-		               "fetch its past from its peers",
+		               "%s: data.mdb is damaged (%s): make it anew with journal rescue node.conf, or restore a backup",
 		               dir, mdb_strerror(rc));
 	case ERR_VERSION:
 		return err_set(m, e, "%s: data.mdb was made by another version of LMDB (%s)", dir, mdb_strerror(rc));
@@ -584,10 +599,14 @@ enum err lmdbkv_open(const char *dir, const struct lmdbkv_options *o, struct kv 
 	l->fd = -1;
 	l->read_only = o->read_only;
 	l->map_bytes = sizeof(size_t) < 8 && o->map_bytes > 1008 * MIB ? 1008 * MIB : o->map_bytes;
+	if (!o->create && (e = lmdbfile_check_metas(dir, m)))
+		goto out;
 	int rc = open_env(l, dir);
 	if (rc == 0)
 		rc = size_of_env(l);
 	if (rc == 0 && (e = check_length(l, dir, m)))
+		goto out;
+	if (rc == 0 && !o->create && (e = check_pages(l, dir, o->check_pages, m)))
 		goto out;
 	if (rc == 0)
 		rc = open_databases(l, o->create);

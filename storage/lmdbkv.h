@@ -13,6 +13,7 @@ struct lmdbkv_options {
 	int64_t reserve_bytes; /* only with create: so much of the disk is taken at once */
 	bool create;           /* makes the databases in an empty folder */
 	bool read_only;
+	bool check_pages;      /* of all the file first (lmdbfile.h), as who reads all of it does; else only of what is needed to open it */
 };
 /* dir exists. ERR_FULL, ERR_IO, ERR_NOMEM, ERR_DAMAGED (m says what), ERR_VERSION (another LMDB format). */
 MUST_USE enum err lmdbkv_open(const char *dir, const struct lmdbkv_options *o, struct kv **out, struct errmsg *m);

@@ -243,7 +243,7 @@ static enum err make(const char *dir, const char *stage, struct store *from, con
 
 enum err store_remake(const char *dir, const struct remake_options *o, struct remake_result *out, struct errmsg *m)
 {
-	struct store_options how = {.quota_bytes = o->quota_bytes};
+	struct store_options how = {.quota_bytes = o->quota_bytes, .check_pages = true};
 	struct store *from = NULL;
 	char *stage = NULL;
 	int stage_fd = -1, lock_fd = -1;
@@ -278,7 +278,7 @@ enum err store_compact(const char *dir, const char *site_id, int64_t *before_byt
 	char *stage = NULL;
 	int stage_fd = -1;
 	*before_bytes = size_of(dir);
-	enum err e = store_open(dir, NULL, &from, m);
+	enum err e = store_open(dir, &(struct store_options){.check_pages = true}, &from, m);
 	if (!e && site_id && strcmp(site_id, from->birth.site_id) != 0)
 		e = err_set(m, ERR_CONFLICT, "%s: it is the journal of %s, not of %s", dir, from->birth.site_id, site_id);
 	if (!e)

@@ -142,7 +142,7 @@ bool store_is_locked(const char *dir)
 
 enum err store_open(const char *dir, const struct store_options *o, struct store **out, struct errmsg *m)
 {
-	struct lmdbkv_options how = {.map_bytes = map_of(quota_of(o)), .read_only = o && o->read_only};
+	struct lmdbkv_options how = {.map_bytes = map_of(quota_of(o)), .read_only = o && o->read_only, .check_pages = o && o->check_pages};
 	struct store *s = NULL;
 	enum err e;
 	if (access(dir, R_OK | X_OK) != 0 && errno == EACCES)

@@ -41,6 +41,7 @@ struct store_options {
 	int64_t quota_bytes;    /* what the journal may use at most; 0: 16 GiB */
 	int64_t reserve_bytes;  /* preallocated on disk at creation; 0: none */
 	bool read_only;         /* for tools: never writes, does not take the writer's lock */
+	bool check_pages;       /* for who reads all of it: looks at all pages first, so that damage of LMDB's own is an error and not a crash */
 };
 
 /* Makes a store in a temporary folder beside dir, syncs it, and renames it into place. ERR_EXISTS, ERR_IO, ERR_FULL. */

@@ -101,7 +101,7 @@ static int backup(struct job *j)
 	enum err e = j->n_since ? backup_file_open(j->since[0], &since, &m) : ERR_OK;
 	progress_begin(&p, "backup");
 	if (e == ERR_OK)
-		e = store_open(j->config->journal, &(struct store_options){.read_only = true}, &s, &m);
+		e = store_open(j->config->journal, &(struct store_options){.read_only = true, .check_pages = true}, &s, &m);
 	if (e == ERR_OK)
 		e = write_file(j, s, a.made, since.b, &p, &r, &m);
 	if (e == ERR_OK) {

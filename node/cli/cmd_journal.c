@@ -98,7 +98,7 @@ static int journal_open(struct journal *j, const char *path)
 		status = open_conf(j, path);
 	if (status != EXIT_OK)
 		return status;
-	enum err e = store_open(j->dir, &(struct store_options){.read_only = true}, &j->store, &m);
+	enum err e = store_open(j->dir, &(struct store_options){.read_only = true, .check_pages = true}, &j->store, &m);
 	if (e != ERR_OK)
 		return cli_fail(j->cli, e, "%s", m.text);
 	e = txn_begin(j->store, false, &t);

@@ -104,7 +104,7 @@ int source_open(struct source *s, struct cli *cli, const char *path, enum source
 	else
 		e = load_conf(s, path, keys, &m);
 	if (e == ERR_OK)
-		e = store_open(s->dir, &(struct store_options){.read_only = true}, &s->store, &m);
+		e = store_open(s->dir, &(struct store_options){.read_only = true, .check_pages = true}, &s->store, &m);
 	if (e == ERR_OK)
 		e = check_whose(s, &m);
 	if (e == ERR_OK)

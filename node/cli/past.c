@@ -159,7 +159,7 @@ static enum err fill(struct past *p, const char *named, struct errmsg *m)
 	const char *dir = is_file ? unpacked : named;
 	enum err e = is_file ? put_back(p, named, unpacked, sizeof unpacked, m) : ERR_OK;
 	if (e == ERR_OK)
-		e = store_open(dir, &(struct store_options){.read_only = true}, &from, m);
+		e = store_open(dir, &(struct store_options){.read_only = true, .check_pages = true}, &from, m);
 	if (e != ERR_OK)
 		return e;
 	e = check_whose(p, from, named, m);
