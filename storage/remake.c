@@ -176,7 +176,9 @@ static enum err read_birth(struct remake *r, const char *dir, struct errmsg *m)
 		return err_set(m, ERR_VERSION, "%s: the journal is of a newer version of the program (use that one)", dir);
 	k = key_meta(META_STORE, META_STORE_BIRTH);
 	if (e || record_get(r->t, &k, &row) || codec_birth_read(&row, &r->to->birth)) {
-		if (!r->o->scan || !r->o->of || !r->out->records)
+		if (r->o->scan && r->o->of && !r->out->records)
+			return err_set(m, ERR_DAMAGED, "%s: no page of it has a record of a journal (restore a backup, or move the folder aside and let the node fetch its past)", dir);
+		if (!r->o->scan || !r->o->of)
 			return err_set(m, ERR_DAMAGED, "%s: nothing in it tells whose journal it is (name the node.conf, or restore a backup)", dir);
 		write_birth(r);
 	}

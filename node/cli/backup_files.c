@@ -30,7 +30,7 @@ static enum err read_at(void *arg, uint64_t at, uint8_t *out, size_t n)
 enum err backup_file_open(const char *path, struct backup_file *o, struct errmsg *m)
 {
 	struct stat st;
-	o->fd = open(path, O_RDONLY | O_CLOEXEC);
+	o->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is no file, and not waited for */
 	if (o->fd < 0 || fstat(o->fd, &st) != 0)
 		return err_set(m, cli_err_of_errno(), "%.300s: it cannot be opened: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))

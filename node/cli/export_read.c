@@ -1,5 +1,6 @@
 /* Both forms of an export become segments, parts and what is said about them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -328,17 +329,32 @@ static enum err json_line(struct lines *l, const char *text, size_t n)
 	return e;
 }
 
+/* The next line into text, of LINE_MAX_BYTES + 1: how long it is, 0 at the end, -1 when there is no room for it. A file of any size may be one line. */
+static ssize_t next_line(FILE *f, char *text)
+{
+	size_t n = 0;
+	int c = 0;
+	while (c != '\n' && (c = getc_unlocked(f)) != EOF) {
+		if (n == LINE_MAX_BYTES)
+			return -1;
+		text[n++] = (char)c;
+	}
+	text[n] = '\0';
+	return (ssize_t)n;
+}
+
 static enum err read_lines(struct export_reader *im, FILE *f)
 {
 	struct lines l = {.im = im};
-	char *text = NULL;
-	size_t cap = 0;
-	ssize_t n;
-	enum err e = ERR_OK;
-	while (e == ERR_OK && (n = getline(&text, &cap, f)) > 0)
+	char *text = malloc(LINE_MAX_BYTES + 1);
+	ssize_t n = 0;
+	enum err e = text ? ERR_OK : fail(im, ERR_NOMEM, "out of memory");
+	while (e == ERR_OK && (n = next_line(f, text)) > 0)
 		e = goes_on(im) ? json_line(&l, text, (size_t)n) : interrupted(im);
 	if (e == ERR_OK && ferror(f))
 		e = fail(im, ERR_IO, "it cannot be read");
+	if (e == ERR_OK && n < 0)
+		e = fail(im, ERR_FORMAT, "it has a line that is longer than any of an export");
 	if (e == ERR_OK && !l.end)
 		e = fail(im, ERR_FORMAT, l.line ? "the export is cut short: its last line is not there" : "it is no export of a journal");
 	free(text);
@@ -352,15 +368,21 @@ static enum err read_lines(struct export_reader *im, FILE *f)
 
 enum err export_read(struct export_reader *im)
 {
-	FILE *f = fopen(im->file, "re");
+	/* A pipe is no file, and not waited for. */
+	int fd = open(im->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
 	char begin[EXPORT_MAGIC_BYTES] = {0};
 	struct stat st;
 	if (f == NULL)
 		return err_set(im->m, cli_err_of_errno(), "%.200s: it cannot be opened: %s", im->file, strerror(errno));
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		fclose(f);
+		return fail(im, ERR_FORMAT, "it is no file");
+	}
 	size_t n = fread(begin, 1, sizeof begin, f);
 	enum err e = ferror(f) ? fail(im, ERR_IO, "it cannot be read") : ERR_OK;
 	rewind(f);
-	im->of = fstat(fileno(f), &st) == 0 ? (uint64_t)st.st_size : 0;
+	im->of = (uint64_t)st.st_size;
 	if (e == ERR_OK && n == sizeof begin && memcmp(begin, EXPORT_MAGIC, sizeof begin) == 0)
 		e = read_binary(im, f);
 	else if (e == ERR_OK && n > 0 && begin[0] == '{')

@@ -139,6 +139,14 @@ def bad_input(tap, net, out, period, file, other):
     start, end, _ = period
     before = sorted(os.listdir(out))
     x = os.path.join(out, "x")
+    odd = lib.temp_dir()
+    pipe, line = os.path.join(odd, "pipe"), os.path.join(odd, "line")
+    os.mkfifo(pipe)
+    with open(line, "wb") as f:
+        f.write(b"{" + b"a" * 3000000)
+    refused(tap, estafette("backup", "--check", pipe, "--json"), "a pipe is no backup, and not waited for", "bad_format")
+    refused(tap, estafette("evidence", "--open", keys_of(net, LUIK), pipe, x, "--json"), "nor a package", None, ["no file"])
+    refused(tap, verify(line), "a line without an end is not read to it", None, ["longer"])
     conf = ["-c", net.conf(LUIK)]
     refused(tap, estafette(*conf, "evidence", x, "--json"), "no time", "usage")
     refused(tap, estafette(*conf, "evidence", x, "--from", end, "--to", start, "--json"), "a time that is empty", "usage")
