@@ -193,6 +193,7 @@ struct peer {
 	struct mono last_ack, last_heard, probe_at, probe_sent, tell_at;
 	bool probe_out, tell_due;
 	bool live; struct mono live_at; /* peer_live, and since when it is so */
+	bool bulk; struct mono bulk_at; /* its bulk lane is up, and since when it is so */
 	struct vector_known *vector; /* its newest */
 	bool vectors_wait; struct mono vectors_at; /* some are to be given to it, not before */
 	int64_t lent;                /* messages lent to it by policy, in this run */

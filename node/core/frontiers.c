@@ -236,6 +236,8 @@ static void flow_heard(struct core *c, struct flow *f, const struct frontier *fr
 {
 	flow_learnt(c, f, fr->number);
 	flow_missing(c, f, fr->missing, fr->not_whole);
+	if (transit_cramped(f->stream, f->peer))
+		transit_due(c, f->stream); /* what it lacks comes from others */
 	waits_stream(c, f->stream);
 }
 

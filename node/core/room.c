@@ -196,6 +196,7 @@ void room_heard(struct core *c, struct peer *p, const struct busy_frame *b)
 	if (!flow_is_held(c, f) || f->tried)
 		room_hold(c, f, us < HOLD_MOST_US ? us : HOLD_MOST_US);
 	f->tried = false;
+	transit_due(c, s); /* others may reach those that it would have given it to */
 	ring_acked(c, p);
 }
 

@@ -69,6 +69,11 @@ static const char *way_on(struct core *c, const struct peer *p, char *out, size_
 	const struct peer *via = p->live ? NULL : vectors_via(c, p->site, &hops);
 	bool any = false;
 
+	if (p->live) {
+		snprintf(out, size, "since then %s takes only what is urgent; it goes over neighbours, or as soon as a bearer for all traffic is back",
+			 p->lane[LANE_URGENT].bearer);
+		return out;
+	}
 	for (size_t i = 0; i < c->n_peers; i++)
 		any = any || c->peers[i]->live;
 	if (via)
@@ -80,10 +85,10 @@ static const char *way_on(struct core *c, const struct peer *p, char *out, size_
 	return out;
 }
 
-/* Since when a site lacks it: since it was sent, or, where that is later, since its link went. */
+/* Since when a site lacks it: since it was sent, or, where that is later, since its link went, or what of that takes bulk. */
 static struct wall waits_since(const struct core *c, const struct peer *p, struct wall sent, bool up)
 {
-	int64_t gone = c->wall.us - (c->now.us - p->live_at.us);
+	int64_t gone = c->wall.us - (c->now.us - (p->live ? p->bulk_at.us : p->live_at.us));
 
 	return !up && gone > sent.us ? (struct wall){gone} : sent;
 }
@@ -103,7 +108,8 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 				trace_line(r, id, site, "in-transit", (struct wall){0}, r->c->self, "a copy on its way");
 			continue;
 		}
-		bool holder = holds_for(r->c, site, s->row.name.addressee, s->row.name.exercise), up = peer_up(r->c, f->peer);
+		bool holder = holds_for(r->c, site, s->row.name.addressee, s->row.name.exercise);
+		bool up = !transit_cramped(s, f->peer) && !f->peer->gone && f->peer->lane[lane_of(s)].up;
 		bool whole = f->acked >= number;
 
 		for (uint16_t k = 0; whole && k < f->n_missing; k++)

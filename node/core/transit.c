@@ -9,6 +9,8 @@
 /* ... and who seems to be served by somebody else is not, who may have lost it, or think the same of us. */
 #define SERVED_FAILS_US (20 * US_PER_S)
 #define UNREACHED_US (2 * US_PER_S)
+/* The bulk lane of who is linked may be away for so long, as while it is dialled anew. */
+#define CRAMPED_US (10 * US_PER_S)
 /* Who holds a copy asks custodians that it reaches, and that others serve, whether it is done with. */
 #define LAZILY_US (10 * US_PER_S)
 #define LOOK_ALL_US (250 * US_PER_MS)
@@ -59,6 +61,17 @@ void transit_live(struct core *c, struct peer *p)
 	transit_all(c);
 }
 
+/* Goes something of it in the bulk lane: all of a stream of that, and of another large bodies that the peer lacks? */
+static bool wants_bulk(const struct stream *s, const struct flow *f)
+{
+	return lane_of(s) == LANE_BULK || (f && f->n_missing);
+}
+
+bool transit_cramped(const struct stream *s, const struct peer *p)
+{
+	return p->live && !p->bulk && wants_bulk(s, flow_of((struct stream *)s, p));
+}
+
 /* Is what we hold of it what its originator calls held? A standby is heard of by who serves. */
 static bool serves(const struct core *c, const struct stream *s)
 {
@@ -72,7 +85,7 @@ void transit_advanced(struct core *c, struct stream *s)
 	bool look = s->transit;
 
 	for (size_t i = 0; i < s->n_flows; i++)
-		look = look || s->flows[i].guest || !s->flows[i].peer->live;
+		look = look || s->flows[i].guest || !s->flows[i].peer->live || s->flows[i].retry_us || transit_cramped(s, s->flows[i].peer);
 	if (look)
 		transit_due(c, s);
 	if (s->transit || !s->row.held || s->row.name.originator == c->self)
@@ -183,7 +196,7 @@ static void custodians_look(struct core *c, struct stream *s, struct look *l)
 			continue;
 		at.serves = o ? order_names(o, site) || (home && order_leaves_home(o)) : home;
 		at.has = has_of(s, &at);
-		at.hoped = at.peer && at.peer->live && !s->transit ? s->row.held : at.has;
+		at.hoped = at.peer && at.peer->live && !s->transit && !transit_cramped(s, at.peer) ? s->row.held : at.has;
 		l->at[l->n++] = at;
 	}
 }
@@ -360,13 +373,15 @@ static bool writer_anew(const struct core *c, const struct stream *s)
 	return o && o->met && !incarnation_equal(&o->incarnation, &s->row.name.incarnation);
 }
 
-/* It gets it from who gave it to us, or from who wrote it: they are linked. */
-static bool served(struct core *c, const struct stream *s, const struct peer *p)
+/* It gets it from who gave it to us, or from who wrote it: they are linked. When it did not within a while it is looked at again. */
+static bool served(struct core *c, struct stream *s, const struct peer *p)
 {
 	uint16_t o = s->row.name.originator;
+	struct mono until = mono_add(s->needed_since, SERVED_FAILS_US);
 
-	if (c->now.us - s->needed_since.us > SERVED_FAILS_US)
+	if (!mono_before(c->now, until))
 		return false;
+	transit_later(c, s, until);
 	return (s->giver && s->giver != p->site && vectors_linked(c, s->giver, p->site)) || (o != c->self && p->site != o && vectors_linked(c, o, p->site));
 }
 
@@ -381,7 +396,7 @@ static void flood(struct core *c, const struct look *l, const struct peer *o)
 	for (size_t i = 0; i < c->vectors.n_live; i++) {
 		struct peer *p = c->vectors.live[i];
 
-		if (p->site != l->s->giver && !is_concerned(l, p->site) && !served(c, l->s, p) && !by_writer(c, o, p))
+		if (p->site != l->s->giver && !is_concerned(l, p->site) && !transit_cramped(l->s, p) && !served(c, l->s, p) && !by_writer(c, o, p))
 			target(c, l->s, p);
 	}
 }
@@ -405,16 +420,53 @@ static bool to_live(struct core *c, const struct look *l)
 	return lazily;
 }
 
+/* It has what we hold, or is given it: its journal has room, and a lane leads there. */
+static bool takes(const struct stream *s, const struct peer *p, uint64_t has)
+{
+	const struct flow *f = flow_of((struct stream *)s, p);
+
+	return p->live && (has >= s->row.held || (!(f && f->retry_us) && !transit_cramped(s, p)));
+}
+
 /* Another custodian that lives here is linked to it, and helps it. */
 static bool helped(struct core *c, const struct peer *p, const struct look *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const struct peer *other = l->at[i].peer;
 
-		if (other && other != p && other->live && vectors_linked(c, other->site, p->site))
+		if (other && other != p && takes(l->s, other, l->at[i].has) && vectors_linked(c, other->site, p->site))
 			return true;
 	}
 	return false;
+}
+
+/* The next on the way to it; to who is linked itself, but not for this, a neighbour of both. */
+static struct peer *way_to(struct core *c, const struct stream *s, const struct peer *p)
+{
+	if (!p->live)
+		return vectors_via(c, p->site, NULL);
+	for (size_t i = 0; i < c->vectors.n_live; i++) {
+		struct peer *n = c->vectors.live[i];
+
+		if (n != p && n->site != s->row.name.originator && n->site != s->giver && takes(s, n, 0) && vectors_linked(c, n->site, p->site))
+			return n;
+	}
+	return NULL;
+}
+
+/* Is it reached, so that nobody has to pass on to it what it lacks? */
+static bool is_reached(struct core *c, struct stream *s, const struct peer *p)
+{
+	struct mono at = mono_add(mono_before(p->live_at, p->bulk_at) ? p->bulk_at : p->live_at, CRAMPED_US);
+
+	if (p->live && !transit_cramped(s, p))
+		return true;
+	if (!p->live && !peer_unreached(c, p))
+		at = mono_add(p->live_at, UNREACHED_US);
+	else if (!p->live || !mono_before(c->now, at))
+		return false;
+	transit_later(c, s, at);
+	return true;
 }
 
 /* The rest: over the shortest path each, or over everybody. */
@@ -427,15 +479,9 @@ static void to_unreached(struct core *c, const struct look *l)
 	for (size_t i = 0; i < l->n; i++) {
 		struct peer *p = l->at[i].peer, *via;
 
-		if (!p || l->at[i].has >= s->row.held || p->live)
+		if (!p || l->at[i].has >= s->row.held || is_reached(c, s, p) || helped(c, p, l) || by_writer(c, o, p))
 			continue;
-		if (!peer_unreached(c, p)) {
-			transit_later(c, s, mono_add(p->live_at, UNREACHED_US));
-			continue;
-		}
-		if (helped(c, p, l) || by_writer(c, o, p))
-			continue;
-		via = stale ? NULL : vectors_via(c, p->site, NULL);
+		via = stale ? NULL : way_to(c, s, p);
 		all = all || !via;
 		if (via && via->site != s->row.name.originator && via->site != s->giver && !by_writer(c, o, via))
 			target(c, s, via);

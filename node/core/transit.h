@@ -36,6 +36,8 @@ struct transit {
 void transit_due(struct core *c, struct stream *s);
 void transit_advanced(struct core *c, struct stream *s); /* held or what is whole of it changed */
 void transit_guests(struct core *c, struct stream *s);   /* somebody passes it on: how far we are is to be known, for a while */
+/* It is linked by a bearer for urgent traffic alone: what it lacks of the stream does not go there. */
+bool transit_cramped(const struct stream *s, const struct peer *p);
 bool transit_has_guests(const struct core *c, const struct stream *s);
 void transit_all(struct core *c);                       /* paths, links or custodians changed */
 void transit_live(struct core *c, struct peer *p);      /* p->live changed */

@@ -283,8 +283,13 @@ static void live_list(struct core *c, struct peer *p)
 
 static void live_look(struct core *c, struct peer *p)
 {
-	bool live = peer_live(p);
+	bool live = peer_live(p), bulk = p->lane[LANE_BULK].up;
 
+	if (bulk != p->bulk) {
+		p->bulk = bulk;
+		p->bulk_at = c->now;
+		transit_all(c);
+	}
 	if (live == p->live)
 		return;
 	p->live = live;

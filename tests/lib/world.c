@@ -73,16 +73,26 @@ static void drop_queue(struct world *w, size_t to)
 		}
 }
 
+static void post_lane(struct world *w, size_t a, size_t b, uint8_t lane, bool up)
+{
+	struct world_msg *m = post(w, a, w->delay_us, view_of(NULL, 0));
+
+	m->ev.type = up ? EVENT_LINK_UP : EVENT_LINK_DOWN;
+	m->ev.u.link.peer = w->number[b];
+	m->ev.u.link.lane = lane;
+	snprintf(m->ev.u.link.bearer, sizeof m->ev.u.link.bearer, "%s", w->node[a].over[b] ? w->node[a].over[b] : "test");
+}
+
 static void post_link(struct world *w, size_t a, size_t b, bool up)
 {
-	for (uint8_t lane = 0; lane < LANE_COUNT; lane++) {
-		struct world_msg *m = post(w, a, w->delay_us, view_of(NULL, 0));
+	for (uint8_t lane = 0; lane < LANE_COUNT; lane++)
+		post_lane(w, a, b, lane, up);
+}
 
-		m->ev.type = up ? EVENT_LINK_UP : EVENT_LINK_DOWN;
-		m->ev.u.link.peer = w->number[b];
-		m->ev.u.link.lane = lane;
-		snprintf(m->ev.u.link.bearer, sizeof m->ev.u.link.bearer, "%s", w->node[a].over[b] ? w->node[a].over[b] : "test");
-	}
+void world_bulk(struct world *w, size_t a, size_t b, bool up)
+{
+	post_lane(w, a, b, LANE_BULK, up);
+	post_lane(w, b, a, LANE_BULK, up);
 }
 
 void world_bearer_is(struct world *w, size_t a, size_t b, uint8_t index, uint8_t count, enum dial_why why)

@@ -92,6 +92,7 @@ void world_stop(struct world *w, size_t i); /* it ends in good order */
 void world_start(struct world *w, size_t i);
 void world_lose_journal(struct world *w, size_t i); /* while it is down */
 void world_link(struct world *w, size_t a, size_t b, bool up);
+void world_bulk(struct world *w, size_t a, size_t b, bool up); /* the bulk lane alone, of a link that is up */
 /* Site a hears that its lanes to b may lie on so many bearers: "test", which they do, and dearer ones. */
 void world_bearers(struct world *w, size_t a, size_t b, uint8_t count);
 void world_bearer_is(struct world *w, size_t a, size_t b, uint8_t index, uint8_t count, enum dial_why why); /* one of these, now */

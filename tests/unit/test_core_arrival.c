@@ -170,11 +170,37 @@ static void of_what_waits(void **state)
 	world_release(&w);
 }
 
+/* A link that takes only what is urgent is not called no link, and what waits for one that takes all says so. */
+static void of_what_only_the_urgent_lane_reaches(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w, SITES, 2, 56);
+	w.node[NAMEN].over[LUIK] = "satellite";
+	world_run(&w, 2 * US_PER_S);
+	world_link(&w, LUIK, NAMEN, false);
+	world_run(&w, US_PER_S);
+	world_link(&w, LUIK, NAMEN, true);
+	world_run(&w, 5 * US_PER_S);
+	world_bulk(&w, NAMEN, LUIK, false);
+	world_run(&w, 5 * US_PER_S);
+	struct msgid routine = send(&w, NAMEN, PREC_ROUTINE, "waits");
+
+	world_run(&w, 30 * US_PER_S);
+	assert_true(table_row_says(&w, NAMEN, "trace", &routine, " event=waits ", "since then satellite takes only what is urgent"));
+	w.node[LUIK].deaf = true;
+	struct msgid flash = send(&w, NAMEN, PREC_FLASH, "goes");
+
+	assert_true(table_row_says(&w, NAMEN, "trace", &flash, " event=waits ", " peer=cic-luik bearer=satellite note="));
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_its_own_moment), cmocka_unit_test(not_of_a_batch_that_failed), cmocka_unit_test(each_hop_of_its_way),
-		cmocka_unit_test(by_courier),        cmocka_unit_test(of_what_waits),
+		cmocka_unit_test(by_courier),        cmocka_unit_test(of_what_waits),              cmocka_unit_test(of_what_only_the_urgent_lane_reaches),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
