@@ -300,3 +300,15 @@ enum err store_compact(const char *dir, const char *site_id, int64_t *before_byt
 	free(stage);
 	return e;
 }
+
+void store_remake_clear(const char *dir)
+{
+	struct errmsg m;
+	char *stage = NULL;
+	int fd = -1;
+	if (folder_stage(dir, &stage, &fd, &m) == ERR_OK)
+		folder_discard(stage);
+	if (fd >= 0)
+		close(fd);
+	free(stage);
+}

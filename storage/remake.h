@@ -36,4 +36,7 @@ MUST_USE enum err store_remake(const char *dir, const struct remake_options *o, 
 /* Its live pages copied into a new file, which takes its place; the old one is removed. The same errors. */
 MUST_USE enum err store_compact(const char *dir, const char *site_id, int64_t *before_bytes, int64_t *after_bytes, struct errmsg *m);
 
+/* Removes what one of these left beside dir when its process was ended in the middle. Not while one may still be at work there. */
+void store_remake_clear(const char *dir);
+
 #endif

@@ -2,13 +2,19 @@
  * it replaces in one step. The node must be down. */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "node/cli/commands.h"
+#include "node/cli/longwork.h"
 #include "node/cli/mend.h"
 #include "node/cli/output.h"
 #include "node/daemon/config.h"
@@ -79,6 +85,72 @@ static int remake(struct cli *cli, const struct target *t, bool scan)
 	return status;
 }
 
+static int compact(struct cli *cli, const struct target *t)
+{
+	struct errmsg m;
+	struct output o;
+	int64_t before = 0, after = 0;
+	enum err e = store_compact(t->dir, t->of.site_id[0] ? t->of.site_id : NULL, &before, &after, &m);
+	if (e != ERR_OK)
+		return cli_fail(cli, e, "%s", m.text);
+	struct estafette_member row[] = {MEMBER_TEXT("journal", t->dir), MEMBER_NUMBER("before_bytes", before), MEMBER_NUMBER("after_bytes", after)};
+	output_begin(&o, cli);
+	o.upright = true;
+	output_row(&o, row, sizeof row / sizeof row[0]);
+	return output_end(&o, NULL);
+}
+
+/* ---- interruption ------------------------------------------------------------------------------------------------------------- */
+
+enum work { REMAKE, SCAN, COMPACT };
+
+static ino_t which(const char *dir)
+{
+	struct stat st;
+	return stat(dir, &st) == 0 ? st.st_ino : 0;
+}
+
+/* The work, in a process of its own: LMDB copies a whole journal in one call, which nothing interrupts but the end of its process. Then this one takes
+ * away what was made by half. */
+static int apart(struct cli *cli, const struct target *t, enum work what)
+{
+	int status = 0;
+	ino_t before = which(t->dir);
+	fflush(stdout);
+	longwork_begin();
+	pid_t child = fork();
+	if (child < 0)
+		return cli_fail(cli, ERR_IO, "%s: no process for it: %s (nothing was changed)", t->dir, strerror(errno));
+	if (child == 0) {
+		static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+		for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+			signal(ends[i], SIG_DFL);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		status = what == COMPACT ? compact(cli, t) : remake(cli, t, what == SCAN);
+		if (fflush(stdout) != 0 && status == EXIT_OK)
+			status = cli_fail(cli, ERR_IO, "standard output: the result could not be written (is the disk full?)");
+		_exit(status);
+	}
+	bool ended = false;
+	while (waitpid(child, &status, ended ? 0 : WNOHANG) == 0) {
+		ended = longwork_stopped();
+		if (ended)
+			kill(child, SIGKILL);
+		else
+			poll(NULL, 0, 5);
+	}
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	if (which(t->dir) != before) /* it was just done; the old one is still beside it */
+		return cli_fail(cli, ERR_CLOSED, "%s: interrupted when the new journal was in its place already; the old one is %s.new", t->dir, t->dir);
+	store_remake_clear(t->dir);
+	if (longwork_stopped())
+		return cli_fail(cli, ERR_CLOSED, "%s: interrupted, the journal is as it was", t->dir);
+	return cli_fail(cli, ERR_INTERNAL, "%s: it was ended by signal %d; the journal is as it was", t->dir, WTERMSIG(status));
+}
+
+/* ---- commands ----------------------------------------------------------------------------------------------------------------- */
+
 /* The one argument; NULL when there is another number of them. */
 static const char *only_argument(struct cli *cli, int argc, char **argv)
 {
@@ -96,7 +168,7 @@ int mend_repair(struct cli *cli, const char *path)
 {
 	struct target t = {.quota_bytes = 0};
 	int status = target_of(cli, path, &t);
-	return status == EXIT_OK ? remake(cli, &t, false) : status;
+	return status == EXIT_OK ? apart(cli, &t, REMAKE) : status;
 }
 
 int cmd_journal_rescue(struct cli *cli, int argc, char **argv)
@@ -104,7 +176,7 @@ int cmd_journal_rescue(struct cli *cli, int argc, char **argv)
 	struct target t = {.quota_bytes = 0};
 	const char *path = only_argument(cli, argc, argv);
 	int status = path ? target_of(cli, path, &t) : EXIT_USAGE;
-	return status == EXIT_OK ? remake(cli, &t, true) : status;
+	return status == EXIT_OK ? apart(cli, &t, SCAN) : status;
 }
 
 /* Only for a node: the rest is done by it, with its keys. */
@@ -115,25 +187,13 @@ int cmd_rebuild(struct cli *cli, int argc, char **argv)
 	int status = path ? target_of(cli, path, &t) : EXIT_USAGE;
 	if (status == EXIT_OK && !t.of.site_id[0])
 		return cli_fail(cli, ERR_USAGE, "rebuild: %s is a folder: name the node.conf (or use journal verify --repair)", path);
-	return status == EXIT_OK ? remake(cli, &t, false) : status;
+	return status == EXIT_OK ? apart(cli, &t, REMAKE) : status;
 }
 
 int cmd_journal_compact(struct cli *cli, int argc, char **argv)
 {
 	struct target t = {.quota_bytes = 0};
-	struct errmsg m;
-	struct output o;
-	int64_t before = 0, after = 0;
 	const char *path = only_argument(cli, argc, argv);
 	int status = path ? target_of(cli, path, &t) : EXIT_USAGE;
-	if (status != EXIT_OK)
-		return status;
-	enum err e = store_compact(t.dir, t.of.site_id[0] ? t.of.site_id : NULL, &before, &after, &m);
-	if (e != ERR_OK)
-		return cli_fail(cli, e, "%s", m.text);
-	struct estafette_member row[] = {MEMBER_TEXT("journal", t.dir), MEMBER_NUMBER("before_bytes", before), MEMBER_NUMBER("after_bytes", after)};
-	output_begin(&o, cli);
-	o.upright = true;
-	output_row(&o, row, sizeof row / sizeof row[0]);
-	return output_end(&o, NULL);
+	return status == EXIT_OK ? apart(cli, &t, COMPACT) : status;
 }

@@ -5,6 +5,8 @@ hands out the same. What is no journal, another site's, or in use is refused in 
 import hashlib
 import os
 import shutil
+import signal
+import subprocess
 
 import lib
 from lib import Net, Tap, estafette, until
@@ -63,6 +65,20 @@ def rot(conf, folder, id_):
 def refuses(tap, name, result, code, folder, before):
     tap.ok(result.code == 1 and result.error["code"] == code, f"{name}: refused", str(result))
     tap.eq(files(folder), before, f"{name}: nothing is touched")
+
+
+def interrupted(words, journal):
+    """Ctrl-C when the new journal is half made: (how it ended, what it said), or None when it was quicker."""
+    with subprocess.Popen([os.path.join(lib.BIN, "estafette"), *words, journal], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as work:
+        while not os.path.exists(journal + ".new") and work.poll() is None:
+            pass
+        if work.returncode is not None:
+            return None
+        os.killpg(work.pid, signal.SIGSTOP)
+        os.kill(work.pid, signal.SIGINT)
+        os.kill(work.pid, signal.SIGCONT)
+        err = work.communicate(timeout=lib.longest(60))[1].decode()
+        return None if work.returncode == 0 else (work.returncode, err)
 
 
 def main():
@@ -138,6 +154,15 @@ def main():
         tap.eq(files(journal), files(base), "what a broken-off one left beside it is not the journal")
         tap.ok(estafette("journal", "compact", journal).code == 0 and not os.path.exists(journal + ".new"), "the next one clears it")
         tap.eq(estafette("journal", "verify", net.conf(LUIK), "--json").row["wrong"], 0, "and it is whole")
+        for words in (("journal", "compact"), ("journal", "rescue"), ("journal", "verify", "--repair")):
+            ended = None
+            while ended is None:
+                shutil.rmtree(journal)
+                shutil.copytree(base, journal)
+                ended = interrupted(words, journal)
+            said = ended[0] == 1 and len(ended[1].splitlines()) == 1 and "as it was" in ended[1]
+            tap.ok(said and files(journal) == files(base), " ".join(words) + ", interrupted: one line, and the journal is as it was", ended)
+            tap.ok(not os.path.exists(journal + ".new"), "its half is gone")
     net.down(NAMEN)
     for repair in (True, False):
         with tap.part("what rots is fetched from who holds it, " + ("noted by verify --repair" if repair else "found by the scrub")):
