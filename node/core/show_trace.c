@@ -126,6 +126,33 @@ static void trace_custodians(struct rows *r, const struct msgid *id, const struc
 	}
 }
 
+/* It passes through here: which custodian is not known to have it, since when that is so, and what is tried next. */
+static void trace_passing(struct rows *r, const struct msg_row *row, struct stream *s, const struct entry_row *entry)
+{
+	struct core *c = r->c;
+	uint16_t site[LIMIT_CUSTODIANS];
+	size_t n = custodians(c, row->addressee, r->exercise, site);
+	char note[280], next[220], until[WALL_TEXT_BYTES];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct peer *p = site[i] == c->self || site[i] == s->row.name.originator ? NULL : peer_find(c, site[i]);
+		const struct flow *f = p ? flow_of(s, p) : NULL;
+
+		if (!p || p->gone || (f && f->known && f->acked >= entry->number))
+			continue;
+		bool up = p->live && !transit_cramped(s, p), held = minimize_holds(c, s->row.name.precedence);
+
+		if (held)
+			wall_format(c->minimize.until, 0, until);
+		if (up && held)
+			snprintf(next, sizeof next, "MINIMIZE holds it back until %s, or until it is lifted", until);
+		else if (up)
+			snprintf(next, sizeof next, "it is asked what it has, and given the rest");
+		snprintf(note, sizeof note, "a copy for it waits here; %s", up ? next : way_on(c, p, next, sizeof next));
+		trace_hop(r, &row->id, site[i], "waits", waits_since(c, p, entry->stored, up), (struct hop){site[i], up ? p->lane[lane_of(s)].bearer : NULL}, note);
+	}
+}
+
 /* It stands in this journal's copy of the queue: who hands it out, and whether it is at a desk there already. */
 static void trace_waiting(struct rows *r, const struct msg_row *row, uint16_t area)
 {
@@ -200,7 +227,9 @@ static void trace_row(struct rows *r, const struct msg_row *row)
 		trace_line(r, &row->id, h.originator, "accepted", h.sent, 0, note);
 		if (!own)
 			trace_arrival(r, row, s, &entry);
-		else
+		if (!own && s->transit)
+			trace_passing(r, row, s, &entry);
+		else if (own)
 			trace_custodians(r, &row->id, s, entry.number, h.sent,
 					 events_ended(c, row->events, row->originator, row->addressee, r->exercise, &which));
 	}

@@ -113,6 +113,7 @@ static void each_hop_of_its_way(void **state)
 	struct msgid id = send(&w, NAMEN, PREC_FLASH, "around");
 
 	came_over(&w, ANTWERPEN, &id, "in-transit", "cic-namen", "fibre");
+	assert_true(table_row_says(&w, ANTWERPEN, "trace", &id, " event=waits ", "note=a copy for it waits here; no link since then"));
 	dials_over(&w, LUIK, ANTWERPEN, "satellite");
 	world_run(&w, 20 * US_PER_S);
 	came_over(&w, LUIK, &id, "held", "cic-antwerpen", "satellite");
