@@ -246,6 +246,10 @@ static enum err load(struct past *p, const char *conf, const char *journal, stru
 		e = config_load_roster(p->config, &p->roster, m);
 	if (e == ERR_OK)
 		e = config_load_keys(p->config, &p->keys, m);
+	/* Keys of another enrolment open nothing, and what is sealed to them would silently not be in the answer. A site that was removed has a past. */
+	const struct site *self = e == ERR_OK ? roster_site_by_id(p->roster, view_str(p->config->site)) : NULL;
+	if (self && !self->removed)
+		e = site_keys_check(&p->keys, p->roster, m);
 	if (e == ERR_OK)
 		e = fill(p, journal ? journal : p->config->journal, m);
 	return e == ERR_OK ? begin(p, m) : e;

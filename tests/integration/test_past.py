@@ -151,6 +151,10 @@ def bad_input(tap, net, story):
             (("queues", "--at", at, "--watch"), 2, "does not change", "--watch"), (("queues", "--journal", other), 2, "--at", "--journal alone")):
         r = net.cli(LUIK, *args)
         tap.ok(r.code == code and len(r.err.splitlines()) == 1 and word in r.err, f"{why}: one line, exit {code}", r)
+    strange = os.path.join(lib.temp_dir(), "keys")
+    estafette("keygen", "--site", LUIK, "--roster", os.path.join(net.dir, "roster.conf"), "--out", strange, check=True)
+    r = estafette("-c", lib.other_conf(net, LUIK, "keys", strange), "queues", "--at", at)
+    tap.ok(r.code == 1 and len(r.err.splitlines()) == 1 and "not the one in roster" in r.err, "keys of another enrolment: one line, and not a queue that looks empty", r)
     for setting in ("keys", "journal"):
         r = estafette("-c", lib.other_conf(net, LUIK, setting, os.path.join(net.dir, NAMEN, setting)), "queues", "--at", at)
         tap.ok(r.code == 1 and len(r.err.splitlines()) == 1 and NAMEN in r.err, f"another site's {setting}: one line", r)
