@@ -482,6 +482,8 @@ static void to_unreached(struct core *c, const struct look *l)
 		if (!p || l->at[i].has >= s->row.held || is_reached(c, s, p) || helped(c, p, l) || by_writer(c, o, p))
 			continue;
 		via = stale ? NULL : way_to(c, s, p);
+		if (via)
+			transit_later(c, s, mono_add(s->needed_since, PATH_FAILS_US + 1));
 		all = all || !via;
 		if (via && via->site != s->row.name.originator && via->site != s->giver && !by_writer(c, o, via))
 			target(c, s, via);
