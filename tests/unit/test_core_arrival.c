@@ -193,7 +193,7 @@ static void of_what_only_the_urgent_lane_reaches(void **state)
 	w.node[LUIK].deaf = true;
 	struct msgid flash = send(&w, NAMEN, PREC_FLASH, "goes");
 
-	assert_true(table_row_says(&w, NAMEN, "trace", &flash, " event=waits ", " peer=cic-luik bearer=satellite note="));
+	assert_true(table_row_says(&w, NAMEN, "trace", &flash, " event=waits ", " peer=cic-luik bearer=satellite note=not acknowledged yet; 1 before it; being sent"));
 	world_release(&w);
 }
 
