@@ -10,8 +10,9 @@
 
 struct taken_file {
 	char id[ESTAFETTE_ID_SIZE];
-	int fd;
-	char *line; /* said when it is there, and acknowledged where that was asked */
+	int fd;         /* -1: it has its name */
+	bool was_there; /* that name, from an earlier take */
+	char *line;     /* said when it is there, and acknowledged where that was asked */
 };
 
 /* Files that are there and whose acknowledgement is under way. */

@@ -38,7 +38,7 @@ static void drop(struct taking *t, size_t i)
 	if (t->batch[i].fd >= 0) {
 		close(t->batch[i].fd);
 		unlinkat(t->out_fd, name, 0);
-	} else { /* renamed already, but nobody knows whether the name lasts */
+	} else if (!t->batch[i].was_there) { /* renamed already, but nobody knows whether the name lasts */
 		unlinkat(t->out_fd, t->batch[i].id, 0);
 	}
 	free(t->batch[i].line);
@@ -63,10 +63,21 @@ static char *line_of(struct taking *t, const struct estafette_message *m)
 	return text;
 }
 
+static bool in_batch(const struct taking *t, const char *id)
+{
+	for (size_t i = 0; i < t->n_batch; i++)
+		if (strcmp(t->batch[i].id, id) == 0)
+			return true;
+	return false;
+}
+
 int take_file_add(struct taking *t, const struct estafette_message *m)
 {
 	char name[TEMPORARY_BYTES];
 	size_t i = t->n_batch;
+	/* Its lease ran out while others were written, and we were given it again: the file that is there already is acknowledged. */
+	if (in_batch(t, m->id))
+		return 0;
 	temporary(name, m->id);
 	snprintf(t->batch[i].id, sizeof t->batch[i].id, "%s", m->id);
 	t->batch[i].line = NULL;
@@ -95,10 +106,11 @@ static int settle(struct taking *t, size_t i)
 	temporary(name, t->batch[i].id);
 	if (fsync(t->batch[i].fd) != 0)
 		return fail_file(t, name, "sync");
-	close(t->batch[i].fd);
-	t->batch[i].fd = -1;
+	t->batch[i].was_there = faccessat(t->out_fd, t->batch[i].id, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	if (renameat(t->out_fd, name, t->out_fd, t->batch[i].id) != 0)
 		return fail_file(t, name, "rename");
+	close(t->batch[i].fd);
+	t->batch[i].fd = -1;
 	return 0;
 }
 
