@@ -78,7 +78,8 @@ struct whole {
 	struct queue_state *queues;
 	uint32_t n_queues;
 	struct task *tasks;
-	size_t n_tasks, cap_tasks, next; /* next: taken by the workers */
+	size_t n_tasks, cap_tasks;
+	size_t begin, taken; /* of the tasks from `begin` on so many were taken by the workers */
 	uint64_t seen, of;               /* records */
 	bool stop;
 };
