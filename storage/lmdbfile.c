@@ -113,9 +113,11 @@ static int compare(const struct tree *t, const uint8_t *a, size_t a_len, const u
 /* The page, and how many nodes it has, when it is one of this kind. */
 static const uint8_t *page_of(const struct file *f, uint64_t number, uint16_t kind, size_t *nodes)
 {
+	if (number >= f->pages) /* the file was cut */
+		return NULL;
 	const uint8_t *p = f->bytes + number * f->page;
 	size_t lower = u16_at(p + 12), upper = u16_at(p + 14);
-	if (number >= f->pages || u64_at(p) != number || (u16_at(p + 10) & PAGE_KINDS) != kind)
+	if (u64_at(p) != number || (u16_at(p + 10) & PAGE_KINDS) != kind)
 		return NULL;
 	*nodes = (lower - PAGE_HEAD) / 2;
 	return lower >= PAGE_HEAD && lower % 2 == 0 && lower <= upper && upper <= f->page ? p : NULL;

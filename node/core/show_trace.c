@@ -43,16 +43,20 @@ static bool holds_for(const struct core *c, uint16_t site, uint16_t addressee, b
 	return site == addressee || (ch && ch->now && order_names(&ch->now->order, site));
 }
 
+static const char *held_back(const struct core *c, char *out, size_t size)
+{
+	char until[WALL_TEXT_BYTES];
+
+	wall_format(c->minimize.until, 0, until);
+	snprintf(out, size, "MINIMIZE holds it back until %s, or until it is lifted", until);
+	return out;
+}
+
 /* A link is there: why it is not with the peer yet. */
 static const char *why_not_yet(const struct core *c, const struct flow *f, char *out, size_t size)
 {
-	if (minimize_holds(c, f->stream->row.name.precedence)) {
-		char until[WALL_TEXT_BYTES];
-
-		wall_format(c->minimize.until, 0, until);
-		snprintf(out, size, "MINIMIZE holds it back until %s, or until it is lifted", until);
-		return out;
-	}
+	if (minimize_holds(c, f->stream->row.name.precedence))
+		return held_back(c, out, size);
 	if (!f->retry_us)
 		return "being sent";
 	int64_t s = flow_is_held(c, f) ? (f->retry_at.us - c->now.us) / US_PER_S : 0;
@@ -132,7 +136,7 @@ static void trace_passing(struct rows *r, const struct msg_row *row, struct stre
 	struct core *c = r->c;
 	uint16_t site[LIMIT_CUSTODIANS];
 	size_t n = custodians(c, row->addressee, r->exercise, site);
-	char note[280], next[220], until[WALL_TEXT_BYTES];
+	char note[280], next[220];
 
 	for (size_t i = 0; i < n; i++) {
 		const struct peer *p = site[i] == c->self || site[i] == s->row.name.originator ? NULL : peer_find(c, site[i]);
@@ -140,15 +144,11 @@ static void trace_passing(struct rows *r, const struct msg_row *row, struct stre
 
 		if (!p || p->gone || (f && f->known && f->acked >= entry->number))
 			continue;
-		bool up = p->live && !transit_cramped(s, p), held = minimize_holds(c, s->row.name.precedence);
+		bool up = p->live && !transit_cramped(s, p);
+		const char *why = !up ? way_on(c, p, next, sizeof next)
+		                      : minimize_holds(c, s->row.name.precedence) ? held_back(c, next, sizeof next) : "it is asked what it has, and given the rest";
 
-		if (held)
-			wall_format(c->minimize.until, 0, until);
-		if (up && held)
-			snprintf(next, sizeof next, "MINIMIZE holds it back until %s, or until it is lifted", until);
-		else if (up)
-			snprintf(next, sizeof next, "it is asked what it has, and given the rest");
-		snprintf(note, sizeof note, "a copy for it waits here; %s", up ? next : way_on(c, p, next, sizeof next));
+		snprintf(note, sizeof note, "a copy for it waits here; %s", why);
 		trace_hop(r, &row->id, site[i], "waits", waits_since(c, p, entry->stored, up), (struct hop){site[i], up ? p->lane[lane_of(s)].bearer : NULL}, note);
 	}
 }
